@@ -1,0 +1,79 @@
+// What a Future points to: the end of one task, whichever executor runs it.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <utility>
+
+namespace retinue::detail {
+
+using Clock = std::chrono::steady_clock;
+using Deadline = std::optional<Clock::time_point>;  ///< nullopt: for ever
+
+/// One task's end. Owned jointly by its Future, its executor and whoever waits (intrusive count).
+/// Thread-safe. It becomes done once and stays so. Lives in the owner's private memory.
+class Completion {
+ public:
+  Completion() = default;
+  Completion(const Completion&) = delete;
+  Completion& operator=(const Completion&) = delete;
+
+  void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    if (refs_.load(std::memory_order_acquire) == 1 || refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+  }
+
+  /// True once the task has ended, in whichever way. Never blocks.
+  virtual bool done() noexcept = 0;
+  /// Waits until done or until the deadline; returns done(). May run the executor's own chores.
+  virtual bool wait(const Deadline& deadline) = 0;
+  /// Takes the task back if it has not started; with `force` also stops a running one. True if the
+  /// task ends (or ended) as cancelled because of this or an earlier call.
+  virtual bool cancel(bool force) = 0;
+  virtual bool cancelled() noexcept = 0;
+  /// Calls `callback` once the task is done: at once in this thread if it is, else in a thread of the
+  /// executor's. What the callback throws is dropped.
+  virtual void on_done(std::function<void()> callback) = 0;
+  /// Asks that the end of this task rings `owner_bell()`. False if it is done already. One arming
+  /// serves one ring; arm again before each sleep.
+  virtual bool arm() = 0;
+  /// Wait-loop chores an executor needs done by whoever waits (read finished slots); may do nothing.
+  virtual void progress() noexcept {}
+
+ protected:
+  virtual ~Completion() = default;
+  virtual void destroy() noexcept { delete this; }
+
+ private:
+  std::atomic<std::uint32_t> refs_{1};
+};
+
+/// An owning pointer to a Completion (or a class derived from it).
+template <class T>
+class Ref {
+ public:
+  Ref() = default;
+  /// Adopts a reference the caller already owns (a fresh object counts one).
+  explicit Ref(T* owned) noexcept : p_(owned) {}
+  Ref(const Ref& o) noexcept : p_(o.p_) { if (p_) p_->add_ref(); }
+  Ref(Ref&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
+  Ref& operator=(Ref o) noexcept { std::swap(p_, o.p_); return *this; }
+  ~Ref() { if (p_) p_->release(); }
+  T* get() const noexcept { return p_; }
+  T* operator->() const noexcept { return p_; }
+  T& operator*() const noexcept { return *p_; }
+  explicit operator bool() const noexcept { return p_ != nullptr; }
+
+ private:
+  T* p_ = nullptr;
+};
+
+/// Waits until at least one of `set` is done or the deadline passes; true if one is. The members may
+/// belong to different executors. Empty entries (nullptr) are passed over.
+bool wait_for_any(std::span<Completion* const> set, const Deadline& deadline);
+
+}  // namespace retinue::detail
