@@ -1,0 +1,115 @@
+// The interface that all executors share.
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <ranges>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <retinue/future.hpp>
+#include <retinue/map_range.hpp>
+#include <retinue/task_options.hpp>
+
+namespace retinue {
+
+namespace detail {
+enum class Order { inputs, completion };
+}
+
+template <class E>
+class WithOptions;
+
+/// What every executor offers, in terms of two members of Derived that are its own business:
+///
+///     Future<R>   submit_task(const TaskOptions&, F&&, A&&...)
+///     MapRange<T> map_tasks(const TaskOptions&, detail::Order, F&&, Rs&&...)
+///
+/// `f` is anything std::invoke takes. Functions and arguments of a `ProcessPool` must travel (see
+/// codec.hpp); those of threads need not.
+template <class Derived>
+class ExecutorInterface {
+ public:
+  /// Runs `f(args...)` in a worker. Never blocks and never drops: what finds no slot waits in the
+  /// owner's memory. Throws PoolClosed after shutdown, ResourceExhausted when memory gives out.
+  template <class F, class... A>
+  auto submit(F&& f, A&&... args) {
+    return self().submit_task(options(), std::forward<F>(f), std::forward<A>(args)...);
+  }
+
+  /// Runs `f` on each element (several ranges are walked together, up to the shortest) and gives the
+  /// results in the order of the inputs, lazily. A function that returns void gives std::monostate.
+  template <class F, std::ranges::input_range... Rs>
+    requires(sizeof...(Rs) > 0)
+  auto map(F&& f, Rs&&... inputs) {
+    return self().map_tasks(options(), detail::Order::inputs, std::forward<F>(f), std::forward<Rs>(inputs)...);
+  }
+
+  /// As `map`, but gives each result as soon as it is there; `outcomes()` tell each one's index.
+  template <class F, std::ranges::input_range... Rs>
+    requires(sizeof...(Rs) > 0)
+  auto map_unordered(F&& f, Rs&&... inputs) {
+    return self().map_tasks(options(), detail::Order::completion, std::forward<F>(f), std::forward<Rs>(inputs)...);
+  }
+
+  /// Runs `f` on each element and waits for all; throws the first failure it meets and takes back the rest.
+  template <class F, std::ranges::input_range... Rs>
+    requires(sizeof...(Rs) > 0)
+  void for_each(F&& f, Rs&&... inputs) {
+    for ([[maybe_unused]] auto& done : map_unordered(std::forward<F>(f), std::forward<Rs>(inputs)...)) {
+    }
+  }
+
+  /// Folds `f` of every element into `init` with `combine`, in the order of the inputs: in the workers
+  /// over runs of inputs, whose length follows the time they take, then in the owner over the runs.
+  /// `combine(T, T) -> T` must be associative (it need not be commutative), `f`'s result convertible
+  /// to T. `init` is used once.
+  template <class F, std::ranges::input_range R, class T, class Combine = std::plus<>>
+  T map_reduce(F&& f, R&& inputs, T init, Combine combine = {});
+
+  /// This executor with options for what is submitted through it: `pool.with({.retries = 1}).map(...)`.
+  WithOptions<Derived> with(const TaskOptions& options) { return WithOptions<Derived>(self(), options); }
+
+ private:
+  Derived& self() noexcept { return static_cast<Derived&>(*this); }
+  static TaskOptions options() noexcept { return {}; }
+};
+
+/// An executor with options, as `with` gives it: use it at once or keep it no longer than its executor.
+template <class E>
+class WithOptions : public ExecutorInterface<WithOptions<E>> {
+ public:
+  WithOptions(E& executor, const TaskOptions& options) noexcept : executor_(executor), options_(options) {}
+  unsigned workers() const { return executor_.workers(); }
+
+  template <class F, class... A>
+  auto submit_task(const TaskOptions&, F&& f, A&&... args) {
+    return executor_.submit_task(options_, std::forward<F>(f), std::forward<A>(args)...);
+  }
+  template <class F, class... Rs>
+  auto map_tasks(const TaskOptions&, detail::Order order, F&& f, Rs&&... inputs) {
+    return executor_.map_tasks(options_, order, std::forward<F>(f), std::forward<Rs>(inputs)...);
+  }
+
+ private:
+  E& executor_;
+  TaskOptions options_;
+};
+
+/// Anything with the whole interface: `ProcessPool`, `ThreadPool`, `SerialExecutor`. Write a function
+/// once over `Executor auto&` and choose where it runs by what is passed.
+template <class E>
+concept Executor = requires(E& e, int (*f)(int), int (*g)(int, int), std::vector<int> v) {
+  { e.workers() } -> std::convertible_to<unsigned>;
+  { e.submit(f, 1) } -> std::same_as<Future<int>>;
+  { e.map(f, v) } -> std::same_as<MapRange<int>>;
+  { e.map_unordered(f, v) } -> std::same_as<MapRange<int>>;
+  { e.map_reduce(f, v, 0, g) } -> std::same_as<int>;
+  e.for_each(f, v);
+  e.with(TaskOptions{}).submit(f, 1);
+};
+
+}  // namespace retinue
+
+#include <retinue/detail/patterns/map_reduce.hpp>
