@@ -1,0 +1,132 @@
+#include "memfd.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fcntl.h>
+#include <limits>
+#include <optional>
+#include <string>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <retinue/error.hpp>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+namespace retinue::detail {
+namespace {
+
+constexpr std::uint64_t kAskFrom = std::uint64_t{1} << 20;       // below, reading /proc would cost more than it saves
+constexpr std::uint64_t kSmallestPiece = std::uint64_t{1} << 20;
+
+std::string range_text(int fd, std::uint64_t offset, std::uint64_t length) {
+  return "fd " + std::to_string(fd) + ", offset " + std::to_string(offset) + ", " + std::to_string(length) + " bytes";
+}
+
+std::optional<std::uint64_t> kilobytes_after(const char* text, const char* key) noexcept {
+  const char* at = std::strstr(text, key);
+  if (at == nullptr) return std::nullopt;
+  at += std::strlen(key);
+  while (*at == ' ') ++at;
+  std::uint64_t kb = 0;
+  if (std::from_chars(at, at + std::strlen(at), kb).ec != std::errc()) return std::nullopt;
+  return kb;
+}
+
+// What could still be had without the out-of-memory killer, in bytes; nullopt where /proc does not say. The
+// kernel's figure is an estimate, so a part of it is left alone.
+std::optional<std::uint64_t> available_memory() noexcept {
+  const UniqueFd meminfo(::open("/proc/meminfo", O_RDONLY | O_CLOEXEC));
+  if (!meminfo) return std::nullopt;
+  char text[4096];
+  const ssize_t n = ::pread(meminfo.get(), text, sizeof text - 1, 0);
+  if (n <= 0) return std::nullopt;
+  text[n] = '\0';
+  const auto available = kilobytes_after(text, "MemAvailable:");
+  if (!available) return std::nullopt;
+  const std::uint64_t kb = *available + kilobytes_after(text, "SwapFree:").value_or(0);
+  return (kb - kb / 32) * 1024;
+}
+
+void check_limits(int fd, std::uint64_t offset, std::uint64_t length) {
+  const std::uint64_t end = offset + length;
+  if (end < offset || end > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) {
+    throw ResourceExhausted("fallocate(" + range_text(fd, offset, length) + ")", EFBIG);
+  }
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur) {
+    throw ResourceExhausted("fallocate(" + range_text(fd, offset, length) + "): beyond the file-size limit of " +
+                                std::to_string(limit.rlim_cur) + " bytes (ulimit -f)",
+                            EFBIG);
+  }
+  if (length < kAskFrom) return;
+  const auto available = available_memory();
+  if (available && length > *available) {
+    throw ResourceExhausted("fallocate(" + range_text(fd, offset, length) + "): only " + std::to_string(*available) +
+                                " bytes of memory and swap can be had",
+                            ENOMEM);
+  }
+}
+
+}  // namespace
+
+UniqueFd create_memfd(const char* name) {
+  int error = injected_fault("memfd_create");
+  UniqueFd fd;
+  if (error == 0) {
+    // Kernels before 6.3 answer EINVAL to the flag they do not know.
+    fd.reset(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL));
+    if (!fd && errno == EINVAL) fd.reset(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (!fd) error = errno;
+  }
+  if (error != 0) throw_call_failed("memfd_create", error, std::string("\"") + name + "\"");
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK) != 0) {
+    throw_call_failed("fcntl", errno, std::string("F_ADD_SEALS, F_SEAL_SHRINK, memfd \"") + name + "\"");
+  }
+  return fd;
+}
+
+void reserve(int fd, std::uint64_t offset, std::uint64_t length) {
+  if (length == 0) return;
+  check_limits(fd, offset, length);
+  if (const int error = injected_fault("fallocate")) throw_call_failed("fallocate", error, range_text(fd, offset, length));
+
+  // The kernel undoes the whole call when a signal arrives. Under a steady ticking of signals a long call
+  // would never end, so each interruption halves the piece that is asked for at once.
+  std::uint64_t done = 0;
+  std::uint64_t piece = length;
+  while (done < length) {
+    const std::uint64_t n = std::min(piece, length - done);
+    if (::fallocate(fd, 0, static_cast<off_t>(offset + done), static_cast<off_t>(n)) == 0) {
+      done += n;
+    } else if (errno == EINTR) {
+      piece = std::max(n / 2, kSmallestPiece);
+    } else {
+      throw_call_failed("fallocate", errno, range_text(fd, offset, length));
+    }
+  }
+}
+
+void punch_hole(int fd, std::uint64_t offset, std::uint64_t length) {
+  // The kernel would zero partial pages at the ends without freeing them; "whole pages" is the promise.
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t first = (offset + page - 1) / page * page;
+  const std::uint64_t last = (offset + length) / page * page;
+  if (first >= last) return;
+  int error = injected_fault("fallocate");
+  while (error == 0) {
+    if (::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(first),
+                    static_cast<off_t>(last - first)) == 0) {
+      return;
+    }
+    if (errno != EINTR) error = errno;
+  }
+  throw_call_failed("fallocate", error, "FALLOC_FL_PUNCH_HOLE, " + range_text(fd, offset, length));
+}
+
+}  // namespace retinue::detail

@@ -1,0 +1,29 @@
+// Anonymous shared memory, and getting its pages before anyone writes to them.
+#pragma once
+
+#include <cstdint>
+
+#include "fd.hpp"
+
+namespace retinue::detail {
+
+/// An empty memory file: close-on-exec, not executable where the kernel knows how, and sealed so that
+/// nobody, not even a worker gone wild, can shrink it under the others' mappings. `name` shows in /proc/*/maps.
+/// Throws ResourceExhausted (EMFILE, ENFILE, ENOMEM) or Error.
+UniqueFd create_memfd(const char* name);
+
+/// Gives bytes [offset, offset + length) real pages and grows the file to hold them, so that writing there
+/// through a mapping cannot end in SIGBUS. What the range holds already is kept.
+///
+/// Throws ResourceExhausted where the machine, the file-size limit or the address of the end gives out; the
+/// message carries offset, length and the limit. It asks before it takes: RLIMIT_FSIZE (else the kernel
+/// raises SIGXFSZ), and the memory that /proc/meminfo calls available (else the kernel's out-of-memory
+/// killer answers, and not with an error code). A part of the range may have been reserved when it throws;
+/// it stays in the file and `punch_hole` returns it. Any process and thread may call it.
+void reserve(int fd, std::uint64_t offset, std::uint64_t length);
+
+/// Gives the whole pages within [offset, offset + length) back to the system; they read as zero, and need
+/// `reserve` before they are written again. The file keeps its length. Throws Error.
+void punch_hole(int fd, std::uint64_t offset, std::uint64_t length);
+
+}  // namespace retinue::detail

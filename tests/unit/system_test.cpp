@@ -1,0 +1,282 @@
+// The wrappers of src/system: futex, pidfd, eventfd, memfd.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <new>
+#include <poll.h>
+#include <string>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+#include <retinue/error.hpp>
+
+#include "system/event_fd.hpp"
+#include "system/fd.hpp"
+#include "system/futex.hpp"
+#include "system/memfd.hpp"
+#include "system/pidfd.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using retinue::detail::EventFd;
+using retinue::detail::UniqueFd;
+namespace detail = retinue::detail;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint64_t kMiB = 1 << 20;
+
+bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
+
+bool is_readable(int fd, int timeout_ms) {
+  pollfd p{fd, POLLIN, 0};
+  return ::poll(&p, 1, timeout_ms) == 1;
+}
+
+void reap(pid_t pid) {
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+}
+
+template <class F>
+std::string message_of(F&& f) {
+  try {
+    f();
+  } catch (const retinue::Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+// One word of memory that a child sees too.
+struct SharedWord {
+  SharedWord()
+      : at(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)),
+        word(*new (at) std::atomic<std::uint32_t>(0)) {}
+  ~SharedWord() { ::munmap(at, 4096); }
+  void* at;
+  std::atomic<std::uint32_t>& word;
+};
+
+TEST(UniqueFd, closes_what_it_holds_exactly_once) {
+  const int raw = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  {
+    UniqueFd a(raw);
+    UniqueFd b(std::move(a));
+    EXPECT_FALSE(a);
+    EXPECT_EQ(b.get(), raw);
+    a = std::move(b);
+    EXPECT_TRUE(is_open(raw));
+  }
+  EXPECT_FALSE(is_open(raw));
+}
+
+TEST(UniqueFd, released_descriptors_stay_open) {
+  UniqueFd a(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const int raw = a.release();
+  a.reset();
+  EXPECT_TRUE(is_open(raw));
+  ::close(raw);
+}
+
+TEST(Futex, a_wait_past_its_deadline_says_so) {
+  std::atomic<std::uint32_t> word{1};
+  const auto start = Clock::now();
+  EXPECT_FALSE(detail::futex_wait(word, 1, 1, start + 20ms));
+  EXPECT_GE(Clock::now() - start, 20ms);
+  EXPECT_FALSE(detail::futex_wait(word, 1, 1, start));                            // already past
+  EXPECT_FALSE(detail::futex_wait(word, 1, 1, Clock::time_point{-5s}));           // before the epoch
+}
+
+TEST(Futex, a_word_that_differs_does_not_sleep) {
+  std::atomic<std::uint32_t> word{2};
+  EXPECT_TRUE(detail::futex_wait(word, 1, 1, std::nullopt));
+  EXPECT_TRUE(detail::futex_wait(word, 1, 1, Clock::time_point::max()));
+}
+
+TEST(Futex, another_process_wakes_the_sleeper) {
+  SharedWord shared;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::usleep(20'000);
+    shared.word.store(1);
+    detail::futex_wake(shared.word, 1);
+    ::_exit(0);
+  }
+  const auto deadline = Clock::now() + 10s;
+  while (shared.word.load() == 0) ASSERT_TRUE(detail::futex_wait(shared.word, 0, ~0U, deadline));
+  reap(child);
+}
+
+TEST(Futex, a_wake_reaches_only_sleepers_whose_bits_meet_its_own) {
+  std::atomic<std::uint32_t> word{0};
+  bool woken = true;
+  std::thread sleeper([&] { woken = detail::futex_wait(word, 0, 0b01, Clock::now() + 100ms); });
+  const auto until = Clock::now() + 60ms;
+  while (Clock::now() < until) {
+    detail::futex_wake(word, 0b10);
+    std::this_thread::sleep_for(5ms);
+  }
+  sleeper.join();
+  EXPECT_FALSE(woken);
+}
+
+TEST(Pidfd, becomes_readable_when_its_process_ends) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  const UniqueFd pidfd = detail::pidfd_open(child);
+  ASSERT_TRUE(pidfd);
+  EXPECT_TRUE(::fcntl(pidfd.get(), F_GETFD) & FD_CLOEXEC);
+  EXPECT_FALSE(is_readable(pidfd.get(), 0));
+  EXPECT_TRUE(detail::pidfd_send_signal(pidfd.get(), SIGKILL));
+  EXPECT_TRUE(is_readable(pidfd.get(), 10'000));
+  reap(child);
+  EXPECT_FALSE(detail::pidfd_send_signal(pidfd.get(), SIGKILL));
+  EXPECT_FALSE(detail::pidfd_open(child));
+}
+
+TEST(EventFd, many_rings_are_drained_as_one) {
+  const EventFd bell;
+  EXPECT_FALSE(bell.drain());
+  EXPECT_FALSE(is_readable(bell.fd(), 0));
+  for (int i = 0; i < 3; ++i) bell.ring();
+  EXPECT_TRUE(is_readable(bell.fd(), 0));
+  EXPECT_TRUE(bell.drain());
+  EXPECT_FALSE(bell.drain());
+  EXPECT_TRUE(::fcntl(bell.fd(), F_GETFD) & FD_CLOEXEC);
+}
+
+TEST(EventFd, ringing_keeps_errno) {
+  const EventFd bell;
+  errno = ENOENT;
+  bell.ring();
+  bell.drain();
+  bell.drain();
+  EXPECT_EQ(errno, ENOENT);
+}
+
+TEST(Memfd, cannot_be_shrunk_but_grows) {
+  const UniqueFd fd = detail::create_memfd("retinue-test");
+  EXPECT_TRUE(::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC);
+  ASSERT_EQ(::ftruncate(fd.get(), 2 * kMiB), 0);
+  EXPECT_NE(::ftruncate(fd.get(), kMiB), 0);
+  EXPECT_EQ(errno, EPERM);
+  EXPECT_EQ(::ftruncate(fd.get(), 4 * kMiB), 0);
+}
+
+TEST(Memfd, reserved_bytes_have_pages_and_keep_what_they_held) {
+  const UniqueFd fd = detail::create_memfd("retinue-test");
+  ASSERT_EQ(::pwrite(fd.get(), "kept", 4, 100), 4);
+  detail::reserve(fd.get(), 0, 3 * kMiB + 1);
+  detail::reserve(fd.get(), kMiB, 0);
+  struct stat st {};
+  ASSERT_EQ(::fstat(fd.get(), &st), 0);
+  EXPECT_EQ(static_cast<std::uint64_t>(st.st_size), 3 * kMiB + 1);
+  EXPECT_GE(static_cast<std::uint64_t>(st.st_blocks) * 512, 3 * kMiB);
+  char held[4];
+  ASSERT_EQ(::pread(fd.get(), held, 4, 100), 4);
+  EXPECT_EQ(std::memcmp(held, "kept", 4), 0);
+}
+
+TEST(Memfd, a_punched_hole_gives_back_whole_pages_and_reads_as_zero) {
+  const UniqueFd fd = detail::create_memfd("retinue-test");
+  detail::reserve(fd.get(), 0, 4 * kMiB);
+  ASSERT_EQ(::pwrite(fd.get(), "x", 1, 2 * kMiB), 1);
+  ASSERT_EQ(::pwrite(fd.get(), "y", 1, kMiB), 1);
+  detail::punch_hole(fd.get(), kMiB + 1, 3 * kMiB - 1);
+  struct stat st {};
+  ASSERT_EQ(::fstat(fd.get(), &st), 0);
+  EXPECT_EQ(static_cast<std::uint64_t>(st.st_size), 4 * kMiB);
+  EXPECT_LE(static_cast<std::uint64_t>(st.st_blocks) * 512, 2 * kMiB);
+  char byte = 1;
+  ASSERT_EQ(::pread(fd.get(), &byte, 1, 2 * kMiB), 1);
+  EXPECT_EQ(byte, 0);
+  ASSERT_EQ(::pread(fd.get(), &byte, 1, kMiB), 1);
+  EXPECT_EQ(byte, 'y');
+  detail::punch_hole(fd.get(), 1, 100);  // no whole page: nothing to do
+}
+
+TEST(Memfd, more_than_the_machine_has_is_an_exception_with_the_number) {
+  const UniqueFd fd = detail::create_memfd("retinue-test");
+  const std::string text = message_of([&] { detail::reserve(fd.get(), 0, std::uint64_t{1} << 50); });
+  EXPECT_NE(text.find("1125899906842624 bytes"), std::string::npos) << text;
+  EXPECT_NE(text.find("errno 12"), std::string::npos) << text;
+  EXPECT_THROW(detail::reserve(fd.get(), ~std::uint64_t{0} - 5, 100), retinue::ResourceExhausted);
+}
+
+TEST(Memfd, the_file_size_limit_is_an_exception_and_no_signal) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit limit{kMiB, kMiB};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    const UniqueFd fd = detail::create_memfd("retinue-test");
+    try {
+      detail::reserve(fd.get(), 0, kMiB);
+      detail::reserve(fd.get(), kMiB, 1);
+    } catch (const retinue::ResourceExhausted& e) {
+      ::_exit(e.error_number() == EFBIG ? 0 : 2);
+    }
+    ::_exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+TEST(Memfd, a_steady_ticking_of_signals_does_not_keep_a_reservation_from_ending) {
+  struct sigaction action {};
+  struct sigaction before {};
+  action.sa_handler = [](int) {};
+  ASSERT_EQ(::sigaction(SIGALRM, &action, &before), 0);
+  const itimerval tick{{0, 2000}, {0, 2000}};
+  ASSERT_EQ(::setitimer(ITIMER_REAL, &tick, nullptr), 0);
+  const UniqueFd fd = detail::create_memfd("retinue-test");
+  detail::reserve(fd.get(), 0, 64 * kMiB);
+  const itimerval stop{};
+  ::setitimer(ITIMER_REAL, &stop, nullptr);
+  ::sigaction(SIGALRM, &before, nullptr);
+  struct stat st {};
+  ASSERT_EQ(::fstat(fd.get(), &st), 0);
+  EXPECT_GE(static_cast<std::uint64_t>(st.st_blocks) * 512, 64 * kMiB);
+}
+
+struct Injected {
+  explicit Injected(detail::FaultInjector f) { detail::set_fault_injector(f); }
+  ~Injected() { detail::set_fault_injector(nullptr); }
+};
+
+TEST(FaultInjection, every_wrapper_turns_an_injected_errno_into_an_exception_that_names_its_call) {
+  const Injected injected([](const char*) noexcept { return EMFILE; });
+  EXPECT_NE(message_of([] { detail::create_memfd("x"); }).find("memfd_create(\"x\")"), std::string::npos);
+  EXPECT_NE(message_of([] { EventFd bell; }).find("eventfd("), std::string::npos);
+  EXPECT_NE(message_of([] { detail::pidfd_open(1); }).find("pidfd_open(pid 1)"), std::string::npos);
+  EXPECT_NE(message_of([] { detail::reserve(-1, 0, 1); }).find("fallocate("), std::string::npos);
+  EXPECT_THROW(detail::create_memfd("x"), retinue::ResourceExhausted);
+}
+
+TEST(FaultInjection, an_errno_that_is_no_shortage_is_a_plain_error) {
+  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  try {
+    detail::reserve(null.get(), 0, 1);
+    FAIL();
+  } catch (const retinue::ResourceExhausted&) {
+    FAIL();
+  } catch (const retinue::Error& e) {
+    EXPECT_NE(std::string(e.what()).find("fallocate(fd "), std::string::npos) << e.what();
+  }
+}
+
+}  // namespace
