@@ -1,0 +1,8 @@
+# RETINUE_SANITIZE instruments everything that is built here, so that one report names one fault:
+# the first one ends the program.
+if(RETINUE_SANITIZE)
+  add_compile_options(-fsanitize=${RETINUE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
+  add_link_options(-fsanitize=${RETINUE_SANITIZE})
+endif()
+# libstdc++'s own bounds checks: cheap, and in every build that is not for speed.
+add_compile_definitions($<$<CONFIG:Debug>:_GLIBCXX_ASSERTIONS>)
