@@ -1,53 +1,44 @@
 #include <retinue/detail/pool/owner_bell.hpp>
 
 #include <cerrno>
+#include <cstddef>
 #include <new>
-#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <retinue/error.hpp>
 
-#include "pool/fork_generation.hpp"
+#include "system/fork_watch.hpp"
 #include "system/futex.hpp"
 
 namespace retinue::detail {
 namespace {
 
-// The bell this process made, or nullptr before its first use. A forked child inherits the page (its
-// parent's tasks ring there) but forgets the pointer: what the child itself waits for has a bell of its own.
+// The bell this process made, or nullptr before its first use. A forked child inherits page and pointer (its
+// parent's tasks ring there) but makes a bell of its own for what it waits for itself, when it first asks.
 std::atomic<OwnerBell*> bell_of_process{nullptr};
-std::atomic<std::uint32_t> generation{0};
 
-// Runs in the child of a fork, where only async-signal-safe calls are allowed: two plain stores are.
-extern "C" void retinue_forget_parent() noexcept {
-  bell_of_process.store(nullptr, std::memory_order_relaxed);
-  generation.fetch_add(1, std::memory_order_relaxed);
-}
-
-// Failure (no memory) leaves the bell shared with the parent: needless wakes, nothing worse.
-void watch_forks() noexcept {
-  [[maybe_unused]] static const int registered = ::pthread_atfork(nullptr, nullptr, retinue_forget_parent);
+// Beside the bell in its page: the process it was made in. Written before the bell is published.
+constexpr std::size_t kGenerationOffset = 64;
+unsigned& generation_of(OwnerBell* bell) noexcept {
+  return *std::launder(reinterpret_cast<unsigned*>(reinterpret_cast<std::byte*>(bell) + kGenerationOffset));
 }
 
 }  // namespace
 
-std::uint32_t fork_generation() noexcept {
-  watch_forks();
-  return generation.load(std::memory_order_relaxed);
-}
-
 OwnerBell& OwnerBell::of_this_process() {
-  if (OwnerBell* const known = bell_of_process.load(std::memory_order_acquire)) return *known;
-  watch_forks();
+  OwnerBell* known = bell_of_process.load(std::memory_order_acquire);
+  const unsigned generation = fork_generation();
+  if (known != nullptr && generation_of(known) == generation) return *known;
+
   const auto bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   void* const page = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) throw ResourceExhausted("mmap of one shared page for the owner's doorbell failed", errno);
   auto* const fresh = ::new (page) OwnerBell;
-  OwnerBell* first = nullptr;
-  if (bell_of_process.compare_exchange_strong(first, fresh, std::memory_order_acq_rel)) return *fresh;
+  ::new (static_cast<void*>(static_cast<std::byte*>(page) + kGenerationOffset)) unsigned(generation);
+  if (bell_of_process.compare_exchange_strong(known, fresh, std::memory_order_acq_rel)) return *fresh;
   ::munmap(page, bytes);  // another thread was quicker
-  return *first;
+  return *known;
 }
 
 void OwnerBell::ring(std::uint32_t mask) noexcept {
