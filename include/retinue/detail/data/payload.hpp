@@ -1,0 +1,33 @@
+// Values as payloads: results, and whatever else is sent without a function.
+#pragma once
+
+#include <retinue/codec.hpp>
+
+namespace retinue::detail {
+
+/// The bytes that write_payload will take for the same values.
+template <class... T>
+std::size_t payload_size(const T&... values) {
+  SizeCounter counter;
+  counter(values...);
+  return counter.size();
+}
+
+/// Encodes the values into the n bytes at `to`, which must be aligned to kPayloadAlignment. Throws
+/// CodecError if they do not take exactly n.
+template <class... T>
+void write_payload(std::byte* to, std::size_t n, const T&... values) {
+  Writer w(to, n);
+  w(values...);
+  w.finish();
+}
+
+/// The one value in a payload. Throws CodecError unless it is all there is.
+template <class T>
+T read_payload(Reader& r) {
+  T value = r.value<T>();
+  r.finish();
+  return value;
+}
+
+}  // namespace retinue::detail
