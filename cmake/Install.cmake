@@ -7,7 +7,8 @@ install(TARGETS retinue EXPORT retinueTargets
   ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
   LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
   RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}"
-  FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+  FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+  FILE_SET detail DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(EXPORT retinueTargets NAMESPACE retinue:: DESTINATION "${package_dir}")
 
 get_target_property(retinue_type retinue TYPE)
@@ -29,6 +30,7 @@ if(retinue_type STREQUAL "STATIC_LIBRARY")
 endif()
 # The .pc file finds its prefix from where it lies, so an installed tree may be moved.
 file(RELATIVE_PATH pc_prefix "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
+string(REGEX REPLACE "/$" "" pc_prefix "${pc_prefix}")
 configure_file("${CMAKE_CURRENT_LIST_DIR}/retinue.pc.in" "${PROJECT_BINARY_DIR}/retinue.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/retinue.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 

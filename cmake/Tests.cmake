@@ -30,7 +30,7 @@ function(retinue_file_matches result file pattern)
 endfunction()
 
 # A source whose tests start processes: their labels let `ctest -L process` pick them.
-set(retinue_process_pattern "retinue/(retinue|process_pool|map)\\.hpp|fork_server|worker|[^a-z_]v?fork\\(")
+set(retinue_process_pattern "retinue/(retinue|process_pool|map)\\.hpp|[^a-z_]v?fork\\(|ForkServer")
 
 # Gives plain add_test entries their deadline, environment and labels.
 function(retinue_test_properties)
