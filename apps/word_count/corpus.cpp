@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kSmallestPart = std::uint64_t{1} << 20;
 constexpr std::uint64_t kLargestPart = std::uint64_t{32} << 20;
 constexpr std::size_t kBlock = kSmallestPart;  // a slice is no longer than this
-constexpr std::size_t kLooked = 4096;                 // bytes by which text is told from the rest
+constexpr std::size_t kLooked = 4096;          // bytes by which text is told from the rest
 
 /// Text has no control characters but those that lay it out or colour it.
 bool is_text(std::string_view begin) {

@@ -34,7 +34,8 @@ int tiny(int x) { return x % 1000; }
 
 void require_equal(const std::string& what, std::uint64_t serial, std::uint64_t pool) {
   if (serial == pool) return;
-  throw std::runtime_error(what + ": this process says " + std::to_string(serial) + ", the pool " + std::to_string(pool));
+  throw std::runtime_error(what + ": this process says " + std::to_string(serial) + ", the pool " +
+                           std::to_string(pool));
 }
 
 /// Counts the words of the corpus both ways and prints what is there.

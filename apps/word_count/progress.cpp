@@ -26,8 +26,8 @@ void Progress::show() {
   const double megabytes = static_cast<double>(bytes_) / 1e6;
   const double rate = seconds > 0 ? megabytes / seconds : 0;
   if (all_bytes_ == 0) {
-    std::fprintf(stderr, "\r%-8s %ju files  %.0f MB  %.0f MB/s\033[K", title_.c_str(), std::uintmax_t{files_}, megabytes,
-                 rate);
+    std::fprintf(stderr, "\r%-8s %ju files  %.0f MB  %.0f MB/s\033[K", title_.c_str(), std::uintmax_t{files_},
+                 megabytes, rate);
     return;
   }
   const double all = static_cast<double>(all_bytes_) / 1e6;

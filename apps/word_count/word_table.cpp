@@ -91,16 +91,17 @@ void WordTable::clear() {
   words_ = distinct_ = 0;
 }
 
-std::vector<std::pair<std::string, std::uint64_t>> WordTable::most_frequent(std::size_t n) const {
+std::vector<WordTable::Frequency> WordTable::most_frequent(std::size_t n) const {
   std::vector<const Row*> filled;
   for (const Row& row : rows_) {
     if (row.times != 0) filled.push_back(&row);
   }
   n = std::min(n, filled.size());
-  std::ranges::partial_sort(filled, filled.begin() + static_cast<std::ptrdiff_t>(n), [this](const Row* a, const Row* b) {
-    return a->times != b->times ? a->times > b->times : word(*a) < word(*b);
-  });
-  std::vector<std::pair<std::string, std::uint64_t>> first;
+  std::ranges::partial_sort(
+      filled, filled.begin() + static_cast<std::ptrdiff_t>(n),
+      [this](const Row* a, const Row* b) { return a->times != b->times ? a->times > b->times : word(*a) < word(*b); });
+  std::vector<Frequency> first;
+  first.reserve(n);
   for (std::size_t i = 0; i < n; ++i) first.emplace_back(word(*filled[i]), filled[i]->times);
   return first;
 }

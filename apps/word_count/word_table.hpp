@@ -53,8 +53,8 @@ class WordTable {
  private:
   struct Row {
     std::uint64_t head;
-    std::uint64_t times;   // zero marks an empty row
-    std::uint64_t tail;    // where in text_ the bytes after the eighth begin
+    std::uint64_t times;  // zero marks an empty row
+    std::uint64_t tail;   // where in text_ the bytes after the eighth begin
     std::uint32_t length;
     std::uint32_t hash;
   };

@@ -31,7 +31,8 @@ int main() {
   retinue::ProcessPool pool(2);
   check(pool.map_reduce(square, std::views::iota(1, 1001), 0L, std::plus<>{}) == 333'833'500, "map_reduce adds up");
 
-  const std::string greeting = pool.submit([](const std::string& s) { return s + " hands"; }, std::string("many")).get();
+  const std::string greeting =
+      pool.submit([](const std::string& s) { return s + " hands"; }, std::string("many")).get();
   check(greeting == "many hands", "a string travels both ways");
 
   try {
