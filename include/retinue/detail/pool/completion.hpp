@@ -27,6 +27,9 @@ class Completion {
     if (refs_.load(std::memory_order_acquire) == 1 || refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
   }
 
+  /// True while the caller's reference is the only one.
+  bool sole_owner() const noexcept { return refs_.load(std::memory_order_acquire) == 1; }
+
   /// True once the task has ended, in whichever way. Never blocks.
   virtual bool done() noexcept = 0;
   /// Waits until done or until the deadline; returns done(). May run the executor's own chores.
@@ -45,6 +48,8 @@ class Completion {
   virtual void progress() noexcept {}
 
  protected:
+  /// For executors that keep references themselves from the start.
+  explicit Completion(std::uint32_t refs) noexcept : refs_(refs) {}
   virtual ~Completion() = default;
   virtual void destroy() noexcept { delete this; }
 

@@ -1,0 +1,120 @@
+// The type-erased door to a process pool: bytes in, bytes out.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <span>
+
+#include <retinue/detail/data/entry.hpp>
+#include <retinue/detail/pool/completion.hpp>
+#include <retinue/detail/pool/task_context.hpp>
+#include <retinue/executor.hpp>
+#include <retinue/task_options.hpp>
+
+namespace retinue::detail {
+
+class PoolCore;
+class TaskState;
+
+/// The owner's side of a pool, counted; see src/pool/pool_core.hpp.
+void add_ref(PoolCore& core) noexcept;
+void release(PoolCore& core) noexcept;
+
+/// A counted pointer to a PoolCore, whose definition the public headers do not need.
+class CoreRef {
+ public:
+  CoreRef() = default;
+  explicit CoreRef(PoolCore* owned) noexcept : core_(owned) {}
+  CoreRef(const CoreRef& o) noexcept : core_(o.core_) {
+    if (core_ != nullptr) add_ref(*core_);
+  }
+  CoreRef(CoreRef&& o) noexcept : core_(std::exchange(o.core_, nullptr)) {}
+  CoreRef& operator=(CoreRef o) noexcept {
+    std::swap(core_, o.core_);
+    return *this;
+  }
+  ~CoreRef() {
+    if (core_ != nullptr) release(*core_);
+  }
+  PoolCore& operator*() const noexcept { return *core_; }
+  PoolCore* operator->() const noexcept { return core_; }
+  PoolCore* get() const noexcept { return core_; }
+
+ private:
+  PoolCore* core_ = nullptr;
+};
+
+/// Encoded arguments on their way into a slot: a small buffer here, or a block of the region.
+class StagedPayload {
+ public:
+  StagedPayload() = default;
+  StagedPayload(const StagedPayload&) = delete;
+  StagedPayload& operator=(const StagedPayload&) = delete;
+  ~StagedPayload() {
+    if (block_ != 0) drop_block();
+  }
+
+  /// Room for `bytes`, aligned to 32. Called once. Throws ResourceExhausted or bad_alloc.
+  std::byte* prepare(std::size_t bytes) {
+    size_ = bytes;
+    return bytes <= TaskContext::kInlineBytes ? small_ : prepare_block();
+  }
+  std::size_t size() const noexcept { return size_; }
+  const std::byte* small() const noexcept { return small_; }
+  std::uint64_t block() const noexcept { return block_; }
+  /// The block now belongs to the task.
+  void release_block() noexcept { block_ = 0; }
+
+ private:
+  std::byte* prepare_block();
+  void drop_block() noexcept;
+
+  alignas(32) std::byte small_[TaskContext::kInlineBytes];
+  std::size_t size_ = 0;
+  std::uint64_t block_ = 0;
+};
+
+/// Hands one task to the pool. Throws PoolClosed, ResourceExhausted, bad_alloc.
+Ref<Completion> submit_to(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options);
+
+/// The bytes of a done task's value (of a Completion that `submit_to` made), good as long as the task
+/// is; or throws what it ended with.
+std::span<const std::byte> value_bytes(Completion& task);
+
+/// The tasks of one map that are under way, and the results not yet taken. Used by one thread at a
+/// time. Its destructor takes back what has not started.
+class MapWindow {
+ public:
+  MapWindow(CoreRef core, EntryRef entry, const TaskOptions& options, Order order);
+  ~MapWindow();
+  MapWindow(const MapWindow&) = delete;
+  MapWindow& operator=(const MapWindow&) = delete;
+
+  /// How many more inputs should be read now; 0 until a worthwhile batch fits.
+  std::size_t wanted() const noexcept;
+  /// Room for the next task's arguments. Throws ResourceExhausted or bad_alloc, and then no task is staged.
+  std::byte* stage(std::size_t bytes);
+  /// Takes back the last stage(), whose arguments could not be written.
+  void unstage() noexcept;
+  /// Hands what is staged to the pool. Throws PoolClosed.
+  void publish();
+
+  struct Result {
+    std::uint64_t index = 0;
+    std::span<const std::byte> value;  ///< good until the next call
+    std::exception_ptr error;          ///< set instead if the task failed
+  };
+  /// Waits for the next result; false if nothing is under way. `wanted()` may have become more: then it
+  /// returns true with `starved` set and no result, so that inputs can be read while others run.
+  bool next(Result& result, bool& starved);
+  /// No more inputs will come.
+  void inputs_ended() noexcept;
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace retinue::detail

@@ -1,0 +1,242 @@
+// Worker processes behind a loop.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <sys/types.h>
+#include <type_traits>
+#include <vector>
+
+#include <retinue/codec.hpp>
+#include <retinue/detail/data/call_traits.hpp>
+#include <retinue/detail/data/payload.hpp>
+#include <retinue/detail/patterns/inputs.hpp>
+#include <retinue/detail/pool/process_tasks.hpp>
+#include <retinue/executor.hpp>
+
+namespace retinue {
+
+/// How a ProcessPool is made. Every default is meant to be right.
+struct ProcessPoolOptions {
+  /// Worker processes, at most 1024; 0 means `cpu_count()`.
+  unsigned workers = 0;
+  /// Called once in each worker before its first task, also in replacements. Any closure works: workers
+  /// are forked with it. If it throws, the pool ends with PoolClosed saying what was thrown.
+  std::function<void()> initializer;
+  /// A worker is replaced after so many tasks; 0: never.
+  std::uint64_t max_tasks_per_worker = 0;
+  /// A worker is replaced after the task that left it with more private memory than this many bytes; 0: never.
+  std::size_t max_memory_per_worker = 0;
+  /// Tasks that may be in shared memory at once (256 bytes each), rounded up to a power of two; further
+  /// ones wait in the owner's memory.
+  std::size_t slots = 4096;
+  /// The longest time a worker or a waiting thread polls before it sleeps. Unset, the engine chooses by
+  /// what it measures, never more than 0.1 ms; zero means never, for machines that others use too.
+  std::optional<std::chrono::nanoseconds> spin;
+};
+
+/// What a pool has done so far. Counts since it was made.
+struct PoolStats {
+  std::uint64_t submitted = 0;      ///< tasks handed in
+  std::uint64_t finished = 0;       ///< tasks ended, in whichever way
+  std::uint64_t failed = 0;         ///< of these: with an exception, a death, a timeout
+  std::uint64_t cancelled = 0;      ///< of these: taken back
+  std::uint64_t retried = 0;        ///< runs repeated after a death
+  std::uint64_t waiting = 0;        ///< now waiting in the owner's memory for a slot
+  std::uint64_t in_slots = 0;       ///< now in slots: ready, running or done and not yet read
+  unsigned workers = 0;             ///< seats
+  unsigned workers_alive = 0;       ///< now running
+  std::uint64_t workers_died = 0;   ///< ended other than by their own will or the pool's
+  std::uint64_t workers_started = 0;
+  std::uint64_t bytes_in_use = 0;   ///< blocks of the region in use, all pools of this process
+  std::uint64_t bytes_warm = 0;     ///< reserved and kept for the next block
+};
+
+/// A pool of worker processes that run functions of this program.
+///
+/// Workers are forked when the pool is made, so they see all that existed then. Functions, captureless
+/// lambdas and templates are found in the workers by name of module and offset; lambdas travel with
+/// what they captured by value; arguments and results are encoded (codec.hpp). A worker that dies costs
+/// the task it ran (`WorkerDied`) and is replaced.
+///
+/// Thread-safe, but for construction and destruction. Several pools may live at once, also inside
+/// workers. The destructor finishes what was submitted and leaves no process, file or memory behind. In
+/// a child that was forked from the owner by other means the pool is closed and its destructor does
+/// nothing. Making a pool forks: as with any fork, locks that other threads hold at that moment stay
+/// locked in the workers, so make pools early.
+///
+/// How to wait for ever: call `get()` in a task on a task of the pool that runs it when all its workers
+/// do the same (a worker cannot reach its own pool, so this takes some effort); submit a task that never
+/// ends, without a timeout, and destroy the pool.
+///
+/// Example:
+///
+///     retinue::ProcessPool pool;
+///     for (double y : pool.map(simulate, std::views::iota(0, 1000))) plot(y);
+class ProcessPool : public ExecutorInterface<ProcessPool> {
+ public:
+  /// A pool of `workers` processes; 0: one for each CPU that this process may use. Throws
+  /// ResourceExhausted if the machine does not give that many, Error for more than 1024.
+  explicit ProcessPool(unsigned workers = 0) : ProcessPool(with_workers(workers)) {}
+  explicit ProcessPool(const ProcessPoolOptions& options);
+  ProcessPool(ProcessPool&&) noexcept = default;
+  ProcessPool& operator=(ProcessPool&&) = delete;
+  /// Finishes what was submitted, however long that takes; see `shutdown` for other ways.
+  ~ProcessPool();
+
+  unsigned workers() const noexcept;
+  /// The processes of the workers now alive.
+  std::vector<pid_t> worker_pids() const;
+  PoolStats stats() const;
+
+  /// Ends the pool: takes no more tasks, finishes those submitted (or takes back what has not started),
+  /// ends the workers. A second call waits for the first. Never throws what a task threw.
+  void shutdown(bool cancel_pending = false);
+  /// Ends the pool at once: running tasks end with `WorkerDied`, others with `Cancelled`.
+  void terminate();
+
+  template <class F, class... A>
+  auto submit_task(const TaskOptions& options, F&& f, A&&... args) {
+    using Call = detail::Call<std::decay_t<F>, A...>;
+    Call::check();
+    using R = typename Call::Result;
+    detail::StagedPayload payload;
+    const std::size_t bytes = Call::size(f, args...);
+    Call::write(payload.prepare(bytes), bytes, f, std::forward<A>(args)...);
+    return Future<R>(detail::submit_to(core(), entry_of<Call>(), payload, options), &take<R>);
+  }
+
+  template <class F, class... Rs>
+  auto map_tasks(const TaskOptions& options, detail::Order order, F&& f, Rs&&... inputs) {
+    using Function = std::decay_t<F>;
+    using Call = detail::Call<Function, std::ranges::range_reference_t<std::views::all_t<Rs>>...>;
+    Call::check();
+    using R = typename Call::Result;
+    using T = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
+    core();
+    return MapRange<T>(std::make_unique<Map<T, Call, Function, Rs...>>(core_, options, order, std::forward<F>(f),
+                                                                      std::forward<Rs>(inputs)...));
+  }
+
+ private:
+  static ProcessPoolOptions with_workers(unsigned workers) {
+    ProcessPoolOptions options;
+    options.workers = workers;
+    return options;
+  }
+  /// The core, or throws Error if this pool was moved from.
+  detail::PoolCore& core() const;
+
+  /// The entry of a kind of call: what runs in the worker.
+  template <class Call>
+  static void run(detail::TaskContext& context) {
+    Reader arguments(context.arguments().data(), context.arguments().size(), context.modules());
+    if constexpr (std::is_void_v<typename Call::Result>) {
+      Call::invoke(arguments);
+    } else {
+      const typename Call::Result value = Call::invoke(arguments);
+      const std::size_t bytes = detail::payload_size(value);
+      detail::write_payload(context.result(bytes), bytes, value);
+    }
+  }
+
+  template <class Call>
+  static detail::EntryRef entry_of() {
+    static const detail::EntryRef entry = detail::name_code(reinterpret_cast<const void*>(&run<Call>));
+    return entry;
+  }
+
+  template <class R>
+  static R decode(std::span<const std::byte> bytes) {
+    if constexpr (!std::is_void_v<R>) {
+      Reader reader(bytes.data(), bytes.size());
+      return detail::read_payload<R>(reader);
+    }
+  }
+
+  template <class R>
+  static R take(detail::Completion& task) {
+    return decode<R>(detail::value_bytes(task));
+  }
+
+  template <class T, class Call, class Function, class... Rs>
+  class Map final : public detail::MapSource<T> {
+   public:
+    template <class F, class... Gs>
+    Map(detail::CoreRef core, const TaskOptions& options, detail::Order order, F&& f, Gs&&... inputs)
+        : function_(std::forward<F>(f)),
+          inputs_(std::in_place, std::forward<Gs>(inputs)...),
+          window_(std::move(core), entry_of<Call>(), options, order) {}
+
+    bool next(Outcome<T>& into) override {
+      for (;;) {
+        read_inputs();
+        bool starved = false;
+        detail::MapWindow::Result result;
+        if (!window_.next(result, starved)) {
+          if (input_error_) std::rethrow_exception(std::exchange(input_error_, nullptr));
+          return false;
+        }
+        if (starved) continue;
+        deliver(result, into);
+        return true;
+      }
+    }
+
+   private:
+    void read_inputs() {
+      std::size_t wanted = input_ended_ ? 0 : window_.wanted();
+      if (wanted == 0) return;
+      try {
+        for (; wanted > 0; --wanted)
+          if (!inputs_.next([this](auto&&... x) { stage(std::forward<decltype(x)>(x)...); })) {
+            input_ended_ = true;
+            break;
+          }
+      } catch (...) {  // results of earlier inputs come first
+        input_error_ = std::current_exception();
+        input_ended_ = true;
+      }
+      if (input_ended_) window_.inputs_ended();
+      window_.publish();
+    }
+
+    template <class... A>
+    void stage(A&&... args) {
+      const std::size_t bytes = Call::size(function_, args...);
+      std::byte* room = window_.stage(bytes);
+      try {
+        Call::write(room, bytes, function_, std::forward<A>(args)...);
+      } catch (...) {
+        window_.unstage();
+        throw;
+      }
+    }
+
+    static void deliver(detail::MapWindow::Result& result, Outcome<T>& into) {
+      if (result.error) {
+        into.set_error(result.index, std::move(result.error));
+        return;
+      }
+      try {
+        if constexpr (std::is_void_v<typename Call::Result>) into.set_value(result.index, T{});
+        else into.set_value(result.index, decode<T>(result.value));
+      } catch (...) {
+        into.set_error(result.index, std::current_exception());
+      }
+    }
+
+    Function function_;
+    detail::Inputs<Rs...> inputs_;
+    detail::MapWindow window_;
+    std::exception_ptr input_error_;
+    bool input_ended_ = false;
+  };
+
+  detail::CoreRef core_;
+};
+
+}  // namespace retinue

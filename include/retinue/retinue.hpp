@@ -1,0 +1,18 @@
+// Everything: include this one, or the headers below one by one.
+#pragma once
+
+#include <retinue/as_completed.hpp>
+#include <retinue/codec.hpp>
+#include <retinue/cpu_count.hpp>
+#include <retinue/error.hpp>
+#include <retinue/exceptions.hpp>
+#include <retinue/executor.hpp>
+#include <retinue/future.hpp>
+#include <retinue/map.hpp>
+#include <retinue/map_range.hpp>
+#include <retinue/process_pool.hpp>
+#include <retinue/serial_executor.hpp>
+#include <retinue/shared_array.hpp>
+#include <retinue/task_options.hpp>
+#include <retinue/thread_pool.hpp>
+#include <retinue/wait.hpp>

@@ -1,0 +1,105 @@
+#include "block_heap.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <string>
+
+#include <retinue/error.hpp>
+
+#include "system/memfd.hpp"
+
+namespace retinue::detail {
+namespace {
+
+constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kLargeStep = 64 * 1024;
+
+constexpr std::uint64_t round_up(std::uint64_t n, std::uint64_t to) noexcept { return (n + to - 1) / to * to; }
+
+}  // namespace
+
+BlockHeap::BlockHeap(int memfd, Extent part) : memfd_(memfd), part_(part), cold_(part) {}
+
+unsigned BlockHeap::class_of(std::uint64_t bytes) noexcept {
+  if (bytes <= kSmallest) return 0;
+  const unsigned doubling = static_cast<unsigned>(std::bit_width(bytes - 1)) - 1;  // 2^doubling < bytes
+  const std::uint64_t quarter = std::uint64_t{1} << (doubling - 2);
+  const auto fourth = static_cast<unsigned>((bytes - 1 - (std::uint64_t{1} << doubling)) / quarter);
+  return (doubling - 8) * 4 + fourth + 1;
+}
+
+std::uint64_t BlockHeap::class_size(unsigned index) noexcept {
+  if (index == 0) return kSmallest;
+  const unsigned doubling = (index - 1) / 4 + 8, fourth = (index - 1) % 4;
+  return (std::uint64_t{1} << doubling) + (fourth + 1) * (std::uint64_t{1} << (doubling - 2));
+}
+
+std::uint64_t BlockHeap::footprint(std::uint64_t bytes) noexcept {
+  return bytes <= kLargestSmall ? class_size(class_of(bytes)) : round_up(bytes, kLargeStep);
+}
+
+Extent BlockHeap::take_large(std::uint64_t length) {
+  Extent extent = warm_.take_best(length);
+  if (extent.length != 0) return extent;
+  extent = cold_.take_first(length);
+  if (extent.length == 0)
+    throw ResourceExhausted("this process's part of the shared region is used up (" + std::to_string(in_use_) +
+                                " of " + std::to_string(part_.length) + " bytes in use, " + std::to_string(length) +
+                                " asked for)",
+                            0);
+  try {
+    reserve(memfd_, extent.offset, extent.length);
+  } catch (...) {
+    cold_.give(extent);
+    throw;
+  }
+  return extent;
+}
+
+std::uint64_t BlockHeap::allocate(std::uint64_t bytes) {
+  if (bytes > part_.length)
+    throw ResourceExhausted("a block of " + std::to_string(bytes) + " bytes does not fit this process's part of " +
+                                "the shared region (" + std::to_string(part_.length) + " bytes)",
+                            0);
+  const std::uint64_t size = footprint(bytes);
+  if (bytes > kLargestSmall) {
+    const Extent extent = take_large(size);
+    in_use_ += size;
+    return extent.offset;
+  }
+  auto& free_list = free_small_[class_of(bytes)];
+  if (!free_list.empty()) {
+    const std::uint64_t offset = free_list.back();
+    free_list.pop_back();
+    in_use_ += size;
+    return offset;
+  }
+  if (chunk_.length < size) chunk_ = take_large(kChunk);  // what was left of the old one is given up
+  const std::uint64_t offset = chunk_.offset;
+  chunk_.offset += size;
+  chunk_.length -= size;
+  in_use_ += size;
+  return offset;
+}
+
+void BlockHeap::free(std::uint64_t offset, std::uint64_t bytes) {
+  const std::uint64_t size = footprint(bytes);
+  in_use_ -= std::min(size, in_use_);
+  if (bytes > kLargestSmall) warm_.give({offset, size});
+  else free_small_[class_of(bytes)].push_back(offset);
+}
+
+void BlockHeap::trim() {
+  warm_.take_all([this](Extent extent) {
+    const std::uint64_t begin = round_up(extent.offset, kPage);
+    const std::uint64_t end = extent.end() / kPage * kPage;
+    try {
+      if (begin < end) punch_hole(memfd_, begin, end - begin);
+      cold_.give(extent);
+    } catch (const Error&) {
+      warm_.give(extent);
+    }
+  });
+}
+
+}  // namespace retinue::detail

@@ -1,0 +1,61 @@
+// The allocator of one process in its part of the region.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "address_space.hpp"
+
+namespace retinue::detail {
+
+/// Hands out blocks of one part of the region. All bookkeeping is in private memory, so that nothing a
+/// worker scribbles over can mislead another process, and a killed process takes its bookkeeping with
+/// it: whoever owns the part then treats it as empty but for the blocks it knows to be in use.
+///
+/// Memory is reserved before a block is handed out; freed memory stays reserved (warm) for the next
+/// block until `trim`. Small blocks (up to 64 KiB) come in size classes and are never merged.
+/// Not thread-safe: each user has a lock around it.
+class BlockHeap {
+ public:
+  /// Alignment of every block, in bytes.
+  static constexpr std::uint64_t kAlignment = 64;
+
+  BlockHeap(int memfd, Extent part);
+
+  /// A block of at least `bytes`. Throws ResourceExhausted when the part or the machine's memory is
+  /// used up, or bad_alloc.
+  std::uint64_t allocate(std::uint64_t bytes);
+  /// Takes back a block of `bytes` as asked for at its allocation.
+  void free(std::uint64_t offset, std::uint64_t bytes);
+  /// Gives warm memory that no block uses back to the system.
+  void trim();
+
+  std::uint64_t bytes_in_use() const noexcept { return in_use_; }
+  /// Reserved but not in use: what `trim` would give back.
+  std::uint64_t bytes_warm() const noexcept { return warm_.free_bytes(); }
+  const Extent& part() const noexcept { return part_; }
+  /// What a block of `bytes` takes in the region.
+  static std::uint64_t footprint(std::uint64_t bytes) noexcept;
+
+ private:
+  static constexpr std::uint64_t kSmallest = 256;
+  static constexpr std::uint64_t kLargestSmall = 64 * 1024;
+  static constexpr std::uint64_t kChunk = 256 * 1024;  // what small blocks are cut from
+  static constexpr unsigned kClasses = 33;             // 4 to a doubling, from 256 B to 64 KiB
+  static unsigned class_of(std::uint64_t bytes) noexcept;
+  static std::uint64_t class_size(unsigned index) noexcept;
+
+  Extent take_large(std::uint64_t length);
+
+  int memfd_;
+  Extent part_;
+  AddressSpace warm_;  // reserved, free
+  AddressSpace cold_;  // not reserved
+  std::array<std::vector<std::uint64_t>, kClasses> free_small_;
+  Extent chunk_;       // what is left of the chunk that small blocks are being cut from
+  std::uint64_t in_use_ = 0;
+};
+
+}  // namespace retinue::detail

@@ -1,0 +1,260 @@
+#include "region.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <new>
+#include <pthread.h>
+#include <string>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <retinue/error.hpp>
+
+#include "system/memfd.hpp"
+
+namespace retinue::detail {
+namespace {
+
+constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
+#if defined(__SANITIZE_THREAD__)
+constexpr std::uint64_t kMostAddresses = 256 * kGiB;  // its shadow leaves no more
+#else
+constexpr std::uint64_t kMostAddresses = 32 * 1024 * kGiB;
+#endif
+constexpr std::uint64_t kLeastAddresses = kGiB / 4;
+
+std::uint64_t round_to_page(std::uint64_t n) noexcept { return (n + kPage - 1) / kPage * kPage; }
+
+std::uint64_t machine_memory() noexcept {
+  return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+std::uint64_t file_size_limit() noexcept {
+  rlimit limit{};
+  return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? limit.rlim_cur : ~std::uint64_t{0};
+}
+
+std::mutex& making_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+std::atomic<Region*> own_region{nullptr};
+
+// A forked child's regions are its parent's: it makes its own when it needs one. The mutex is held over
+// the fork so that the child never inherits it locked.
+void watch_forks() {
+  static const int once = pthread_atfork([] { making_mutex().lock(); }, [] { making_mutex().unlock(); },
+                                         [] {
+                                           own_region.store(nullptr, std::memory_order_relaxed);
+                                           making_mutex().unlock();
+                                         });
+  (void)once;
+}
+
+}  // namespace
+
+Region& Region::of_this_process() {
+  if (Region* region = own_region.load(std::memory_order_acquire)) return *region;
+  watch_forks();
+  const std::lock_guard lock(making_mutex());
+  if (Region* region = own_region.load(std::memory_order_relaxed)) return *region;
+  auto* region = new Region();  // never deleted: futures and shared arrays may live in statics
+  own_region.store(region, std::memory_order_release);
+  return *region;
+}
+
+Region::Region() : memfd_(create_memfd("retinue")) {
+  const std::uint64_t most = std::min(kMostAddresses, std::bit_floor(file_size_limit()));
+  for (reach_ = most; reach_ >= kLeastAddresses; reach_ /= 2) {
+    void* p = mmap(nullptr, reach_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memfd_.get(), 0);
+    if (p != MAP_FAILED) {
+      base_ = static_cast<std::byte*>(p);
+      break;
+    }
+  }
+  if (base_ == nullptr)
+    throw_call_failed("mmap", errno == 0 ? EFBIG : errno,
+                      "the shared region, " + std::to_string(kLeastAddresses) +
+                          " bytes of addresses at least; see ulimit -v and ulimit -f");
+  // A core dump must not carry the region, and the file covers all of the mapping: an offset that a
+  // stray worker makes up reads as zeros instead of raising SIGBUS.
+  madvise(base_, reach_, MADV_DONTDUMP);
+  if (ftruncate(memfd_.get(), static_cast<off_t>(reach_)) != 0) {
+    const int error_number = errno;
+    munmap(base_, reach_);
+    throw_call_failed("ftruncate", error_number, "the shared region, to " + std::to_string(reach_) + " bytes");
+  }
+  // Offset 0 stands for "no block", so the module table lies there.
+  try {
+    const std::uint64_t table = round_to_page(sizeof(ModuleTable));
+    reserve(memfd_.get(), 0, table);
+    modules_ = new (base_) ModuleTable();
+    attach_modules(*modules_);
+    addresses_.give({table, reach_ - table});
+    heap_ = std::make_unique<BlockHeap>(memfd_.get(), take_addresses(reach_ / 4));
+  } catch (...) {
+    if (modules_ != nullptr) detach_modules(*modules_);
+    munmap(base_, reach_);
+    throw;
+  }
+}
+
+Extent Region::take_addresses(std::uint64_t bytes) {
+  const Extent extent = addresses_.take_first(bytes);
+  if (extent.length == 0)
+    throw ResourceExhausted("the shared region's addresses are used up: " + std::to_string(reach_) + " bytes, " +
+                                std::to_string(parts_.size()) + " parts of workers",
+                            0);
+  return extent;
+}
+
+void Region::give_addresses(Extent extent) noexcept {
+  try {
+    addresses_.give(extent);
+  } catch (const std::bad_alloc&) {
+    // These addresses are not used again; there are terabytes of them.
+  }
+}
+
+void Region::drop_pages(Extent extent) noexcept {
+  const std::uint64_t begin = round_to_page(extent.offset), end = extent.end() / kPage * kPage;
+  try {
+    if (begin < end) punch_hole(memfd_.get(), begin, end - begin);
+  } catch (const std::exception&) {
+    // The pages stay until the file goes; nothing else depends on it.
+  }
+}
+
+Extent Region::take_control(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const Extent extent = take_addresses(round_to_page(bytes));
+  try {
+    reserve(memfd_.get(), extent.offset, extent.length);
+  } catch (...) {
+    addresses_.give(extent);
+    throw;
+  }
+  return extent;
+}
+
+void Region::give_control(Extent extent) noexcept {
+  const std::lock_guard lock(mutex_);
+  drop_pages(extent);
+  give_addresses(extent);
+}
+
+std::uint64_t Region::allocate(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t offset = heap_->allocate(bytes);
+  ++owner_blocks_;
+  return offset;
+}
+
+void Region::free(std::uint64_t offset, std::uint64_t bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  --owner_blocks_;
+  try {
+    heap_->free(offset, bytes);
+  } catch (const std::bad_alloc&) {
+    // No memory to note it as free: the block is lost until the process ends, nothing else is.
+  }
+}
+
+Part* Region::make_part(ReturnStack* home, unsigned workers) {
+  const std::lock_guard lock(mutex_);
+  auto part = std::make_unique<Part>();
+  const std::uint64_t share = std::bit_floor(addresses_.free_bytes() / (8 * std::max(workers, 1u)));
+  for (std::uint64_t length = std::clamp(share, kGiB / 64, std::bit_ceil(machine_memory())); part->extent_.length == 0;
+       length /= 2) {
+    if (length < kGiB / 64) throw ResourceExhausted("no addresses left in the shared region for a worker's part", 0);
+    part->extent_ = addresses_.take_first(length);
+  }
+  part->home_ = home;
+  try {
+    parts_.insert(part.get());
+  } catch (...) {
+    addresses_.give(part->extent_);
+    throw;
+  }
+  return part.release();
+}
+
+void Region::finish_part_if_empty(Part* part) noexcept {
+  if (part->home_ != nullptr || !part->live_.empty()) return;
+  give_addresses(part->extent_);
+  parts_.erase(part);
+  delete part;
+}
+
+void Region::retire(Part* part) noexcept {
+  const std::lock_guard lock(mutex_);
+  part->home_ = nullptr;
+  std::uint64_t from = part->extent_.offset;
+  for (const auto& [offset, bytes] : part->live_) {
+    drop_pages({from, offset - from});
+    from = offset + BlockHeap::footprint(bytes);
+  }
+  drop_pages({from, part->extent_.end() - from});
+  if (!part->live_.empty()) {  // keep the addresses of what lives only
+    const std::uint64_t end = std::min(round_to_page(from), part->extent_.end());
+    give_addresses({end, part->extent_.end() - end});
+    part->extent_.length = end - part->extent_.offset;
+  }
+  finish_part_if_empty(part);
+}
+
+void Region::adopt(Part* part, std::uint64_t offset, std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (bytes > part->extent_.length || !part->extent_.holds(offset, BlockHeap::footprint(bytes)) ||
+      offset % BlockHeap::kAlignment != 0)
+    throw CodecError("a worker named a result outside of its own memory (it may have overwritten it)");
+  const auto [at, fresh] = part->live_.emplace(offset, bytes);
+  if (!fresh) throw CodecError("a worker named the same memory for two results (it may have overwritten its memory)");
+  if ((at != part->live_.begin() && std::prev(at)->first + std::prev(at)->second > offset) ||
+      (std::next(at) != part->live_.end() && offset + bytes > std::next(at)->first)) {
+    part->live_.erase(at);
+    throw CodecError("a worker named overlapping memory for two results (it may have overwritten its memory)");
+  }
+}
+
+void Region::release(Part* part, std::uint64_t offset, std::uint64_t bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  part->live_.erase(offset);
+  if (part->home_ != nullptr) {
+    auto* link = reinterpret_cast<std::uint64_t*>(at(offset));
+    link[1] = bytes;
+    std::uint64_t top = part->home_->top.load(std::memory_order_relaxed);
+    do link[0] = top;
+    while (!part->home_->top.compare_exchange_weak(top, offset, std::memory_order_release, std::memory_order_relaxed));
+  } else {
+    drop_pages({offset, BlockHeap::footprint(bytes)});
+    finish_part_if_empty(part);
+  }
+}
+
+void Region::trim() noexcept {
+  const std::lock_guard lock(mutex_);
+  try {
+    heap_->trim();
+  } catch (const std::exception&) {
+    // What was not given back now is tried again after the next quiet while.
+  }
+}
+
+Region::Usage Region::usage() const {
+  const std::lock_guard lock(mutex_);
+  Usage usage;
+  usage.owner_bytes = heap_->bytes_in_use();
+  usage.warm_bytes = heap_->bytes_warm();
+  usage.blocks = owner_blocks_;
+  for (const Part* part : parts_) {
+    usage.blocks += part->live_.size();
+    for (const auto& [offset, bytes] : part->live_) usage.result_bytes += BlockHeap::footprint(bytes);
+  }
+  return usage;
+}
+
+}  // namespace retinue::detail

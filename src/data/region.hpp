@@ -1,0 +1,118 @@
+// The owner's one anonymous shared-memory file, mapped at the same address in all its processes.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+
+#include <retinue/detail/data/entry.hpp>
+
+#include "system/fd.hpp"
+#include "address_space.hpp"
+#include "block_heap.hpp"
+
+namespace retinue::detail {
+
+/// Blocks on their way back to the worker that allocated them: a stack in shared memory, linked through
+/// the blocks themselves. The owner pushes, the worker takes all at once, so that no push can be fooled
+/// by a block that went and came back. If the worker dies the stack is forgotten with its part.
+struct ReturnStack {
+  std::atomic<std::uint64_t> top{0};  // offset of the block returned last, or 0
+};
+
+/// A worker's part of the region, as the owner sees it. It outlives its worker until the last block in
+/// the owner's hands is released. All members are guarded by the region's mutex.
+class Part {
+ public:
+  const Extent& extent() const noexcept { return extent_; }
+
+ private:
+  friend class Region;
+  Extent extent_;
+  ReturnStack* home_ = nullptr;               // null once the worker has died
+  std::map<std::uint64_t, std::uint64_t> live_;  // blocks in the owner's hands: offset -> bytes
+};
+
+/// | member                  | who may change it           | guarded by        |
+/// | ----------------------- | --------------------------- | ----------------- |
+/// | memfd, base, reach      | constructor                 | constant          |
+/// | addresses, parts        | threads of the owner        | `mutex_`          |
+/// | the owner's block heap  | threads of the owner        | `mutex_`          |
+/// | memory of a part        | its worker, else the owner  | life of the worker |
+/// | module table            | owner (workers read)        | its own counter   |
+///
+/// One region a process, made on first use and kept to the process's end; a forked worker that becomes
+/// an owner itself makes another. Thread-safe. A process killed at any point leaves nothing: the file
+/// has no name, and goes with the last process that maps it. A worker's death is told by `retire`.
+class Region {
+ public:
+  /// The calling process's own region. Throws ResourceExhausted when it cannot be made.
+  static Region& of_this_process();
+
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+
+  std::byte* at(std::uint64_t offset) const noexcept { return base_ + offset; }
+  std::uint64_t offset_of(const void* p) const noexcept {
+    return static_cast<std::uint64_t>(static_cast<const std::byte*>(p) - base_);
+  }
+  bool holds(const void* p) const noexcept {
+    return p >= base_ && static_cast<const std::byte*>(p) < base_ + reach_;
+  }
+  int memfd() const noexcept { return memfd_.get(); }
+  const ModuleTable* modules() const noexcept { return modules_; }
+
+  /// Zeroed shared memory of the owner's own, page-aligned, such as a pool's slots.
+  Extent take_control(std::uint64_t bytes);
+  void give_control(Extent extent) noexcept;
+
+  /// A block in the owner's part.
+  std::uint64_t allocate(std::uint64_t bytes);
+  void free(std::uint64_t offset, std::uint64_t bytes) noexcept;
+
+  /// Addresses for the results of a worker to come; `workers` says how many must share the region.
+  Part* make_part(ReturnStack* home, unsigned workers);
+  /// The worker of `part` is dead: its memory goes, but for blocks in the owner's hands.
+  void retire(Part* part) noexcept;
+  /// A finished task's result block passes into the owner's hands. Throws CodecError if the worker named
+  /// memory that is not its own.
+  void adopt(Part* part, std::uint64_t offset, std::uint64_t bytes);
+  /// The owner is done with an adopted block: back to its worker, or to the system.
+  void release(Part* part, std::uint64_t offset, std::uint64_t bytes) noexcept;
+
+  /// Gives warm memory back to the system.
+  void trim() noexcept;
+
+  struct Usage {
+    std::uint64_t owner_bytes = 0;    ///< blocks of the owner in use
+    std::uint64_t result_bytes = 0;   ///< results of workers in the owner's hands
+    std::uint64_t warm_bytes = 0;     ///< reserved, kept for the next block
+    std::uint64_t blocks = 0;
+  };
+  Usage usage() const;
+
+ private:
+  Region();
+  ~Region();
+  Extent take_addresses(std::uint64_t bytes);
+  void give_addresses(Extent extent) noexcept;
+  void drop_pages(Extent extent) noexcept;
+  void finish_part_if_empty(Part* part) noexcept;
+
+  UniqueFd memfd_;
+  std::byte* base_ = nullptr;
+  std::uint64_t reach_ = 0;  // bytes of address space
+  ModuleTable* modules_ = nullptr;
+
+  mutable std::mutex mutex_;
+  AddressSpace addresses_;
+  std::unique_ptr<BlockHeap> heap_;
+  std::set<Part*> parts_;
+  std::uint64_t owner_blocks_ = 0;
+};
+
+}  // namespace retinue::detail

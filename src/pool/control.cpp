@@ -1,0 +1,60 @@
+#include "control.hpp"
+
+#include <bit>
+#include <new>
+
+#include "system/futex.hpp"
+
+namespace retinue::detail {
+
+PoolMemory PoolMemory::lay_out(std::byte* memory, unsigned workers, std::uint64_t slots) noexcept {
+  static_assert(sizeof(Control) % 64 == 0 && sizeof(Seat) % 64 == 0);
+  PoolMemory m;
+  m.workers = workers;
+  m.slot_mask = slots - 1;
+  m.control = new (memory) Control();
+  memory += sizeof(Control);
+  m.seats = reinterpret_cast<Seat*>(memory);
+  for (unsigned i = 0; i < workers; ++i) new (m.seats + i) Seat();
+  memory += workers * sizeof(Seat);
+  // Slots are left as the zeros the memory comes with: all free, none of their pages touched.
+  m.slots = reinterpret_cast<Slot*>(memory);
+  return m;
+}
+
+void ring_worker(const PoolMemory& memory, unsigned index) noexcept {
+  memory.seats[index].bell.store(1, std::memory_order_release);
+  futex_wake(memory.seats[index].bell, ~std::uint32_t{0});
+}
+
+bool somebody_spins(const PoolMemory& memory, bool look_closely) noexcept {
+  for (unsigned word = 0; word < memory.idler_words(); ++word) {
+    std::uint64_t bits = memory.control->idlers[word].spinning.load(std::memory_order_seq_cst);
+    if (bits != 0 && !look_closely) return true;
+    for (; bits != 0; bits &= bits - 1) {
+      const unsigned index = word * 64 + static_cast<unsigned>(std::countr_zero(bits));
+      if (index < memory.workers && memory.seats[index].current.load(std::memory_order_seq_cst) == 0) return true;
+    }
+  }
+  return false;
+}
+
+void wake_one(const PoolMemory& memory) noexcept {
+  for (unsigned word = 0; word < memory.idler_words(); ++word) {
+    auto& asleep = memory.control->idlers[word].asleep;
+    for (std::uint64_t bits = asleep.load(std::memory_order_seq_cst); bits != 0; bits &= bits - 1) {
+      const std::uint64_t bit = bits & (~bits + 1);
+      if ((asleep.fetch_and(~bit) & bit) == 0) continue;  // somebody else woke it
+      const unsigned index = word * 64 + static_cast<unsigned>(std::countr_zero(bit));
+      if (index >= memory.workers) continue;
+      ring_worker(memory, index);
+      return;
+    }
+  }
+}
+
+void ring_all_workers(const PoolMemory& memory) noexcept {
+  for (unsigned i = 0; i < memory.workers; ++i) ring_worker(memory, i);
+}
+
+}  // namespace retinue::detail

@@ -1,0 +1,108 @@
+// What the processes of one pool share beside its slots.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "data/region.hpp"
+#include "system/stack.hpp"
+#include "slot.hpp"
+
+namespace retinue::detail {
+
+constexpr unsigned kMostWorkers = 1024;
+
+/// The life of a worker's seat, in the order it runs. The owner asks for a spawn, the fork server
+/// answers, and after the end the owner clears the seat (or asks again).
+enum class Life : std::uint32_t {
+  empty = 0,         ///< nobody here
+  spawn_wanted = 1,  ///< owner -> fork server
+  alive = 2,         ///< fork server: forked, `pid` is set
+  spawn_failed = 3,  ///< fork server: fork failed, `status` is the errno
+  ended = 4,         ///< fork server: reaped, `status` is what waitpid said
+};
+
+/// One worker's seat. Each group of members has one writer; each stands on cache lines of its own.
+struct alignas(64) Seat {
+  // Written by the worker. `current` is the position of its task + 1, or 0 between tasks.
+  std::atomic<std::uint64_t> current;
+  std::atomic<std::uint64_t> started_ns;  ///< CLOCK_MONOTONIC at the start of a timed task
+  std::atomic<std::uint64_t> finished;    ///< tasks since the worker's start
+  std::atomic<std::uint32_t> ready;       ///< 1: initialised and taking tasks; 2: initialiser threw
+  std::atomic<std::uint32_t> retiring;    ///< 1: leaves by its own will (max_tasks_per_worker ...)
+  std::atomic<std::uint64_t> trouble;     ///< block with the initialiser's exception, in its own part
+  std::atomic<std::uint64_t> trouble_size;
+
+  // Its doorbell: 1 when rung. Written by ringers, cleared by the worker.
+  alignas(64) std::atomic<std::uint32_t> bell;
+
+  // Written by the owner (life: see Life) ...
+  alignas(64) std::atomic<Life> life;
+  std::atomic<std::uint32_t> kill_wanted;  ///< owner -> fork server: SIGKILL it
+  std::uint64_t part_offset, part_length;  ///< its part of the region, set before spawn_wanted
+  // ... and by the fork server.
+  std::atomic<std::int32_t> pid;
+  std::atomic<std::int32_t> status;
+
+  alignas(64) ReturnStack returned;
+
+  // Written by the dying worker.
+  std::atomic<int> crash_signal;
+  StackRecord crash_stack;
+};
+
+/// Who is spinning and who is asleep, a bit a worker. Set and cleared by each worker itself; a ringer
+/// clears the bit of the sleeper it wakes. The bits of a dead worker are cleared by the owner.
+struct Idlers {
+  std::atomic<std::uint64_t> spinning;
+  std::atomic<std::uint64_t> asleep;
+};
+
+/// | member   | written by                | read by          | after a crash                                 |
+/// | -------- | ------------------------- | ---------------- | --------------------------------------------- |
+/// | tail     | owner (pool's mutex)      | workers          | -                                             |
+/// | head     | workers                   | workers          | any value a worker stored is a right one:     |
+/// |          |                           |                  | no position below it is ready, ever again     |
+/// | idlers   | workers, ringers          | owner, workers   | owner clears the dead worker's bits and rings |
+/// |          |                           |                  | all, for the dead may have owed a ring        |
+/// | closing  | owner                     | workers, server  | -                                             |
+/// | seats    | see Seat                  |                  | owner clears the seat                         |
+struct Control {
+  alignas(64) std::atomic<std::uint64_t> tail;
+  alignas(64) std::atomic<std::uint64_t> head;
+  alignas(64) std::atomic<std::uint32_t> closing;
+  alignas(64) Idlers idlers[kMostWorkers / 64];
+};
+static_assert(sizeof(Idlers) == 16 && offsetof(Control, idlers) == 192);
+
+/// The shared memory of one pool, as every process of it sees it. Plain pointers: the region lies at the
+/// same address in all of them. Copied into the fork server and the workers by the fork.
+struct PoolMemory {
+  Control* control = nullptr;
+  Seat* seats = nullptr;
+  Slot* slots = nullptr;
+  unsigned workers = 0;
+  std::uint64_t slot_mask = 0;
+
+  static std::uint64_t bytes_needed(unsigned workers, std::uint64_t slots) noexcept {
+    return sizeof(Control) + workers * sizeof(Seat) + slots * sizeof(Slot);
+  }
+  /// Lays the structures into zeroed memory.
+  static PoolMemory lay_out(std::byte* memory, unsigned workers, std::uint64_t slots) noexcept;
+
+  Slot& slot(std::uint64_t position) const noexcept { return slots[position & slot_mask]; }
+  unsigned idler_words() const noexcept { return (workers + 63) / 64; }
+};
+
+/// Wakes worker `index` if it is asleep or about to be.
+void ring_worker(const PoolMemory& memory, unsigned index) noexcept;
+/// Wakes one sleeping worker, if there is one and nobody is spinning. Called after new work was
+/// published; the caller has put a sequentially consistent fence between.
+void wake_one(const PoolMemory& memory) noexcept;
+/// Wakes all.
+void ring_all_workers(const PoolMemory& memory) noexcept;
+/// True if a worker other than those busy is spinning for work and will see it.
+bool somebody_spins(const PoolMemory& memory, bool look_closely) noexcept;
+
+}  // namespace retinue::detail

@@ -1,0 +1,154 @@
+#include "fork_server.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <iterator>
+#include <poll.h>
+#include <stdio_ext.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "system/pidfd.hpp"
+#include "system/stack.hpp"
+
+namespace retinue::detail {
+namespace {
+
+/// The fork server's loop. What it knows of its children it keeps in private memory: the seats in shared
+/// memory are only told, never trusted, since a worker may have scribbled over them.
+class ForkServer {
+ public:
+  explicit ForkServer(const PoolPlan& plan) noexcept : plan_(plan) {}
+  [[noreturn]] void run() noexcept;
+
+ private:
+  void take_signals() noexcept;
+  void spawn(unsigned index) noexcept;
+  void reap() noexcept;
+  void serve_seats() noexcept;
+  [[noreturn]] void end_with_owner() noexcept;
+
+  static constexpr int kIgnored[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM};
+
+  const PoolPlan& plan_;
+  struct sigaction owners_[std::size(kIgnored)];
+  struct sigaction owners_child_;
+  int signals_ = -1;
+  pid_t children_[kMostWorkers] = {};
+  unsigned alive_ = 0;
+};
+
+// The owner's dispositions are put aside for the workers. All signals are blocked since before the fork.
+void ForkServer::take_signals() noexcept {
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  for (std::size_t i = 0; i < std::size(kIgnored); ++i) sigaction(kIgnored[i], &ignore, &owners_[i]);
+  struct sigaction usual {};
+  usual.sa_handler = SIG_DFL;  // if the owner ignored SIGCHLD, children could not be waited for
+  sigaction(SIGCHLD, &usual, &owners_child_);
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  signals_ = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+  sigprocmask(SIG_SETMASK, &child, nullptr);
+}
+
+void ForkServer::spawn(unsigned index) noexcept {
+  Seat& seat = plan_.memory.seats[index];
+  const pid_t self = getpid();
+  int error_number = injected_fault("fork");
+  const pid_t pid = error_number != 0 ? -1 : fork();
+  if (pid == 0) {
+    for (std::size_t i = 0; i < std::size(kIgnored); ++i) sigaction(kIgnored[i], &owners_[i], nullptr);
+    sigaction(SIGCHLD, &owners_child_, nullptr);
+    if (signals_ >= 0) close(signals_);
+    run_worker(plan_, index, self);
+  }
+  if (pid < 0) {
+    seat.status.store(error_number != 0 ? error_number : errno, std::memory_order_relaxed);
+    seat.life.store(Life::spawn_failed, std::memory_order_release);
+  } else {
+    children_[index] = pid;
+    ++alive_;
+    seat.pid.store(pid, std::memory_order_relaxed);
+    seat.life.store(Life::alive, std::memory_order_release);
+  }
+  plan_.service_event.ring();
+}
+
+void ForkServer::reap() noexcept {
+  int status = 0;
+  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+    for (unsigned i = 0; i < plan_.memory.workers; ++i) {
+      if (children_[i] != pid) continue;
+      children_[i] = 0;
+      --alive_;
+      Seat& seat = plan_.memory.seats[i];
+      seat.status.store(status, std::memory_order_relaxed);
+      seat.life.store(Life::ended, std::memory_order_release);
+      plan_.service_event.ring();
+      break;
+    }
+  }
+}
+
+void ForkServer::serve_seats() noexcept {
+  for (unsigned i = 0; i < plan_.memory.workers; ++i) {
+    Seat& seat = plan_.memory.seats[i];
+    if (children_[i] == 0 && seat.life.load(std::memory_order_acquire) == Life::spawn_wanted) {
+      spawn(i);
+    } else if (children_[i] != 0 && seat.kill_wanted.load(std::memory_order_acquire) != 0) {
+      kill(children_[i], SIGKILL);
+    }
+  }
+}
+
+void ForkServer::end_with_owner() noexcept {
+  for (unsigned i = 0; i < plan_.memory.workers; ++i)
+    if (children_[i] != 0) kill(children_[i], SIGKILL);
+  while (alive_ > 0) {
+    int status = 0;
+    if (waitpid(-1, &status, 0) < 0 && errno == ECHILD) break;
+    --alive_;
+  }
+  _exit(0);
+}
+
+void ForkServer::run() noexcept {
+  prctl(PR_SET_NAME, "retinue-server");
+  // What the owner had written to stdout but not flushed is the owner's to print, not every worker's.
+  __fpurge(stdout);
+  take_signals();
+  warm_up_stack_capture();
+  int owner = -1;
+  try {
+    owner = pidfd_open(plan_.owner).release();
+  } catch (...) {
+    _exit(1);  // the owner reports that the fork server died
+  }
+  if (owner < 0 || getppid() != plan_.owner) _exit(0);
+  for (;;) {
+    plan_.server_event.drain();
+    reap();
+    serve_seats();
+    if (plan_.memory.control->closing.load(std::memory_order_acquire) != 0 && alive_ == 0) _exit(0);
+    pollfd fds[3] = {{owner, POLLIN, 0}, {signals_, POLLIN, 0}, {plan_.server_event.fd(), POLLIN, 0}};
+    if (::poll(fds, 3, -1) < 0 && errno != EINTR) end_with_owner();
+    if (fds[0].revents != 0) end_with_owner();
+    signalfd_siginfo info;
+    while (read(signals_, &info, sizeof info) > 0) {
+    }
+  }
+}
+
+}  // namespace
+
+void run_fork_server(const PoolPlan& plan) noexcept {
+  ForkServer server(plan);
+  server.run();
+}
+
+}  // namespace retinue::detail

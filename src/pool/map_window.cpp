@@ -1,0 +1,253 @@
+// The look-ahead of a map over a process pool.
+#include <algorithm>
+#include <deque>
+#include <vector>
+
+#include <retinue/detail/pool/process_tasks.hpp>
+
+#include "pool_core.hpp"
+
+namespace retinue::detail {
+
+/// Tasks go round: spare -> staged -> under way -> given to the caller -> spare. This holds a reference
+/// on each, the pool one more on those under way; a task is used again once only ours is left.
+///
+/// The window starts small and doubles when workers run out of tasks while the caller waits, so slow
+/// tasks read few inputs ahead and tiny ones as many as there are slots.
+class MapWindow::State {
+ public:
+  State(CoreRef core, EntryRef entry, const TaskOptions& options, Order order)
+      : core_(std::move(core)), entry_(entry), options_(options), ordered_(order == Order::inputs) {
+    const std::size_t workers = core_->workers();
+    limit_ = options.look_ahead != 0 ? options.look_ahead : std::max<std::size_t>(kMostAhead, 4 * workers);
+    window_ = std::min<std::size_t>(limit_, 4 * workers);
+  }
+
+  ~State() {
+    drop_staged();
+    core_->abandon(all_);
+    for (TaskState* task : all_) task->release();
+  }
+
+  std::size_t wanted() const noexcept {
+    if (inputs_ended_ || outstanding_ >= window_) return 0;
+    if (outstanding_bytes_ > kMostBytesAhead && outstanding_ >= 2 * core_->workers()) return 0;
+    const std::size_t room = window_ - outstanding_;
+    return outstanding_ == 0 || room >= std::max<std::size_t>(1, window_ / 4) ? std::min(room, kBatch) : 0;
+  }
+
+  std::byte* stage(std::size_t bytes) {
+    TaskState* task = take_spare();
+    try {
+      std::byte* room;
+      if (bytes <= Slot::kInlineBytes) {
+        const std::size_t at = staged_bytes_;
+        const std::size_t units = (bytes + sizeof(Unit) - 1) / sizeof(Unit);
+        if (at + units > staging_.size()) staging_.resize(std::max<std::size_t>(2 * staging_.size(), at + units + 64));
+        staged_.push_back({task, at, bytes});
+        staged_bytes_ = at + units;
+        task->argument_bytes = 0;
+        room = staging_[at].bytes;
+      } else {
+        Region& region = core_->region();
+        const std::uint64_t block = region.allocate(bytes);
+        task->payload.take_owner_block(region, block, bytes);
+        staged_.push_back({task, 0, bytes});
+        task->argument_bytes = bytes;
+        outstanding_bytes_ += bytes;
+        room = region.at(block);
+      }
+      task->index = next_index_++;
+      ++outstanding_;
+      return room;
+    } catch (...) {
+      task->payload.clear();
+      task->ending.store(Ending::cancelled, std::memory_order_relaxed);
+      spare_.push_back(task);
+      throw;
+    }
+  }
+
+  void unstage() noexcept {
+    drop(staged_.back().task);
+    staged_.pop_back();
+    --next_index_;
+  }
+
+  void publish() {
+    if (staged_.empty()) return;
+    batch_.clear();
+    for (const Staging& staging : staged_) {
+      TaskState& task = *staging.task;
+      const bool small = task.payload.owner_block() == 0;
+      const std::byte* bytes = small ? staging_.data()[staging.at].bytes : nullptr;
+      if (small && options_.retries != 0) task.payload.copy(bytes, staging.size);
+      if (!ordered_) task.finished_list = &finished_;
+      batch_.push_back({&task, bytes, staging.size});
+    }
+    if (ordered_)
+      for (const Staging& staging : staged_) under_way_.push_back(staging.task);
+    std::size_t taken = 0;
+    try {
+      core_->submit_all(batch_, taken);
+    } catch (...) {
+      staged_.erase(staged_.begin(), staged_.begin() + static_cast<std::ptrdiff_t>(taken));
+      if (ordered_) under_way_.resize(under_way_.size() - staged_.size());
+      drop_staged();
+      throw;
+    }
+    staged_.clear();
+    staged_bytes_ = 0;
+  }
+
+  bool next(Result& result, bool& starved) {
+    starved = false;
+    recycle_given();
+    if (outstanding_ == 0) return false;
+    TaskState* task = ordered_ ? next_in_order(starved) : next_finished(starved);
+    if (task == nullptr) return true;
+    --outstanding_;
+    outstanding_bytes_ -= task->argument_bytes;
+    given_ = task;
+    result.index = task->index;
+    result.error = nullptr;
+    if (task->ending.load(std::memory_order_acquire) == Ending::value) result.value = task->payload.bytes();
+    else result.error = task->error();
+    return true;
+  }
+
+  void inputs_ended() noexcept { inputs_ended_ = true; }
+
+ private:
+  static constexpr std::size_t kMostAhead = 4096;
+  static constexpr std::size_t kBatch = 256;
+  static constexpr std::size_t kMostBytesAhead = 64u << 20;
+  struct alignas(32) Unit {
+    std::byte bytes[32];
+  };
+  struct Staging {
+    TaskState* task;
+    std::size_t at;  // in staging_
+    std::size_t size;
+  };
+
+  TaskState* take_spare() {
+    // One that the pool still holds for a moment stays for later.
+    if (!spare_.empty() && spare_.back()->sole_owner()) {
+      TaskState* task = spare_.back();
+      spare_.pop_back();
+      task->reset(options_);
+      return task;
+    }
+    if (spare_.capacity() <= all_.size()) spare_.reserve(2 * all_.size() + 64);
+    if (all_.capacity() == all_.size()) all_.reserve(2 * all_.size() + 64);
+    TaskState* task = new TaskState(core_, entry_, options_);
+    all_.push_back(task);
+    return task;
+  }
+
+  // Takes back a task that was staged but never handed to the pool.
+  void drop(TaskState* task) noexcept {
+    outstanding_bytes_ -= task->argument_bytes;
+    --outstanding_;
+    task->payload.clear();
+    task->finished_list = nullptr;
+    task->ending.store(Ending::cancelled, std::memory_order_relaxed);
+    spare_.push_back(task);
+  }
+
+  void drop_staged() noexcept {
+    for (const Staging& staging : staged_) drop(staging.task);
+    staged_.clear();
+    staged_bytes_ = 0;
+  }
+
+  void recycle_given() noexcept {
+    if (given_ == nullptr) return;
+    given_->payload.clear();
+    spare_.push_back(given_);  // room was made when it was new
+    given_ = nullptr;
+  }
+
+  // Workers have nothing left to claim while we wait: read more inputs, if there may be any.
+  bool grow() noexcept {
+    if (inputs_ended_ || (window_ >= limit_ && outstanding_ >= window_)) return false;
+    window_ = std::min(limit_, 2 * window_);
+    return outstanding_ < window_;
+  }
+
+  TaskState* next_in_order(bool& starved) {
+    TaskState* first = under_way_.front();
+    while (!first->ended()) {
+      const bool nothing_left = core_->collect();
+      if (first->ended()) break;
+      if (nothing_left && grow()) {
+        starved = true;
+        return nullptr;
+      }
+      // Also wake when most of the window is done, to read more inputs behind a slow task.
+      TaskState* later = under_way_.size() > 1 && !inputs_ended_ ? under_way_[under_way_.size() * 3 / 4] : nullptr;
+      if (later != nullptr && later->ended()) later = under_way_.back();
+      if (later != nullptr && (later == first || later->ended())) later = nullptr;
+      core_->wait_for_either(*first, later);
+    }
+    under_way_.pop_front();
+    return first;
+  }
+
+  TaskState* pop_ready() noexcept {
+    TaskState* task = ready_;
+    ready_ = task->next;
+    task->next = nullptr;
+    return task;
+  }
+
+  TaskState* next_finished(bool& starved) {
+    while (ready_ == nullptr) {
+      ready_ = core_->take_finished(finished_);
+      if (ready_ != nullptr) break;
+      const bool nothing_left = core_->collect();
+      ready_ = core_->take_finished(finished_);
+      if (ready_ != nullptr) break;
+      if (nothing_left && grow()) {
+        starved = true;
+        return nullptr;
+      }
+      core_->wait_for_finished(finished_);
+    }
+    return pop_ready();
+  }
+
+  const CoreRef core_;
+  const EntryRef entry_;
+  const TaskOptions options_;
+  const bool ordered_;
+  std::size_t limit_, window_;
+  std::size_t outstanding_ = 0;  // staged and under way, and ended but not given yet
+  std::size_t outstanding_bytes_ = 0;
+  std::uint64_t next_index_ = 0;
+  bool inputs_ended_ = false;
+
+  std::vector<Staging> staged_;
+  std::vector<Unit> staging_;
+  std::size_t staged_bytes_ = 0;  // in units of 32 bytes
+  std::vector<PoolCore::Staged> batch_;
+  std::vector<TaskState*> all_;        // every task made, each with our reference
+  std::vector<TaskState*> spare_;      // those to use again
+  std::deque<TaskState*> under_way_;   // those handed to the pool, in order; of an ordered map only
+  FinishedList finished_;              // appended to by the pool under its mutex; of an unordered map only
+  TaskState* ready_ = nullptr;         // taken from finished_
+  TaskState* given_ = nullptr;
+};
+
+MapWindow::MapWindow(CoreRef core, EntryRef entry, const TaskOptions& options, Order order)
+    : state_(std::make_unique<State>(std::move(core), entry, options, order)) {}
+MapWindow::~MapWindow() = default;
+std::size_t MapWindow::wanted() const noexcept { return state_->wanted(); }
+std::byte* MapWindow::stage(std::size_t bytes) { return state_->stage(bytes); }
+void MapWindow::unstage() noexcept { state_->unstage(); }
+void MapWindow::publish() { state_->publish(); }
+bool MapWindow::next(Result& result, bool& starved) { return state_->next(result, starved); }
+void MapWindow::inputs_ended() noexcept { state_->inputs_ended(); }
+
+}  // namespace retinue::detail

@@ -1,0 +1,235 @@
+// Making a pool and ending it.
+#include "pool_core.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <csignal>
+#include <poll.h>
+#include <string>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <retinue/cpu_count.hpp>
+#include <retinue/detail/pool/owner_bell.hpp>
+
+#include "system/fork_watch.hpp"
+#include "system/pidfd.hpp"
+#include "fork_server.hpp"
+
+namespace retinue::detail {
+namespace {
+
+constexpr std::size_t kFewestSlots = 64, kMostSlots = std::size_t{1} << 20;
+
+std::size_t slots_for(const ProcessPoolOptions& options, unsigned workers) {
+  return std::bit_ceil(std::clamp<std::size_t>(std::max<std::size_t>(options.slots, 4 * workers), kFewestSlots,
+                                               kMostSlots));
+}
+
+bool poll_for(int fd, std::chrono::milliseconds time) noexcept {
+  const auto deadline = Clock::now() + time;
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    pollfd p{fd, POLLIN, 0};
+    const int n = ::poll(&p, 1, static_cast<int>(std::max<long>(left, 0)));
+    if (n > 0) return true;
+    if (n == 0 || errno != EINTR) return false;
+  }
+}
+
+}  // namespace
+
+void add_ref(PoolCore& core) noexcept { core.add_ref(); }
+void release(PoolCore& core) noexcept { core.release(); }
+
+PoolCore::PoolCore(const ProcessPoolOptions& options) : generation_(fork_generation()) {
+  plan_.cpus = cpu_count();
+  const unsigned workers = options.workers != 0 ? options.workers : std::min(plan_.cpus, kMostWorkers);
+  if (workers > kMostWorkers)
+    throw Error("a ProcessPool has at most " + std::to_string(kMostWorkers) + " workers, not " + std::to_string(workers));
+  plan_.region = &Region::of_this_process();
+  plan_.owner_bell = &OwnerBell::of_this_process();
+  plan_.initializer = options.initializer;
+  plan_.max_tasks = options.max_tasks_per_worker;
+  plan_.max_memory = options.max_memory_per_worker;
+  plan_.longest_spin = options.spin.value_or(std::chrono::microseconds(100));
+  plan_.owner = getpid();
+
+  const std::size_t slots = slots_for(options, workers);
+  owners_.resize(slots);
+  stragglers_.reserve(workers + 16);
+  tended_.resize(workers);
+  stats_.workers = workers;
+  control_extent_ = region().take_control(PoolMemory::bytes_needed(workers, slots));
+  plan_.memory = PoolMemory::lay_out(region().at(control_extent_.offset), workers, slots);
+  try {
+    for (unsigned i = 0; i < workers; ++i) {
+      want_spawn(i);
+      if (tended_[i].part == nullptr)
+        throw ResourceExhausted("no room in the shared region for worker " + std::to_string(i + 1) + " of " +
+                                    std::to_string(workers), 0);
+    }
+    fork_server();
+    wait_for_first_spawns();
+    start_service();
+  } catch (...) {
+    end_processes();
+    if (!control_lost_) region().give_control(control_extent_);
+    throw;
+  }
+}
+
+void PoolCore::fork_server() {
+  // No handler of the program's may run in the child before it has put its signals in order.
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &plan_.signal_mask);
+  int error_number = injected_fault("fork");
+  const pid_t pid = error_number != 0 ? -1 : fork();
+  if (pid == 0) run_fork_server(plan_);
+  if (pid < 0 && error_number == 0) error_number = errno;
+  pthread_sigmask(SIG_SETMASK, &plan_.signal_mask, nullptr);
+  if (pid < 0) throw_call_failed("fork", error_number, "the pool's fork server");
+  server_pid_ = pid;
+  server_ = pidfd_open(pid);
+}
+
+void PoolCore::wait_for_first_spawns() {
+  const auto deadline = Clock::now() + std::chrono::seconds(60);
+  for (;;) {
+    unsigned answered = 0;
+    int error_number = 0;
+    for (unsigned i = 0; i < workers(); ++i) {
+      const Life life = plan_.memory.seats[i].life.load(std::memory_order_acquire);
+      if (life != Life::spawn_wanted) ++answered;
+      if (life == Life::spawn_failed) error_number = plan_.memory.seats[i].status.load(std::memory_order_relaxed);
+    }
+    if (error_number != 0) {
+      unsigned alive = 0;
+      for (unsigned i = 0; i < workers(); ++i)
+        alive += plan_.memory.seats[i].life.load(std::memory_order_acquire) == Life::alive ? 1 : 0;
+      throw_call_failed("fork", error_number,
+                        "worker " + std::to_string(alive + 1) + " of " + std::to_string(workers()) +
+                            "; see ulimit -u and the cgroup's pids.max");
+    }
+    if (answered == workers()) return;
+    pollfd fds[2] = {{plan_.service_event.fd(), POLLIN, 0}, {server_.get(), POLLIN, 0}};
+    ::poll(fds, 2, 100);
+    plan_.service_event.drain();
+    if (server_has_died()) throw ResourceExhausted("the pool's fork server died while it forked the workers", 0);
+    if (Clock::now() > deadline)
+      throw ResourceExhausted("the workers could not be forked within 60 seconds: " + std::to_string(answered) +
+                                  " of " + std::to_string(workers()), 0);
+  }
+}
+
+void PoolCore::close(bool cancel_pending, bool at_once) {
+  if (foreign()) return;
+  {
+    std::unique_lock lock(mutex_);
+    if (cancel_pending || at_once) {
+      if (!closed_) cancel_unstarted();
+    }
+    if (at_once && !closed_ && stage_ != Stage::ended) {
+      at_once_ = true;
+      for (unsigned i = 0; i < workers(); ++i) plan_.memory.seats[i].kill_wanted.store(1, std::memory_order_release);
+      plan_.server_event.ring();
+    }
+    plan_.owner_bell->ring();
+    if (stage_ != Stage::open) {  // another thread ends the pool: wait for it
+      if (!on_service_thread()) stage_changed_.wait(lock, [this] { return stage_ == Stage::ended; });
+      return;
+    }
+    stage_ = Stage::draining;
+  }
+  sleep_until_finished();
+  end_processes();
+  const std::lock_guard lock(mutex_);
+  if (!closed_) closed_why_ = "the pool was shut down";
+  closed_ = true;
+  stage_ = Stage::ended;
+  stage_changed_.notify_all();
+}
+
+void PoolCore::shutdown(bool cancel_pending) { close(cancel_pending, false); }
+void PoolCore::terminate() { close(true, true); }
+
+// Every process of the pool is told to leave, waited for, and, if it does not, killed. Also after a
+// constructor that failed half way.
+void PoolCore::end_processes() noexcept {
+  plan_.memory.control->closing.store(1, std::memory_order_seq_cst);
+  ring_all_workers(plan_.memory);
+  plan_.server_event.ring();
+  if (server_pid_ != 0) {
+    if (server_ && !poll_for(server_.get(), std::chrono::seconds(5))) {
+      kill(server_pid_, SIGKILL);  // our own child, not yet waited for: the pid is still its
+      poll_for(server_.get(), std::chrono::seconds(5));
+    }
+    if (!server_) kill(server_pid_, SIGKILL);
+    siginfo_t info;
+    while (waitid(P_PID, static_cast<id_t>(server_pid_), &info, WEXITED) != 0 && errno == EINTR) {
+    }
+    server_pid_ = 0;
+    control_lost_ = !workers_are_gone();
+  }
+  if (service_started_) {
+    stop_service_.store(true, std::memory_order_release);
+    plan_.service_event.ring();
+    if (on_service_thread()) pthread_detach(service_thread_);
+    else pthread_join(service_thread_, nullptr);
+  }
+  for (Tended& tended : tended_) {
+    if (tended.part != nullptr) region().retire(tended.part);
+    tended.part = nullptr;
+  }
+}
+
+// When the fork server leaves by itself it has waited for its workers. If it was killed, the kernel kills
+// them, but that takes a moment, in which their memory must not be used for anything else.
+bool PoolCore::workers_are_gone() noexcept {
+  const auto deadline = Clock::now() + std::chrono::seconds(2);
+  for (unsigned i = 0; i < workers(); ++i) {
+    const Seat& seat = plan_.memory.seats[i];
+    if (seat.life.load(std::memory_order_acquire) != Life::alive) continue;
+    const pid_t pid = seat.pid.load(std::memory_order_relaxed);
+    while (pid > 0 && kill(pid, 0) == 0) {
+      waitpid(pid, nullptr, WNOHANG);  // it may have become our child, if we are the reaper here
+      if (Clock::now() > deadline) return false;
+      poll_for(-1, std::chrono::milliseconds(1));
+    }
+  }
+  return true;
+}
+
+void PoolCore::release() noexcept {
+  if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+PoolCore::~PoolCore() {
+  if (!foreign() && !control_lost_ && stage_ == Stage::ended) region().give_control(control_extent_);
+}
+
+PoolStats PoolCore::stats() {
+  const std::lock_guard lock(mutex_);
+  if (!foreign() && !closed_) pump();
+  PoolStats stats = stats_;
+  stats.waiting = backlog_.size();
+  stats.in_slots = in_slots_;
+  for (const Tended& tended : tended_) stats.workers_alive += tended.pid != 0 ? 1 : 0;
+  const Region::Usage usage = region().usage();
+  stats.bytes_in_use = usage.owner_bytes + usage.result_bytes;
+  stats.bytes_warm = usage.warm_bytes;
+  return stats;
+}
+
+std::vector<pid_t> PoolCore::worker_pids() {
+  std::vector<pid_t> pids;
+  for (unsigned i = 0; i < workers(); ++i) {
+    const Seat& seat = plan_.memory.seats[i];
+    if (seat.life.load(std::memory_order_acquire) == Life::alive) pids.push_back(seat.pid.load());
+  }
+  return pids;
+}
+
+}  // namespace retinue::detail

@@ -1,0 +1,194 @@
+// The owner's side of a process pool.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <pthread.h>
+#include <string>
+#include <vector>
+
+#include <retinue/process_pool.hpp>
+
+#include "data/region.hpp"
+#include "control.hpp"
+#include "spin.hpp"
+#include "task_state.hpp"
+#include "worker.hpp"
+
+namespace retinue::detail {
+
+/// The owner's side of one pool: hands out slots, reads results, tends the workers. Lives in private
+/// memory of the owner and is never touched by workers. Thread-safe: one mutex guards the bookkeeping,
+/// is never held over user code or a sleep, and no other process ever waits for it.
+///
+/// Invariants (with the mutex held):
+///   I1  positions below `oldest_` are free, or their slot is in `stragglers_`, or reused.
+///   I2  a slot whose `owners_` entry is null is free, and no worker touches it.
+///   I3  tasks in `backlog_` are younger than all in slots; it is empty or slots are full.
+///   I4  a task counts in `unfinished_` from its submit to its end, and ends once.
+///   I5  nothing is published once `closed_` is set by the end of a shutdown or by a break.
+///
+/// Who is killed when: a worker: `on_worker_end` (service thread) ends or repeats its task and fills its
+/// seat anew. The fork server: `break_pool`. The owner: the fork server ends all.
+class PoolCore {
+ public:
+  explicit PoolCore(const ProcessPoolOptions& options);
+
+  void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept;
+
+  // Any thread -------------------------------------------------------------------------------------
+  Ref<Completion> submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options);
+  bool done(TaskState& task) noexcept;
+  bool wait(TaskState& task, const Deadline& deadline);
+  bool cancel(TaskState& task, bool force);
+  void on_done(TaskState& task, std::function<void()> callback);
+  bool arm(TaskState& task);
+  void progress();
+  void shutdown(bool cancel_pending);
+  void terminate();
+  PoolStats stats();
+  std::vector<pid_t> worker_pids();
+  unsigned workers() const noexcept { return plan_.memory.workers; }
+  /// True in a child forked from the owner, where this pool is a memory of the parent's.
+  bool foreign() const noexcept;
+  std::string closed_why() const;
+
+  // For maps ---------------------------------------------------------------------------------------
+  struct Staged {
+    TaskState* task;
+    const std::byte* small;  ///< arguments of up to Slot::kInlineBytes; larger ones are in the task's payload
+    std::uint64_t size;
+  };
+  /// Submits several at once. The pool keeps a reference on each. Throws PoolClosed and takes none.
+  /// If it throws bad_alloc, the first `taken` tasks were submitted.
+  void submit_all(std::span<const Staged> tasks, std::size_t& taken);
+  /// Reads finished slots. True if no task was left that a free worker could claim.
+  bool collect();
+  /// Waits until `first` is done, or `second` (if not null) is.
+  void wait_for_either(TaskState& first, TaskState* second);
+  /// Waits until `list`, which the pool appends to, is not empty, or until no task is left that a free
+  /// worker could claim.
+  void wait_for_finished(const FinishedList& list);
+  /// Takes all of `list`, oldest first, linked by `next`; null if it is empty.
+  TaskState* take_finished(FinishedList& list);
+  /// Lets go of a map's tasks: takes back what has not started, forgets where the others shall be listed.
+  void abandon(std::span<TaskState* const> tasks) noexcept;
+
+  /// For TaskState's destructor and its like.
+  Region& region() const noexcept { return *plan_.region; }
+
+ private:
+  ~PoolCore();
+
+  // Flow of tasks (task_flow.cpp), with the mutex held ---------------------------------------------
+  void require_open() const;
+  void enqueue(TaskState& task, const std::byte* small, std::uint64_t size);
+  Slot* free_slot();
+  void publish(Slot& slot, TaskState& task, const std::byte* small, std::uint64_t size);
+  bool refill();
+  void harvest(Slot& slot, TaskState& task, std::uint64_t state);
+  void end_slot(Slot& slot, TaskState& task, Ending ending);
+  void end_task(TaskState& task, Ending ending) noexcept;
+  bool pump();
+  bool mark(TaskState& task, std::uint64_t ring);
+  bool mark_what_ends_next();
+  void ask_for_refill();
+  bool condemn(TaskState& task, Ending ending);
+  void cancel_unstarted();
+  bool harvest_if_done(TaskState& task);
+  bool unclaimed_left() const noexcept { return oldest_ < tail_ || !backlog_.empty(); }
+  /// Makes what was published visible to workers that look at the tail.
+  void show_tail() noexcept { plan_.memory.control->tail.store(tail_, std::memory_order_release); }
+  /// Wakes a worker if need be; without the mutex. `was_idle`: nothing was in slots before.
+  void alert(bool was_idle) noexcept;
+  Slot& slot_of(const TaskState& task) const noexcept {
+    return plan_.memory.slot(task.position.load(std::memory_order_relaxed));
+  }
+
+  // Waiting (waiting.cpp) ---------------------------------------------------------------------------
+  template <class Ready>
+  bool sleep_until(const Deadline& deadline, const std::uint32_t& mask, Ready&& ready);
+  void sleep_until_finished();
+  bool on_service_thread() const noexcept;
+  bool end_if_foreign(TaskState& task) noexcept;
+
+  // Workers and the service thread (service.cpp) ----------------------------------------------------
+  void fork_server();
+  void wait_for_first_spawns();
+  void start_service();
+  void serve() noexcept;
+  /// One round of chores, callbacks included; returns when the next is due.
+  Deadline service_round() noexcept;
+  void run_owed_callbacks() noexcept;
+  Deadline trim_when_quiet();
+  void tend_seats();
+  void on_worker_end(unsigned index);
+  void on_spawn_failed(unsigned index);
+  void want_spawn(unsigned index);
+  Deadline kill_overdue();
+  void break_pool(const std::string& why) noexcept;
+  bool server_has_died() const noexcept;
+  std::string initializer_trouble(unsigned index);
+  void close(bool cancel_pending, bool at_once);
+  void end_processes() noexcept;
+  bool workers_are_gone() noexcept;
+
+  // Constant after construction
+  PoolPlan plan_;
+  Extent control_extent_;
+  unsigned generation_;
+  UniqueFd server_;  // pidfd
+  pid_t server_pid_ = 0;
+  pthread_t service_thread_{};
+  bool service_started_ = false;
+  std::atomic<std::uint32_t> refs_{1};
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_
+  std::vector<TaskState*> owners_;  // by slot; each holds a reference
+  std::uint64_t tail_ = 0;          // next position to publish
+  std::uint64_t oldest_ = 0;        // next position to look at for results
+  struct Straggler {
+    std::uint64_t position;
+    std::uint32_t slot;
+  };
+  std::vector<Straggler> stragglers_;  // slots found running when `oldest_` went past them
+  std::deque<TaskState*> backlog_;     // each holds a reference; ended ones are passed over
+  std::uint64_t in_slots_ = 0;
+  std::uint64_t unfinished_ = 0;
+  std::uint64_t timed_ = 0;            // unfinished tasks with a timeout
+  std::chrono::nanoseconds shortest_timeout_{0};
+  std::vector<TaskState*> owed_;       // tasks whose callbacks are due; each holds a reference
+  std::uint64_t callbacks_due_ = 0;    // tasks with callbacks that have not run
+  bool refill_asked_ = false;
+  bool closed_ = false;
+  std::string closed_why_;
+  enum class Stage { open, draining, ended } stage_ = Stage::open;
+  PoolStats stats_;
+  struct Tended {
+    Part* part = nullptr;
+    pid_t pid = 0;
+    bool spawn_again = false;  // fork failed: try later
+  };
+  std::vector<Tended> tended_;         // by seat
+  unsigned deaths_at_start_ = 0;       // in a row, before a worker was ready
+  Clock::time_point spawn_again_at_{};
+  std::chrono::milliseconds spawn_pause_{10};
+  bool at_once_ = false;               // terminate: workers are not replaced
+  std::condition_variable stage_changed_;
+  std::uint64_t quiet_since_ = 0;      // `submitted` when the last quiet while began ...
+  Deadline quiet_ends_;                // ... and when memory will be given back if it lasts
+  bool control_lost_ = false;          // a worker may still be alive: its memory cannot be used again
+  std::atomic<bool> stop_service_{false};
+};
+
+/// The result bytes or the exception; see value_bytes.
+std::span<const std::byte> value_of(TaskState& task);
+
+}  // namespace retinue::detail

@@ -1,0 +1,46 @@
+#include <retinue/process_pool.hpp>
+
+#include "pool_core.hpp"
+
+namespace retinue {
+
+ProcessPool::ProcessPool(const ProcessPoolOptions& options) : core_(new detail::PoolCore(options)) {}
+
+ProcessPool::~ProcessPool() {
+  if (core_.get() == nullptr) return;
+  try {
+    core_->shutdown(false);
+  } catch (const std::exception&) {
+    core_->terminate();  // no memory to read results with: they are given up
+  }
+}
+
+detail::PoolCore& ProcessPool::core() const {
+  if (core_.get() == nullptr) throw Error("this ProcessPool is empty: it was moved from");
+  return *core_;
+}
+
+unsigned ProcessPool::workers() const noexcept { return core_.get() != nullptr ? core_->workers() : 0; }
+std::vector<pid_t> ProcessPool::worker_pids() const { return core().worker_pids(); }
+PoolStats ProcessPool::stats() const { return core().stats(); }
+void ProcessPool::shutdown(bool cancel_pending) { core().shutdown(cancel_pending); }
+void ProcessPool::terminate() { core().terminate(); }
+
+namespace detail {
+
+std::byte* StagedPayload::prepare_block() {
+  Region& region = Region::of_this_process();
+  block_ = region.allocate(size_);
+  return region.at(block_);
+}
+
+void StagedPayload::drop_block() noexcept { Region::of_this_process().free(block_, size_); }
+
+Ref<Completion> submit_to(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
+  return core.submit(entry, arguments, options);
+}
+
+std::span<const std::byte> value_bytes(Completion& task) { return value_of(static_cast<TaskState&>(task)); }
+
+}  // namespace detail
+}  // namespace retinue

@@ -1,0 +1,361 @@
+// The service thread of a pool: sleeps until a worker ends, a deadline passes, a callback is owed or
+// waiting tasks can move into slots.
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <poll.h>
+#include <string>
+#include <sys/wait.h>
+#include <system_error>
+
+#include <retinue/detail/pool/owner_bell.hpp>
+
+#include "data/exceptions.hpp"
+#include "system/pidfd.hpp"
+#include "pool_core.hpp"
+
+namespace retinue::detail {
+namespace {
+
+constexpr unsigned kMostDeathsAtStart = 3;
+
+timespec until(const Deadline& deadline) {
+  const auto left = std::max(*deadline - Clock::now(), Clock::duration::zero());
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+  return {seconds.count(), static_cast<long>(std::chrono::nanoseconds(left - seconds).count())};
+}
+
+Deadline earlier(const Deadline& a, const Deadline& b) {
+  if (!a) return b;
+  return b ? std::min(*a, *b) : *a;
+}
+
+}  // namespace
+
+void PoolCore::start_service() {
+  add_ref();  // the thread's own, so that a callback may drop the last Future of a pool
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);  // signal handlers run in the program's own threads
+  const int error_number = [this] {
+    if (const int injected = injected_fault("pthread_create")) return injected;
+    return pthread_create(
+        &service_thread_, nullptr,
+        [](void* core) -> void* {
+          static_cast<PoolCore*>(core)->serve();
+          return nullptr;
+        },
+        this);
+  }();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error_number != 0) {
+    release();
+    throw_call_failed("pthread_create", error_number, "the pool's service thread");
+  }
+  service_started_ = true;
+}
+
+void PoolCore::serve() noexcept {
+  pthread_setname_np(pthread_self(), "retinue-service");
+  {
+    const std::lock_guard lock(mutex_);  // start_service has stored service_thread_ and the like
+  }
+  while (!stop_service_.load(std::memory_order_acquire)) {
+    const Deadline deadline = service_round();
+    pollfd fds[2] = {{plan_.service_event.fd(), POLLIN, 0}, {server_.get(), POLLIN, 0}};
+    bool server_known_dead;
+    {
+      const std::lock_guard lock(mutex_);
+      server_known_dead = closed_;
+    }
+    timespec time{};
+    if (deadline) time = until(deadline);
+    ppoll(fds, server_known_dead ? 1 : 2, deadline ? &time : nullptr, nullptr);
+  }
+  release();
+}
+
+Deadline PoolCore::service_round() noexcept {
+  plan_.service_event.drain();
+  Deadline next;
+  const bool server_died = server_has_died();
+  try {
+    const std::lock_guard lock(mutex_);
+    if (server_died) break_pool("its fork server was killed, and its workers with it; make a new pool");
+    if (!closed_) {
+      tend_seats();
+      refill_asked_ = false;
+      pump();
+      if (!backlog_.empty()) ask_for_refill();
+      next = earlier(kill_overdue(), trim_when_quiet());
+      for (const Tended& seat : tended_)
+        if (seat.spawn_again) next = earlier(next, spawn_again_at_);
+    }
+  } catch (const std::bad_alloc&) {
+    next = Clock::now() + std::chrono::milliseconds(10);  // results stay in their slots until then
+  }
+  alert(false);
+  run_owed_callbacks();
+  return next;
+}
+
+void PoolCore::run_owed_callbacks() noexcept {
+  std::vector<TaskState*> owed;
+  {
+    const std::lock_guard lock(mutex_);
+    owed.swap(owed_);
+  }
+  for (TaskState* task : owed) {
+    std::vector<std::function<void()>> callbacks;
+    {
+      const std::lock_guard lock(mutex_);
+      callbacks.swap(task->callbacks);
+      --callbacks_due_;
+    }
+    for (auto& callback : callbacks) {
+      try {
+        callback();
+      } catch (...) {
+        // Promised: what a callback throws is dropped.
+      }
+    }
+    callbacks.clear();
+    task->release();
+  }
+}
+
+bool PoolCore::server_has_died() const noexcept {
+  pollfd fd{server_.get(), POLLIN, 0};
+  if (::poll(&fd, 1, 0) <= 0) return false;
+  return plan_.memory.control->closing.load(std::memory_order_acquire) == 0;
+}
+
+void PoolCore::tend_seats() {
+  const bool again = Clock::now() >= spawn_again_at_;
+  for (unsigned i = 0; i < workers(); ++i) {
+    Seat& seat = plan_.memory.seats[i];
+    switch (seat.life.load(std::memory_order_acquire)) {
+      case Life::alive:
+        if (tended_[i].pid == 0) {
+          tended_[i].pid = seat.pid.load(std::memory_order_relaxed);
+          ++stats_.workers_started;
+          spawn_pause_ = std::chrono::milliseconds(10);
+        }
+        break;
+      case Life::ended: on_worker_end(i); break;
+      case Life::spawn_failed: on_spawn_failed(i); break;
+      case Life::empty:
+        if (tended_[i].spawn_again && again) want_spawn(i);
+        break;
+      case Life::spawn_wanted: break;
+    }
+    if (closed_) return;
+  }
+}
+
+// The worker of a seat is dead and reaped: nobody else writes its slot, its part and its bits any more.
+void PoolCore::on_worker_end(unsigned index) {
+  Seat& seat = plan_.memory.seats[index];
+  Tended& tended = tended_[index];
+  const int status = seat.status.load(std::memory_order_relaxed);
+  const pid_t pid = seat.pid.load(std::memory_order_relaxed);
+  const bool killed_by_us = seat.kill_wanted.load(std::memory_order_relaxed) != 0;
+  const bool retired = seat.retiring.load(std::memory_order_acquire) != 0;
+  const std::uint32_t ready = seat.ready.load(std::memory_order_acquire);
+  if (tended.pid == 0) ++stats_.workers_started;
+  tended.pid = pid;
+
+  for (std::uint64_t i = 0; i <= plan_.memory.slot_mask; ++i) {
+    TaskState* task = owners_[i];
+    if (task == nullptr) continue;
+    Slot& slot = plan_.memory.slots[i];
+    const std::uint64_t state = slot.state.load(std::memory_order_acquire);
+    const Tag tag = State::tag(state);
+    if (tag != Tag::done && tag != Tag::running && tag != Tag::condemned) continue;
+    if (State::worker(state) != index) continue;
+    if (tag == Tag::done) {
+      harvest(slot, *task, state);
+      continue;
+    }
+    task->worker_pid = pid;
+    if (task->wanted_ending != Ending::pending) {
+      end_slot(slot, *task, task->wanted_ending);
+    } else if (task->retries > 0 && !at_once_) {
+      backlog_.push_front(task);
+      --task->retries;
+      ++stats_.retried;
+      owners_[i] = nullptr;
+      --in_slots_;
+      task->position.store(TaskState::kNowhere, std::memory_order_relaxed);
+      task->rings = static_cast<std::uint8_t>(state & State::kRings);
+      slot.state.store(State::with_tag(state, Tag::free), std::memory_order_relaxed);
+    } else {
+      task->death = std::make_unique<Death>();
+      task->death->pid = pid;
+      if (WIFSIGNALED(status)) {
+        task->death->signal = WTERMSIG(status);
+        if (const int cause = seat.crash_signal.load(std::memory_order_relaxed); cause != 0) {
+          task->death->signal = cause > 0 && cause < 64 ? cause : WTERMSIG(status);
+          task->death->stack = seat.crash_stack;
+        }
+      } else {
+        task->death->exit_code = WEXITSTATUS(status);
+      }
+      end_slot(slot, *task, Ending::died);
+    }
+  }
+
+  if (!retired && !killed_by_us && ready == 1) ++stats_.workers_died;
+  std::string trouble;
+  if (ready == 2) {
+    trouble = initializer_trouble(index);
+  } else if (ready == 0 && !killed_by_us) {
+    if (++deaths_at_start_ >= kMostDeathsAtStart)
+      trouble = "its workers die while they start; the last one " +
+                (WIFSIGNALED(status) ? "of signal " + std::to_string(WTERMSIG(status))
+                                     : "exited with code " + std::to_string(WEXITSTATUS(status))) +
+                " in the initializer";
+  } else if (ready == 1) {
+    deaths_at_start_ = 0;
+  }
+
+  region().retire(tended.part);
+  tended = {};
+  const std::uint64_t bit = std::uint64_t{1} << index % 64;
+  plan_.memory.control->idlers[index / 64].spinning.fetch_and(~bit);
+  plan_.memory.control->idlers[index / 64].asleep.fetch_and(~bit);
+  seat.life.store(Life::empty, std::memory_order_relaxed);
+  if (!trouble.empty()) {
+    break_pool(trouble);
+    return;
+  }
+  if (!at_once_ && plan_.memory.control->closing.load(std::memory_order_relaxed) == 0) want_spawn(index);
+  // The dead worker may have owed a ring to a sleeping worker or to a thread of ours.
+  ring_all_workers(plan_.memory);
+  plan_.owner_bell->ring();
+}
+
+std::string PoolCore::initializer_trouble(unsigned index) {
+  const Seat& seat = plan_.memory.seats[index];
+  const std::uint64_t block = seat.trouble.load(), size = seat.trouble_size.load();
+  const Part* part = tended_[index].part;
+  std::string text = "it gave no reason";
+  if (block != 0 && size < 1'000'000 && part->extent().holds(block, size)) {
+    try {
+      std::rethrow_exception(decode_exception({reinterpret_cast<const char*>(region().at(block)), size},
+                                              seat.pid.load(), 0));
+    } catch (const RemoteError& e) {
+      text = e.type_name() + ": " + e.message();
+    } catch (const std::exception& e) {
+      text = e.what();
+    }
+  }
+  return "its initializer failed in a worker: " + text;
+}
+
+void PoolCore::want_spawn(unsigned index) {
+  Seat& seat = plan_.memory.seats[index];
+  Tended& tended = tended_[index];
+  try {
+    tended.part = region().make_part(&seat.returned, workers());
+  } catch (const ResourceExhausted&) {
+    tended.spawn_again = true;
+    spawn_again_at_ = Clock::now() + spawn_pause_;
+    return;
+  }
+  tended.spawn_again = false;
+  seat.current.store(0, std::memory_order_relaxed);
+  seat.started_ns.store(0, std::memory_order_relaxed);
+  seat.finished.store(0, std::memory_order_relaxed);
+  seat.ready.store(0, std::memory_order_relaxed);
+  seat.retiring.store(0, std::memory_order_relaxed);
+  seat.trouble.store(0, std::memory_order_relaxed);
+  seat.bell.store(0, std::memory_order_relaxed);
+  seat.kill_wanted.store(0, std::memory_order_relaxed);
+  seat.returned.top.store(0, std::memory_order_relaxed);
+  seat.crash_signal.store(0, std::memory_order_relaxed);
+  seat.crash_stack.count = 0;
+  seat.part_offset = tended.part->extent().offset;
+  seat.part_length = tended.part->extent().length;
+  seat.life.store(Life::spawn_wanted, std::memory_order_release);
+  plan_.server_event.ring();
+}
+
+// A replacement could not be forked: later, at growing pauses. The pool goes on with those it has; with
+// none it has to say so.
+void PoolCore::on_spawn_failed(unsigned index) {
+  Seat& seat = plan_.memory.seats[index];
+  const int error_number = seat.status.load(std::memory_order_relaxed);
+  region().retire(tended_[index].part);
+  tended_[index] = {};
+  tended_[index].spawn_again = true;
+  seat.life.store(Life::empty, std::memory_order_relaxed);
+  spawn_again_at_ = Clock::now() + spawn_pause_;
+  spawn_pause_ = std::min(spawn_pause_ * 2, std::chrono::milliseconds(1000));
+  unsigned others = 0;
+  for (const Tended& tended : tended_) others += tended.part != nullptr ? 1 : 0;
+  if (others == 0 && spawn_pause_ >= std::chrono::milliseconds(640)) {
+    break_pool("no worker is left and none can be forked: " + std::generic_category().message(error_number) +
+               " (errno " + std::to_string(error_number) + ")");
+  }
+}
+
+// Stops tasks that ran longer than they may. A task not yet started cannot be due before it has run for
+// the shortest timeout of all, so that is when to look again at the latest.
+Deadline PoolCore::kill_overdue() {
+  if (timed_ == 0) return std::nullopt;
+  const auto now = Clock::now();
+  Deadline next = now + shortest_timeout_;
+  for (unsigned i = 0; i < workers(); ++i) {
+    const Seat& seat = plan_.memory.seats[i];
+    const std::uint64_t started = seat.started_ns.load(std::memory_order_acquire);
+    const std::uint64_t current = seat.current.load(std::memory_order_acquire);
+    if (started == 0 || current == 0) continue;
+    TaskState* task = owners_[(current - 1) & plan_.memory.slot_mask];
+    if (task == nullptr || task->position.load(std::memory_order_relaxed) != current - 1) continue;
+    if (task->timeout.count() <= 0 || task->wanted_ending != Ending::pending) continue;
+    if (seat.started_ns.load(std::memory_order_acquire) != started) continue;
+    const Clock::time_point due(std::chrono::nanoseconds(started) + task->timeout);
+    if (now >= due) condemn(*task, Ending::timed_out);
+    else next = earlier(next, due);
+  }
+  return next;
+}
+
+// Memory is given back to the system once nothing was submitted for two seconds.
+Deadline PoolCore::trim_when_quiet() {
+  if (unfinished_ != 0 || stats_.submitted == 0) return std::nullopt;
+  if (quiet_since_ != stats_.submitted) {
+    quiet_since_ = stats_.submitted;
+    quiet_ends_ = Clock::now() + std::chrono::seconds(2);
+  }
+  if (!quiet_ends_) return std::nullopt;
+  if (Clock::now() < *quiet_ends_) return quiet_ends_;
+  quiet_ends_.reset();
+  region().trim();
+  return std::nullopt;
+}
+
+// The pool cannot go on: every task that has not ended ends with PoolClosed and `why`.
+void PoolCore::break_pool(const std::string& why) noexcept {
+  if (closed_) return;
+  closed_ = true;
+  try {
+    closed_why_ = why;
+  } catch (const std::bad_alloc&) {
+    closed_why_.clear();
+  }
+  for (std::uint64_t i = 0; i <= plan_.memory.slot_mask; ++i)
+    if (TaskState* task = owners_[i]) end_slot(plan_.memory.slots[i], *task, Ending::closed);
+  for (TaskState* task : backlog_) {
+    if (!task->ended()) end_task(*task, Ending::closed);
+    task->release();
+  }
+  backlog_.clear();
+  plan_.memory.control->closing.store(1, std::memory_order_seq_cst);
+  ring_all_workers(plan_.memory);
+  plan_.server_event.ring();
+  plan_.owner_bell->ring();
+}
+
+}  // namespace retinue::detail

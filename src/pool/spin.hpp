@@ -1,0 +1,70 @@
+// How long to poll before going to sleep.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <sched.h>
+
+#include "system/pause.hpp"
+
+namespace retinue::detail {
+
+/// Polling answers in a tenth of a microsecond, waking a sleeper takes tens: polling pays where the
+/// waits of late were short. Keeps a running mean of them and polls for a while where it is below the
+/// longest spin, else hardly at all. One object a waiting thread; not thread-safe.
+class SpinBudget {
+ public:
+  explicit SpinBudget(std::chrono::nanoseconds longest) noexcept : longest_(longest.count()) {}
+
+  bool wanted() const noexcept { return longest_ > 0; }
+
+  /// Calls `look(n)` for n = 0, 1, ... until it says true (then true) or the time is up. On a `crowded`
+  /// machine (more to run than CPUs) it offers its CPU to others every microsecond or so.
+  template <class Look>
+  bool until(bool crowded, Look&& look) noexcept {
+    unsigned n = 0;
+    for (; n < kFirstLooks; ++n) {  // about a microsecond, without asking the clock
+      if (look(n)) {
+        mean_ -= mean_ / 4;
+        return true;
+      }
+      cpu_pause();
+    }
+    started_ = now();
+    const std::int64_t budget = mean_ < longest_ ? longest_ : longest_ / 20;
+    for (std::int64_t waited = 0; waited < budget; waited = now() - started_) {
+      if (crowded) sched_yield();
+      for (unsigned stop = n + kFirstLooks; n < stop; ++n) {
+        if (look(n)) {
+          note(now() - started_);
+          return true;
+        }
+        cpu_pause();
+      }
+    }
+    return false;
+  }
+
+  /// To be called after a sleep that followed an `until` in vain, when the wait is over.
+  void slept() noexcept {
+    if (started_ != 0) note(now() - started_);
+  }
+
+ private:
+  static constexpr unsigned kFirstLooks = 48;
+
+  static std::int64_t now() noexcept {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+  }
+  void note(std::int64_t wait) noexcept {
+    const std::int64_t most = longest_ * 8;  // one long wait is forgotten after a few short ones
+    mean_ += ((wait < most ? wait : most) - mean_) / 4;
+  }
+
+  std::int64_t longest_;
+  std::int64_t mean_ = 0;
+  std::int64_t started_ = 0;
+};
+
+}  // namespace retinue::detail

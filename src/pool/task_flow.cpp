@@ -1,0 +1,343 @@
+// How tasks go into slots and results come out of them. Everything here runs in the owner.
+#include <cstring>
+
+#include "data/exceptions.hpp"
+#include "pool_core.hpp"
+
+#include <retinue/detail/pool/owner_bell.hpp>
+
+namespace retinue::detail {
+
+void PoolCore::require_open() const {
+  if (stage_ != Stage::open || closed_) throw PoolClosed(closed_ ? closed_why_ : "the pool was shut down");
+}
+
+Ref<Completion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
+  if (foreign()) throw PoolClosed("this pool belongs to the process that made it, and this is a forked child");
+  add_ref();
+  Ref<TaskState> task(new TaskState(CoreRef(this), entry, options));
+  if (arguments.block() != 0) {
+    task->payload.take_owner_block(region(), arguments.block(), arguments.size());
+    arguments.release_block();
+  } else if (options.retries != 0) {
+    task->payload.copy(arguments.small(), arguments.size());
+  }
+  bool was_idle;
+  {
+    const std::lock_guard lock(mutex_);
+    require_open();
+    was_idle = in_slots_ == 0;
+    task->index = stats_.submitted;
+    enqueue(*task, arguments.small(), arguments.size());
+    show_tail();
+  }
+  alert(was_idle);
+  task->add_ref();
+  return Ref<Completion>(task.get());
+}
+
+void PoolCore::submit_all(std::span<const Staged> tasks, std::size_t& taken) {
+  taken = 0;
+  if (foreign()) throw PoolClosed("this pool belongs to the process that made it, and this is a forked child");
+  bool was_idle;
+  {
+    const std::lock_guard lock(mutex_);
+    require_open();
+    was_idle = in_slots_ == 0;
+    for (const Staged& staged : tasks) {
+      enqueue(*staged.task, staged.small, staged.size);
+      ++taken;
+    }
+    show_tail();
+  }
+  alert(was_idle);
+}
+
+void PoolCore::enqueue(TaskState& task, const std::byte* small, std::uint64_t size) {
+  Slot* slot = backlog_.empty() || refill() ? free_slot() : nullptr;
+  if (slot != nullptr) {
+    publish(*slot, task, small, size);
+  } else {
+    if (task.payload.empty()) task.payload.copy(small, size);
+    backlog_.push_back(&task);
+    ask_for_refill();
+  }
+  task.add_ref();
+  ++stats_.submitted;
+  ++unfinished_;
+  if (task.timeout.count() > 0 && (timed_++ == 0 || task.timeout < shortest_timeout_)) {
+    shortest_timeout_ = task.timeout;
+    plan_.service_event.ring();  // its next look must not come later than this
+  }
+}
+
+// The slot of the next position, if it is free or can be made so. Positions whose slot a worker is busy
+// in are passed over: the tail goes on without them.
+Slot* PoolCore::free_slot() {
+  for (std::uint64_t n = 0; n <= plan_.memory.slot_mask; ++n, ++tail_) {
+    Slot& slot = plan_.memory.slot(tail_);
+    TaskState* task = owners_[tail_ & plan_.memory.slot_mask];
+    if (task == nullptr) return &slot;
+    const std::uint64_t state = slot.state.load(std::memory_order_acquire);
+    if (State::tag(state) == Tag::ready) return nullptr;  // the ring is full
+    if (State::tag(state) == Tag::done) {
+      harvest(slot, *task, state);
+      return &slot;
+    }
+  }
+  return nullptr;
+}
+
+void PoolCore::publish(Slot& slot, TaskState& task, const std::byte* small, std::uint64_t size) {
+  slot.entry = task.entry;
+  slot.block = task.payload.owner_block();
+  if (slot.block == 0 && size != 0) std::memcpy(slot.payload, small, size);
+  slot.describe(size, task.timeout.count() > 0 ? Slot::kTimed : 0, ResultKind::value);
+  owners_[tail_ & plan_.memory.slot_mask] = &task;
+  task.position.store(tail_, std::memory_order_release);
+  slot.state.store(State::ready(tail_ & State::kPositionMask, task.rings), std::memory_order_release);
+  task.rings = 0;
+  ++tail_;
+  ++in_slots_;
+}
+
+// Moves waiting tasks into free slots; true if none waits any more.
+bool PoolCore::refill() {
+  while (!backlog_.empty()) {
+    TaskState& task = *backlog_.front();
+    if (!task.ended()) {
+      Slot* slot = free_slot();
+      if (slot == nullptr) return false;
+      const auto bytes = task.payload.bytes();
+      publish(*slot, task, bytes.data(), bytes.size());
+      if (slot->block == 0 && task.retries == 0) task.payload.clear();
+      backlog_.pop_front();
+    } else {
+      backlog_.pop_front();
+      task.release();
+    }
+  }
+  return true;
+}
+
+// Has the service thread rung when about half of what is in slots is done, so that waiting tasks find
+// room even if no thread of the owner's comes by.
+void PoolCore::ask_for_refill() {
+  if (refill_asked_) return;
+  refill_asked_ = true;
+  for (std::uint64_t position = oldest_ + (tail_ - oldest_) / 2; position < tail_; ++position) {
+    TaskState* task = owners_[position & plan_.memory.slot_mask];
+    if (task != nullptr && task->position.load(std::memory_order_relaxed) == position &&
+        mark(*task, State::kRingService))
+      return;
+  }
+  plan_.service_event.ring();
+}
+
+void PoolCore::harvest(Slot& slot, TaskState& task, std::uint64_t state) {
+  const unsigned worker = State::worker(state) < workers() ? State::worker(state) : 0;
+  const std::uint64_t size = slot.size();
+  Ending ending = slot.kind() == static_cast<std::uint8_t>(ResultKind::value) ? Ending::value : Ending::exception;
+  task.worker_pid = tended_[worker].pid;
+  try {
+    if (slot.block != 0) {
+      task.payload.adopt(region(), tended_[worker].part, slot.block, size);
+    } else {
+      if (size > Slot::kInlineBytes)
+        throw CodecError("a worker left a result of impossible size (it may have overwritten its memory)");
+      task.payload.copy(slot.payload, size);
+    }
+  } catch (const CodecError&) {
+    const std::string bytes = encode_exception(std::current_exception());
+    task.payload.copy(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size());
+    ending = Ending::exception;
+  }
+  if (task.wanted_ending != Ending::pending) ending = task.wanted_ending;  // it ended while being stopped
+  end_slot(slot, task, ending);
+}
+
+bool PoolCore::harvest_if_done(TaskState& task) {
+  if (task.ended()) return true;
+  if (task.position.load(std::memory_order_relaxed) == TaskState::kNowhere) return false;
+  Slot& slot = slot_of(task);
+  const std::uint64_t state = slot.state.load(std::memory_order_acquire);
+  if (State::tag(state) != Tag::done) return false;
+  harvest(slot, task, state);
+  return true;
+}
+
+void PoolCore::end_slot(Slot& slot, TaskState& task, Ending ending) {
+  owners_[static_cast<std::size_t>(&slot - plan_.memory.slots)] = nullptr;
+  slot.state.store(State::with_tag(slot.state.load(std::memory_order_relaxed), Tag::free), std::memory_order_relaxed);
+  --in_slots_;
+  end_task(task, ending);
+  task.release();
+}
+
+void PoolCore::end_task(TaskState& task, Ending ending) noexcept {
+  --unfinished_;
+  if (task.timeout.count() > 0) --timed_;
+  ++stats_.finished;
+  if (ending == Ending::cancelled) ++stats_.cancelled;
+  else if (ending != Ending::value) ++stats_.failed;
+  if (FinishedList* list = task.finished_list) {
+    *list->last = &task;
+    list->last = &task.next;
+  }
+  if (!task.callbacks.empty()) {
+    task.add_ref();
+    owed_.push_back(&task);  // room was made when the callback was registered
+    plan_.service_event.ring();
+  }
+  task.ending.store(ending, std::memory_order_release);
+}
+
+// Reads what is done and refills what is free. True if tasks are left that a free worker could claim.
+bool PoolCore::pump() {
+  for (std::size_t i = 0; i < stragglers_.size();) {
+    const Straggler straggler = stragglers_[i];
+    TaskState* task = owners_[straggler.slot];
+    if (task != nullptr && task->position.load(std::memory_order_relaxed) == straggler.position &&
+        !harvest_if_done(*task)) {
+      ++i;
+    } else {
+      stragglers_[i] = stragglers_.back();
+      stragglers_.pop_back();
+    }
+  }
+  for (; oldest_ < tail_; ++oldest_) {
+    const auto index = static_cast<std::uint32_t>(oldest_ & plan_.memory.slot_mask);
+    TaskState* task = owners_[index];
+    if (task == nullptr || task->position.load(std::memory_order_relaxed) != oldest_) continue;
+    Slot& slot = plan_.memory.slots[index];
+    __builtin_prefetch(&plan_.memory.slot(oldest_ + 3), 1);
+    const std::uint64_t state = slot.state.load(std::memory_order_acquire);
+    if (State::tag(state) == Tag::ready) break;
+    if (State::tag(state) == Tag::done) harvest(slot, *task, state);
+    else stragglers_.push_back({oldest_, index});
+  }
+  if (!backlog_.empty()) {
+    refill();
+    show_tail();
+  }
+  return unclaimed_left();
+}
+
+// Asks for rings at the end of `task`. False if it is done by now (and may have to be harvested).
+bool PoolCore::mark(TaskState& task, std::uint64_t ring) {
+  if (task.ended()) return false;
+  if (task.position.load(std::memory_order_relaxed) == TaskState::kNowhere) {
+    task.rings |= static_cast<std::uint8_t>(ring);
+    return true;
+  }
+  auto& word = slot_of(task).state;
+  std::uint64_t state = word.load(std::memory_order_acquire);
+  do {
+    if (State::tag(state) == Tag::done || State::tag(state) == Tag::free) return false;
+  } while (!word.compare_exchange_weak(state, state | ring, std::memory_order_acq_rel));
+  return true;
+}
+
+// Asks for rings from all running tasks and from those that will be claimed first, one more than there
+// are workers: one of them is the next to end. False if some task is done already.
+bool PoolCore::mark_what_ends_next() {
+  for (const Straggler& straggler : stragglers_)
+    if (TaskState* task = owners_[straggler.slot]; task != nullptr && !mark(*task, State::kRingOwner)) return false;
+  unsigned marked = 0;
+  for (std::uint64_t position = oldest_; position < tail_ && marked <= workers(); ++position) {
+    TaskState* task = owners_[position & plan_.memory.slot_mask];
+    if (task == nullptr || task->position.load(std::memory_order_relaxed) != position) continue;
+    if (!mark(*task, State::kRingOwner)) return false;
+    ++marked;
+  }
+  return true;
+}
+
+void PoolCore::alert(bool was_idle) noexcept {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (!somebody_spins(plan_.memory, !was_idle)) wake_one(plan_.memory);
+}
+
+// Marks a running task's slot, so that its worker cannot go on to another, and has the worker killed.
+bool PoolCore::condemn(TaskState& task, Ending ending) {
+  auto& word = slot_of(task).state;
+  std::uint64_t state = word.load(std::memory_order_acquire);
+  do {
+    if (State::tag(state) != Tag::running) return false;
+  } while (!word.compare_exchange_weak(state, State::with_tag(state, Tag::condemned), std::memory_order_acq_rel));
+  task.wanted_ending = ending;
+  const unsigned worker = State::worker(state);
+  if (worker < workers()) {
+    task.worker_pid = tended_[worker].pid;
+    plan_.memory.seats[worker].kill_wanted.store(1, std::memory_order_release);
+  }
+  plan_.server_event.ring();
+  return true;
+}
+
+bool PoolCore::cancel(TaskState& task, bool force) {
+  if (end_if_foreign(task)) return false;
+  {
+    const std::lock_guard lock(mutex_);
+    for (;;) {
+      if (harvest_if_done(task)) return task.cancelled();
+      if (task.position.load(std::memory_order_relaxed) == TaskState::kNowhere) {
+        end_task(task, Ending::cancelled);  // its place in the backlog is passed over later
+        break;
+      }
+      Slot& slot = slot_of(task);
+      std::uint64_t state = slot.state.load(std::memory_order_acquire);
+      if (State::tag(state) == Tag::ready) {
+        if (!slot.state.compare_exchange_strong(state, State::with_tag(state, Tag::free))) continue;
+        end_slot(slot, task, Ending::cancelled);
+        break;
+      }
+      if (State::tag(state) == Tag::condemned) return task.wanted_ending == Ending::cancelled;
+      if (State::tag(state) != Tag::running) continue;
+      if (!force) return false;
+      if (condemn(task, Ending::cancelled)) return true;
+    }
+  }
+  plan_.owner_bell->ring();
+  return true;
+}
+
+void PoolCore::cancel_unstarted() {
+  for (TaskState* task : backlog_) {
+    if (!task->ended()) end_task(*task, Ending::cancelled);
+    task->release();
+  }
+  backlog_.clear();
+  for (std::uint64_t i = 0; i <= plan_.memory.slot_mask; ++i) {
+    if (owners_[i] == nullptr) continue;
+    Slot& slot = plan_.memory.slots[i];
+    std::uint64_t state = slot.state.load(std::memory_order_acquire);
+    while (State::tag(state) == Tag::ready)
+      if (slot.state.compare_exchange_weak(state, State::with_tag(state, Tag::free))) {
+        end_slot(slot, *owners_[i], Ending::cancelled);
+        break;
+      }
+  }
+}
+
+void PoolCore::abandon(std::span<TaskState* const> tasks) noexcept {
+  if (foreign()) return;
+  const std::lock_guard lock(mutex_);
+  for (TaskState* task : tasks) {
+    task->finished_list = nullptr;
+    if (task->ended()) continue;
+    if (task->position.load(std::memory_order_relaxed) == TaskState::kNowhere) {
+      end_task(*task, Ending::cancelled);
+      continue;
+    }
+    Slot& slot = slot_of(*task);
+    std::uint64_t state = slot.state.load(std::memory_order_acquire);
+    while (State::tag(state) == Tag::ready)
+      if (slot.state.compare_exchange_weak(state, State::with_tag(state, Tag::free))) {
+        end_slot(slot, *task, Ending::cancelled);
+        break;
+      }
+  }
+}
+
+}  // namespace retinue::detail

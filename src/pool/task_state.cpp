@@ -1,0 +1,125 @@
+#include "task_state.hpp"
+
+#include <cstring>
+#include <string>
+
+#include <retinue/error.hpp>
+
+#include "data/exceptions.hpp"
+#include "pool_core.hpp"
+
+namespace retinue::detail {
+
+std::span<const std::byte> Payload::bytes() const noexcept {
+  switch (place_) {
+    case Place::none: return {};
+    case Place::small: return {small_, size_};
+    case Place::heap: return {heap_, size_};
+    default: return {region_->at(block_), size_};
+  }
+}
+
+void Payload::copy(const std::byte* from, std::uint64_t size) {
+  std::byte* heap = size > kSmall ? new std::byte[size] : nullptr;
+  clear();
+  size_ = size;
+  if (heap != nullptr) {
+    heap_ = heap;
+    place_ = Place::heap;
+  } else {
+    place_ = Place::small;
+  }
+  if (size != 0) std::memcpy(heap != nullptr ? heap : small_, from, size);
+}
+
+void Payload::take_owner_block(Region& region, std::uint64_t block, std::uint64_t size) noexcept {
+  clear();
+  place_ = Place::owner_block;
+  size_ = size;
+  block_ = block;
+  region_ = &region;
+  part_ = nullptr;
+}
+
+void Payload::adopt(Region& region, Part* part, std::uint64_t block, std::uint64_t size) {
+  region.adopt(part, block, size);
+  clear();
+  place_ = Place::result_block;
+  size_ = size;
+  block_ = block;
+  region_ = &region;
+  part_ = part;
+}
+
+void Payload::clear() noexcept {
+  switch (std::exchange(place_, Place::none)) {
+    case Place::heap: delete[] heap_; break;
+    case Place::owner_block: region_->free(block_, size_); break;
+    case Place::result_block: region_->release(part_, block_, size_); break;
+    default: break;
+  }
+  size_ = 0;
+}
+
+TaskState::~TaskState() {
+  if (core->foreign()) payload.forget();
+}
+
+void TaskState::reset(const TaskOptions& options) {
+  payload.clear();
+  death.reset();
+  callbacks.clear();
+  position.store(kNowhere, std::memory_order_relaxed);
+  ending.store(Ending::pending, std::memory_order_relaxed);
+  wanted_ending = Ending::pending;
+  rings = 0;
+  retries = options.retries;
+  timeout = options.timeout;
+  finished_list = nullptr;
+  next = nullptr;
+}
+
+bool TaskState::done() noexcept { return core->done(*this); }
+bool TaskState::wait(const Deadline& deadline) { return core->wait(*this, deadline); }
+bool TaskState::cancel(bool force) { return core->cancel(*this, force); }
+void TaskState::on_done(std::function<void()> callback) { core->on_done(*this, std::move(callback)); }
+bool TaskState::arm() { return core->arm(*this); }
+void TaskState::progress() noexcept {
+  try {
+    core->progress();
+  } catch (const std::bad_alloc&) {
+    // The results stay in their slots until there is memory for them.
+  }
+}
+
+std::exception_ptr TaskState::error() const {
+  const std::string task = "task " + std::to_string(index);
+  switch (ending.load(std::memory_order_acquire)) {
+    case Ending::exception: {
+      const auto bytes = payload.bytes();
+      if (bytes.empty())
+        return std::make_exception_ptr(ResourceExhausted(
+            task + ": its worker (pid " + std::to_string(worker_pid) + ") had no memory left to report an exception", 0));
+      return decode_exception({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, worker_pid, index);
+    }
+    case Ending::died:
+      if (death == nullptr) return std::make_exception_ptr(WorkerDied(0, -1, worker_pid, index, {}));
+      return std::make_exception_ptr(
+          WorkerDied(death->signal, death->exit_code, death->pid, index, describe_stack(death->stack, death->pid)));
+    case Ending::timed_out:
+      return std::make_exception_ptr(
+          TaskTimeout(task + " ran longer than its timeout of " +
+                      std::to_string(std::chrono::duration<double>(timeout).count()) + " s; its worker (pid " +
+                      std::to_string(worker_pid) + ") was killed and replaced"));
+    case Ending::cancelled: return std::make_exception_ptr(Cancelled(task + " was cancelled"));
+    case Ending::closed: return std::make_exception_ptr(PoolClosed(task + ": " + core->closed_why()));
+    default: return std::make_exception_ptr(Error(task + " has not ended"));
+  }
+}
+
+std::span<const std::byte> value_of(TaskState& task) {
+  if (task.ending.load(std::memory_order_acquire) == Ending::value) return task.payload.bytes();
+  std::rethrow_exception(task.error());
+}
+
+}  // namespace retinue::detail

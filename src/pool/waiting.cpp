@@ -1,0 +1,191 @@
+// How threads of the owner wait: poll a little, then sleep on the owner's bell.
+#include <algorithm>
+
+#include <retinue/detail/pool/owner_bell.hpp>
+
+#include "system/fork_watch.hpp"
+#include "pool_core.hpp"
+
+namespace retinue::detail {
+namespace {
+
+/// Each thread learns for itself how long its waits are.
+thread_local SpinBudget wait_spin{std::chrono::microseconds(100)};
+
+}  // namespace
+
+bool PoolCore::foreign() const noexcept { return generation_ != fork_generation(); }
+
+bool PoolCore::on_service_thread() const noexcept {
+  return service_started_ && pthread_equal(pthread_self(), service_thread_) != 0;
+}
+
+// In a forked child nobody will ever end the parent's tasks: those not ended at the fork end here, without
+// the mutex, which a thread that does not exist here may hold.
+bool PoolCore::end_if_foreign(TaskState& task) noexcept {
+  if (!foreign()) return false;
+  auto pending = Ending::pending;
+  task.ending.compare_exchange_strong(pending, Ending::closed);
+  return true;
+}
+
+std::string PoolCore::closed_why() const {
+  if (foreign()) return "it belongs to the process that made its pool, and this is a forked child";
+  const std::lock_guard lock(mutex_);
+  return closed_why_.empty() ? "the pool was shut down" : closed_why_;
+}
+
+bool PoolCore::done(TaskState& task) noexcept {
+  if (task.ended() || end_if_foreign(task)) return true;
+  const std::uint64_t position = task.position.load(std::memory_order_acquire);
+  if (position == TaskState::kNowhere) return false;
+  const std::uint64_t state = plan_.memory.slot(position).state.load(std::memory_order_acquire);
+  return (State::tag(state) == Tag::done && State::is_at(state, position)) || task.ended();
+}
+
+// Sleeps until `ready()`, called with the mutex held, says true; it must arm what it waits for. The
+// service thread does its rounds meanwhile, so that a callback that waits cannot stop the pool.
+template <class Ready>
+bool PoolCore::sleep_until(const Deadline& deadline, const std::uint32_t& mask, Ready&& ready) {
+  OwnerBell& bell = *plan_.owner_bell;
+  for (;;) {
+    const std::uint32_t seen = bell.value();
+    {
+      const std::lock_guard lock(mutex_);
+      if (ready()) return true;
+    }
+    if (deadline && Clock::now() >= *deadline) return false;
+    if (on_service_thread()) {
+      service_round();
+      const auto soon = Clock::now() + std::chrono::milliseconds(2);
+      bell.wait(seen, deadline ? std::min(*deadline, soon) : soon, mask);
+    } else {
+      bell.wait(seen, deadline, mask);
+    }
+  }
+}
+
+bool PoolCore::wait(TaskState& task, const Deadline& deadline) {
+  if (task.ended() || end_if_foreign(task)) return true;
+  const bool crowded = workers() >= plan_.cpus;
+  const bool spins = plan_.longest_spin.count() > 0 && !on_service_thread() && !(deadline && *deadline <= Clock::now());
+  if (spins && wait_spin.until(crowded, [&](unsigned look) {
+        if (look % 32 == 31 && task.position.load(std::memory_order_relaxed) == TaskState::kNowhere) {
+          const std::lock_guard lock(mutex_);
+          pump();
+        }
+        return done(task);
+      })) {
+    const std::lock_guard lock(mutex_);
+    if (harvest_if_done(task)) return true;
+  }
+  std::uint32_t mask = OwnerBell::kEveryone;
+  const bool ended = sleep_until(deadline, mask, [&] {
+    pump();
+    while (!harvest_if_done(task)) {
+      const std::uint64_t position = task.position.load(std::memory_order_relaxed);
+      mask = position == TaskState::kNowhere ? OwnerBell::kEveryone
+                                             : std::uint32_t{1} << (position & plan_.memory.slot_mask & 31);
+      if (mark(task, State::kRingOwner)) return false;
+    }
+    return true;
+  });
+  if (spins) wait_spin.slept();
+  return ended;
+}
+
+bool PoolCore::arm(TaskState& task) {
+  if (task.ended() || end_if_foreign(task)) return false;
+  const std::lock_guard lock(mutex_);
+  while (!harvest_if_done(task))
+    if (mark(task, State::kRingOwner)) return true;
+  return false;
+}
+
+void PoolCore::progress() {
+  if (foreign()) return;
+  const std::lock_guard lock(mutex_);
+  pump();
+}
+
+void PoolCore::on_done(TaskState& task, std::function<void()> callback) {
+  if (!task.ended() && !end_if_foreign(task)) {
+    const std::lock_guard lock(mutex_);
+    if (!harvest_if_done(task)) {
+      if (owed_.capacity() < callbacks_due_ + 1) owed_.reserve(2 * callbacks_due_ + 16);
+      task.callbacks.push_back(std::move(callback));
+      if (task.callbacks.size() == 1) ++callbacks_due_;
+      if (!mark(task, State::kRingService)) plan_.service_event.ring();
+      return;
+    }
+  }
+  try {
+    callback();
+  } catch (...) {
+    // Promised: what a callback throws is dropped.
+  }
+}
+
+bool PoolCore::collect() {
+  if (foreign()) throw PoolClosed("this map belongs to the process that made its pool, and this is a forked child");
+  const std::lock_guard lock(mutex_);
+  return !pump();
+}
+
+void PoolCore::wait_for_either(TaskState& first, TaskState* second) {
+  const bool spins = plan_.longest_spin.count() > 0 && !on_service_thread();
+  if (spins && wait_spin.until(workers() >= plan_.cpus, [&](unsigned look) {
+        return done(first) || (look % 8 == 7 && second != nullptr && done(*second));
+      }))
+    return;
+  sleep_until(std::nullopt, OwnerBell::kEveryone, [&] {
+    pump();
+    for (TaskState* task : {&first, second})
+      if (task != nullptr && (task->ended() || !mark(*task, State::kRingOwner))) return true;
+    return false;
+  });
+  if (spins) wait_spin.slept();
+}
+
+void PoolCore::wait_for_finished(const FinishedList& list) {
+  const bool spins = plan_.longest_spin.count() > 0 && !on_service_thread();
+  if (spins && wait_spin.until(workers() >= plan_.cpus, [&](unsigned look) {
+        if (look % 16 != 15) return false;
+        const std::lock_guard lock(mutex_);
+        pump();
+        return list.first != nullptr;
+      }))
+    return;
+  bool looked = false;
+  sleep_until(std::nullopt, OwnerBell::kEveryone, [&] {
+    const bool more = pump();
+    if (list.first != nullptr || (!more && looked)) return true;
+    looked = true;
+    while (!mark_what_ends_next()) {
+      pump();
+      if (list.first != nullptr) return true;
+    }
+    return false;
+  });
+  if (spins) wait_spin.slept();
+}
+
+void PoolCore::sleep_until_finished() {
+  sleep_until(std::nullopt, OwnerBell::kEveryone, [&] {
+    do {
+      pump();
+      if (unfinished_ == 0 || closed_) return true;
+    } while (!mark_what_ends_next());
+    return false;
+  });
+}
+
+TaskState* PoolCore::take_finished(FinishedList& list) {
+  const std::lock_guard lock(mutex_);
+  TaskState* all = list.first;
+  list = FinishedList{nullptr, nullptr};
+  list.last = &list.first;
+  return all;
+}
+
+}  // namespace retinue::detail

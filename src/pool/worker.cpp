@@ -1,0 +1,346 @@
+#include "worker.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <fcntl.h>
+#include <iostream>
+#include <new>
+#include <sched.h>
+#include <stdio_ext.h>
+#include <string>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <retinue/detail/data/entry.hpp>
+#include <retinue/detail/pool/owner_bell.hpp>
+#include <retinue/detail/pool/task_context.hpp>
+
+#include "data/exceptions.hpp"
+#include "system/fork_watch.hpp"
+#include "system/futex.hpp"
+#include "system/pause.hpp"
+#include "system/stack.hpp"
+#include "spin.hpp"
+#include "worker_heap.hpp"
+
+namespace retinue::detail {
+namespace {
+
+WorkerHeap* this_heap = nullptr;
+unsigned heap_generation = 0;
+
+std::uint64_t now_ns() noexcept {
+  timespec t{};
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(t.tv_nsec);
+}
+
+/// One worker's loop. Killed at any instruction it leaves: its slot running (reclaimed), its idler bits
+/// (cleared), a ring it owed (the owner rings all), its part of the region (retired).
+class Worker {
+ public:
+  Worker(const PoolPlan& plan, unsigned index) noexcept
+      : plan_(plan),
+        memory_(plan.memory),
+        control_(*plan.memory.control),
+        seat_(plan.memory.seats[index]),
+        idlers_(control_.idlers[index / 64]),
+        bit_(std::uint64_t{1} << index % 64),
+        index_(index),
+        generation_(fork_generation()),
+        cursor_(control_.head.load(std::memory_order_acquire)),
+        spin_(plan.longest_spin) {}
+
+  void run();
+
+ private:
+  bool claim(Slot& slot, std::uint64_t state) noexcept;
+  void spread_work() noexcept;
+  void run_task(Slot& slot) noexcept;
+  void call_entry(TaskContext& context, std::uint64_t entry_bits);
+  static void write_exception(TaskContext& context) noexcept;
+  void finish(Slot& slot, const TaskContext& context, ResultKind kind) noexcept;
+  bool must_retire() const noexcept;
+  bool work_in_sight() const noexcept;
+  bool poll() noexcept;
+  bool wait_for_work() noexcept;
+  void sleep() noexcept;
+  void stop_spinning() noexcept;
+
+  const PoolPlan& plan_;
+  const PoolMemory& memory_;
+  Control& control_;
+  Seat& seat_;
+  Idlers& idlers_;
+  const std::uint64_t bit_;
+  const unsigned index_;
+  const unsigned generation_;
+
+  std::uint64_t cursor_;          // no position below is ready, ever again
+  std::uint64_t known_tail_ = 0;  // positions below have been published
+  std::uint64_t finished_ = 0;
+  std::uint64_t last_entry_ = ~std::uint64_t{0};
+  Entry last_function_ = nullptr;
+  bool spinning_ = false;   // our bit is set
+  bool fresh_awake_ = true; // just woken: may have to wake the next
+  SpinBudget spin_;
+};
+
+bool Worker::claim(Slot& slot, std::uint64_t state) noexcept {
+  // `current` is set before the claim, whose full barrier orders it before the look at the next slot in
+  // spread_work(): a submitter either sees us busy or we see its task.
+  seat_.current.store(cursor_ + 1, std::memory_order_relaxed);
+  if (!slot.state.compare_exchange_strong(state, State::running(state, index_), std::memory_order_seq_cst)) {
+    seat_.current.store(0, std::memory_order_relaxed);
+    return false;
+  }
+  ++cursor_;
+  return true;
+}
+
+// Whoever stops idling and sees more work than its own wakes one more, who does the same.
+void Worker::spread_work() noexcept {
+  fresh_awake_ = false;
+  const std::uint64_t next = memory_.slot(cursor_).state.load(std::memory_order_seq_cst);
+  bool more = State::tag(next) == Tag::ready && State::is_at(next, cursor_);
+  if (!more && (State::tag(next) == Tag::running || State::tag(next) == Tag::condemned))
+    more = control_.tail.load(std::memory_order_seq_cst) > cursor_;  // the owner passed over a busy slot
+  if (!more) return;
+  stop_spinning();
+  if (!somebody_spins(memory_, true)) wake_one(memory_);
+}
+
+void Worker::run() {
+  for (;;) {
+    Slot& slot = memory_.slot(cursor_);
+    const std::uint64_t state = slot.state.load(std::memory_order_acquire);
+    if (State::tag(state) == Tag::ready && State::is_at(state, cursor_)) {
+      if (!claim(slot, state)) continue;
+      if (spinning_ || fresh_awake_) spread_work();
+      if (cursor_ + 1 < known_tail_) __builtin_prefetch(&memory_.slot(cursor_ + 1), 1);
+      run_task(slot);
+      if (must_retire()) {
+        seat_.retiring.store(1, std::memory_order_release);
+        return;
+      }
+    } else if (cursor_ < known_tail_) {  // another worker's, taken back, or passed over by the owner
+      cursor_ = std::max(cursor_ + 1, control_.head.load(std::memory_order_relaxed));
+    } else {
+      known_tail_ = control_.tail.load(std::memory_order_acquire);
+      if (cursor_ >= known_tail_ && !wait_for_work()) return;
+    }
+  }
+}
+
+void Worker::call_entry(TaskContext& context, std::uint64_t entry_bits) {
+  if (entry_bits != last_entry_) {
+    const void* code = find_code(plan_.region->modules(), EntryRef{entry_bits});
+    last_function_ = reinterpret_cast<Entry>(const_cast<void*>(code));
+    last_entry_ = entry_bits;
+  }
+  struct Call {
+    Entry entry;
+    TaskContext* context;
+  } call{last_function_, &context};
+  call_with_throw_site([](void* p) { static_cast<Call*>(p)->entry(*static_cast<Call*>(p)->context); }, &call);
+}
+
+void Worker::write_exception(TaskContext& context) noexcept {
+  try {
+    context.drop_result();
+    const std::string bytes = encode_exception(std::current_exception());
+    std::memcpy(context.result(bytes.size()), bytes.data(), bytes.size());
+  } catch (...) {
+    context.drop_result();  // no memory even for that: the owner is told by an empty result
+  }
+  clear_throw_site();
+}
+
+void Worker::run_task(Slot& slot) noexcept {
+  const bool timed = (slot.flags() & Slot::kTimed) != 0;
+  if (timed) seat_.started_ns.store(now_ns(), std::memory_order_release);
+  const std::byte* arguments = slot.block != 0 ? plan_.region->at(slot.block) : slot.payload;
+  TaskContext context({arguments, slot.size()}, slot.payload, plan_.region->modules());
+  ResultKind kind = ResultKind::value;
+  try {
+    call_entry(context, slot.entry);
+  } catch (...) {
+    kind = ResultKind::exception;
+    write_exception(context);
+  }
+  if (fork_generation() != generation_) _exit(0);  // the task forked and let its child return: not a worker
+  if (timed) seat_.started_ns.store(0, std::memory_order_release);
+  finish(slot, context, kind);
+}
+
+void Worker::finish(Slot& slot, const TaskContext& context, ResultKind kind) noexcept {
+  slot.describe(context.result_bytes(), 0, kind);
+  slot.block = context.result_block();
+  const std::uint64_t done = State::with_tag((cursor_ - 1) << 24 | std::uint64_t{index_} << 8, Tag::done);
+  const std::uint64_t before = slot.state.exchange(done, std::memory_order_acq_rel);
+  if ((before & State::kRings) != 0) {
+    const auto slot_index = static_cast<std::uint64_t>(&slot - memory_.slots);
+    if ((before & State::kRingOwner) != 0) plan_.owner_bell->ring(std::uint32_t{1} << (slot_index & 31));
+    if ((before & State::kRingService) != 0) plan_.service_event.ring();
+  }
+  if (State::tag(before) == Tag::condemned)
+    for (;;) pause();  // the owner is having this process killed
+  seat_.current.store(0, std::memory_order_relaxed);
+  seat_.finished.store(++finished_, std::memory_order_relaxed);
+}
+
+bool Worker::must_retire() const noexcept {
+  if (plan_.max_tasks != 0 && finished_ >= plan_.max_tasks) return true;
+  if (plan_.max_memory == 0) return false;
+  // Private memory: what is resident less what is shared with files and the region.
+  unsigned long total = 0, resident = 0, shared = 0;
+  std::FILE* f = std::fopen("/proc/self/statm", "re");
+  if (f == nullptr) return false;
+  const bool read = std::fscanf(f, "%lu %lu %lu", &total, &resident, &shared) == 3;
+  std::fclose(f);
+  return read && (resident - std::min(shared, resident)) * static_cast<unsigned long>(sysconf(_SC_PAGESIZE)) >
+                     plan_.max_memory;
+}
+
+bool Worker::work_in_sight() const noexcept {
+  const std::uint64_t state = memory_.slot(cursor_).state.load(std::memory_order_acquire);
+  return (State::tag(state) == Tag::ready && State::is_at(state, cursor_)) ||
+         control_.tail.load(std::memory_order_seq_cst) > cursor_ ||
+         control_.closing.load(std::memory_order_seq_cst) != 0;
+}
+
+void Worker::stop_spinning() noexcept {
+  if (!spinning_) return;
+  spinning_ = false;
+  idlers_.spinning.fetch_and(~bit_, std::memory_order_seq_cst);
+}
+
+// Polls for work for as long as it pays. True if there is some.
+bool Worker::poll() noexcept {
+  if (!spin_.wanted()) return false;
+  if (!spinning_) {
+    unsigned spinners = 0;
+    for (unsigned word = 0; word < memory_.idler_words(); ++word)
+      spinners += static_cast<unsigned>(
+          __builtin_popcountll(control_.idlers[word].spinning.load(std::memory_order_relaxed)));
+    if (spinners >= std::max(1u, plan_.cpus - 1)) return false;
+    idlers_.spinning.fetch_or(bit_, std::memory_order_seq_cst);
+    spinning_ = true;
+  }
+  const Slot& slot = memory_.slot(cursor_);
+  const bool crowded = memory_.workers >= plan_.cpus;
+  return spin_.until(crowded, [&](unsigned look) {
+    const std::uint64_t state = slot.state.load(std::memory_order_acquire);
+    if (State::tag(state) == Tag::ready && State::is_at(state, cursor_)) return true;
+    return look % 8 == 7 && work_in_sight();
+  });
+}
+
+void Worker::sleep() noexcept {
+  fresh_awake_ = true;
+  seat_.bell.store(0, std::memory_order_relaxed);
+  idlers_.asleep.fetch_or(bit_, std::memory_order_seq_cst);
+  stop_spinning();
+  if (!work_in_sight()) {  // after the bit is set: whoever publishes from now on sees it
+    using namespace std::chrono_literals;
+    if (this_heap->has_warm_memory() &&
+        !futex_wait(seat_.bell, 0, ~std::uint32_t{0}, std::chrono::steady_clock::now() + 2s))
+      this_heap->trim();
+    futex_wait(seat_.bell, 0, ~std::uint32_t{0}, std::nullopt);
+  }
+  idlers_.asleep.fetch_and(~bit_, std::memory_order_seq_cst);
+}
+
+// False when the pool is closing and no task is left.
+bool Worker::wait_for_work() noexcept {
+  if (control_.head.load(std::memory_order_relaxed) < cursor_)
+    control_.head.store(cursor_, std::memory_order_relaxed);
+  if (!poll()) {
+    if (__fpending(stdout) != 0) std::fflush(stdout);
+    sleep();
+    spin_.slept();
+  }
+  known_tail_ = control_.tail.load(std::memory_order_acquire);
+  return cursor_ < known_tail_ || control_.closing.load(std::memory_order_seq_cst) == 0;
+}
+
+void set_signals(const PoolPlan& plan) {
+  // Ctrl-C and Ctrl-\ go to the whole foreground group: they are the owner's to handle. A handler that
+  // does nothing, not SIG_IGN, so that programs a task starts get the default back.
+  struct sigaction nothing {};
+  nothing.sa_handler = [](int) {};
+  nothing.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &nothing, nullptr);
+  sigaction(SIGQUIT, &nothing, nullptr);
+  // The rest was put back to what the owner has by the fork server; a handler of the owner's must not
+  // keep `kill` from ending a worker.
+  struct sigaction usual {};
+  usual.sa_handler = SIG_DFL;
+  sigaction(SIGTERM, &usual, nullptr);
+  pthread_sigmask(SIG_SETMASK, &plan.signal_mask, nullptr);
+}
+
+void flush_output() noexcept {
+  try {
+    std::cout.flush();
+    std::cerr.flush();
+  } catch (...) {
+    // A stream that throws on failure: nothing to be done about it here.
+  }
+  std::fflush(stdout);
+  std::fflush(stderr);
+}
+
+bool run_initializer(const PoolPlan& plan, Seat& seat) noexcept {
+  if (!plan.initializer) return true;
+  try {
+    plan.initializer();
+    return true;
+  } catch (...) {
+    try {
+      const std::string bytes = encode_exception(std::current_exception());
+      const std::uint64_t block = this_heap->allocate(bytes.size());
+      std::memcpy(this_heap->at(block), bytes.data(), bytes.size());
+      seat.trouble_size.store(bytes.size(), std::memory_order_relaxed);
+      seat.trouble.store(block, std::memory_order_relaxed);
+    } catch (...) {
+      // Reported without its text.
+    }
+    seat.ready.store(2, std::memory_order_release);
+    return false;
+  }
+}
+
+}  // namespace
+
+WorkerHeap* worker_heap() noexcept { return heap_generation == fork_generation() ? this_heap : nullptr; }
+
+void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
+  // Dies with the fork server, which dies with the owner.
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(0);
+  prctl(PR_SET_NAME, "retinue-worker");
+  set_signals(plan);
+  Seat& seat = plan.memory.seats[index];
+  try {
+    this_heap = new WorkerHeap(*plan.region, {seat.part_offset, seat.part_length}, seat.returned);
+    heap_generation = fork_generation();
+    install_crash_handlers(&seat.crash_stack, &seat.crash_signal);
+    if (!run_initializer(plan, seat)) {
+      flush_output();
+      _exit(kExitInitializerFailed);
+    }
+    seat.ready.store(1, std::memory_order_release);
+    Worker(plan, index).run();
+  } catch (...) {
+    _exit(kExitInitializerFailed);
+  }
+  flush_output();
+  _exit(kExitRetired);
+}
+
+}  // namespace retinue::detail

@@ -1,0 +1,47 @@
+// A worker process: claims tasks and runs them, one at a time.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <signal.h>
+#include <sys/types.h>
+
+#include "data/region.hpp"
+#include "system/event_fd.hpp"
+#include "control.hpp"
+
+namespace retinue::detail {
+
+class OwnerBell;
+
+/// All that the fork server and the workers of a pool need to know. Made by the owner before the fork,
+/// constant afterwards, copied by the forks.
+struct PoolPlan {
+  PoolMemory memory;
+  Region* region = nullptr;      ///< the owner's; its workers use only `at`, `memfd` and `modules`
+  OwnerBell* owner_bell = nullptr;
+  EventFd service_event;         ///< workers and fork server -> the owner's service thread
+  EventFd server_event;          ///< owner -> fork server
+  std::function<void()> initializer;
+  std::uint64_t max_tasks = 0;
+  std::size_t max_memory = 0;
+  std::chrono::nanoseconds longest_spin{0};
+  unsigned cpus = 1;
+  pid_t owner = 0;
+  sigset_t signal_mask{};        ///< the owner's, for the workers
+};
+
+/// Exit codes of workers that leave by their own will.
+constexpr int kExitRetired = 0;
+constexpr int kExitInitializerFailed = 121;
+
+/// Runs seat `index` in a process just forked by the fork server `parent`. Never returns, never throws.
+[[noreturn]] void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept;
+
+/// This process's part of the region of the owner it works for; null in a process that is no worker.
+class WorkerHeap;
+WorkerHeap* worker_heap() noexcept;
+
+}  // namespace retinue::detail

@@ -1,0 +1,61 @@
+#include "worker_heap.hpp"
+
+#include <new>
+
+#include <retinue/detail/pool/task_context.hpp>
+#include <retinue/error.hpp>
+
+#include "worker.hpp"
+
+namespace retinue::detail {
+
+void WorkerHeap::take_returned() {
+  std::uint64_t offset = returned_.top.exchange(0, std::memory_order_acquire);
+  while (offset != 0 && heap_.part().holds(offset, BlockHeap::kAlignment)) {
+    const auto* link = reinterpret_cast<const std::uint64_t*>(region_.at(offset));
+    const std::uint64_t next = link[0], bytes = link[1];
+    if (!heap_.part().holds(offset, bytes)) break;  // overwritten: the rest stays unused until this worker ends
+    heap_.free(offset, bytes);
+    offset = next;
+  }
+}
+
+std::uint64_t WorkerHeap::allocate(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  take_returned();
+  return heap_.allocate(bytes);
+}
+
+void WorkerHeap::free(std::uint64_t offset, std::uint64_t bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  try {
+    heap_.free(offset, bytes);
+  } catch (const std::bad_alloc&) {
+    // Unused until this worker ends.
+  }
+}
+
+void WorkerHeap::trim() noexcept {
+  const std::lock_guard lock(mutex_);
+  try {
+    take_returned();
+    heap_.trim();
+  } catch (const std::exception&) {
+    // Tried again after the next quiet while.
+  }
+}
+
+std::byte* TaskContext::allocate_result(std::size_t bytes) {
+  WorkerHeap* heap = worker_heap();
+  if (heap == nullptr) throw Error("a task's result can be written in a worker only");
+  result_block_ = heap->allocate(bytes);
+  return heap->at(result_block_);
+}
+
+void TaskContext::drop_result() noexcept {
+  if (result_block_ != 0) worker_heap()->free(result_block_, result_bytes_);
+  result_block_ = 0;
+  result_bytes_ = 0;
+}
+
+}  // namespace retinue::detail
