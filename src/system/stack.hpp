@@ -56,8 +56,7 @@ void install_crash_handlers(StackRecord* where, std::atomic<int>* signal_seen);
 /// this thread's throw_site() before anything is unwound; then the exception goes on to the caller. What is
 /// caught within fn leaves no trace. Costs one indirect call while nothing is thrown. A `throw;` or
 /// rethrow_exception counts as the throw. On machines other than x86-64 and AArch64 no stack is kept.
-void call_with_throw_site(void (*fn)(void*), void* arg) asm("retinue_detail_call_with_throw_site")
-    __attribute__((visibility("hidden")));
+void call_with_throw_site(void (*fn)(void*), void* arg) asm("retinue_detail_call_with_throw_site");
 
 /// The stack of the last exception that left a call_with_throw_site in this thread; count is 0 if none did
 /// since clear_throw_site.

@@ -29,7 +29,6 @@ extern "C" __attribute__((used, visibility("hidden"))) _Unwind_Reason_Code retin
 asm(R"(
   .pushsection .text
   .globl retinue_detail_call_with_throw_site
-  .hidden retinue_detail_call_with_throw_site
   .type retinue_detail_call_with_throw_site, @function
   .p2align 4
 retinue_detail_call_with_throw_site:
@@ -52,7 +51,6 @@ retinue_detail_call_with_throw_site:
 asm(R"(
   .pushsection .text
   .globl retinue_detail_call_with_throw_site
-  .hidden retinue_detail_call_with_throw_site
   .type retinue_detail_call_with_throw_site, %function
   .p2align 4
 retinue_detail_call_with_throw_site:

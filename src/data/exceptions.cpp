@@ -1,0 +1,220 @@
+#include "exceptions.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <cxxabi.h>
+#include <memory>
+#include <typeinfo>
+#include <vector>
+
+#include <retinue/codec.hpp>
+#include <retinue/error.hpp>
+#include <retinue/exceptions.hpp>
+
+#include "known_exceptions.hpp"
+#include "system/stack.hpp"
+
+namespace retinue::detail {
+namespace {
+
+constexpr std::uint32_t kMagic = 0x45786374;  // "tcxE" in memory: tells an image from zeros and old payloads
+constexpr char kOutOfMemory = '!';            // the whole of the bytes; short enough to need no allocation
+
+// Only ever grows at its head; entries are static (see ExceptionForm).
+std::atomic<const ExceptionForm*> forms{nullptr};
+
+const ExceptionForm* form_of(const std::type_info& type) noexcept {
+  const ExceptionForm* form = forms.load(std::memory_order_acquire);
+  while (form != nullptr && *form->type != type) form = form->next;
+  return form;
+}
+
+// Two types of unnamed namespaces may share a name; then the address decides, which is the same in both
+// processes for modules loaded before the fork. Without a match there is no telling: RemoteError is right.
+const ExceptionForm* form_of(const ExceptionImage& image) noexcept {
+  const ExceptionForm* named = nullptr;
+  unsigned count = 0;
+  for (const ExceptionForm* form = forms.load(std::memory_order_acquire); form != nullptr; form = form->next) {
+    if (image.type != form->type->name()) continue;
+    if (image.type_address == reinterpret_cast<std::uintptr_t>(form->type)) return form;
+    named = form;
+    ++count;
+  }
+  return count == 1 ? named : nullptr;
+}
+
+std::string demangled(const char* name) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(name, nullptr, nullptr, &status),
+                                                         &std::free);
+  return status == 0 && text ? std::string(text.get()) : std::string(name);
+}
+
+// Called while `thrown` is being handled.
+void fill(ExceptionImage& image, const std::exception& thrown) {
+  image.message = thrown.what();
+  const std::type_info& type = typeid(thrown);
+  if (const KnownException* const known = known_exception(type)) {
+    if (known->save(thrown, image)) image.form = static_cast<std::uint32_t>(ImageForm::kKnown);
+  } else if (const ExceptionForm* const form = form_of(type)) {
+    try {
+      image.payload = form->write(thrown);
+      image.form = static_cast<std::uint32_t>(ImageForm::kRegistered);
+    } catch (...) {  // its codec refuses it, so only name and text travel
+    }
+  }
+}
+
+ExceptionImage image_of(const std::exception_ptr& thrown) {
+  ExceptionImage image;
+  image.magic = kMagic;
+  const StackRecord& site = throw_site();
+  image.frames.assign(site.frames, site.frames + site.count);
+  clear_throw_site();
+  if (!thrown) {
+    image.readable_type = "(no exception)";
+    return image;
+  }
+  const auto name_type = [&image] {
+    const std::type_info* const type = abi::__cxa_current_exception_type();
+    if (type == nullptr) {
+      image.readable_type = "(not a C++ exception)";
+      return;
+    }
+    image.type = type->name();
+    image.type_address = reinterpret_cast<std::uintptr_t>(type);
+    image.readable_type = demangled(type->name());
+  };
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& e) {
+    name_type();
+    fill(image, e);
+  } catch (const std::string& text) {
+    name_type();
+    image.message = text;
+  } catch (const char* text) {
+    name_type();
+    image.message = text == nullptr ? "" : text;
+  } catch (bool value) {
+    name_type();
+    image.message = value ? "true" : "false";
+  } catch (int value) {
+    name_type();
+    image.message = std::to_string(value);
+  } catch (unsigned value) {
+    name_type();
+    image.message = std::to_string(value);
+  } catch (long value) {
+    name_type();
+    image.message = std::to_string(value);
+  } catch (unsigned long value) {
+    name_type();
+    image.message = std::to_string(value);
+  } catch (long long value) {
+    name_type();
+    image.message = std::to_string(value);
+  } catch (double value) {
+    name_type();
+    image.message = std::to_string(value);
+  } catch (...) {
+    name_type();
+  }
+  return image;
+}
+
+struct alignas(kPayloadAlignment) Chunk {
+  std::byte bytes[kPayloadAlignment];
+};
+
+// Bytes where a Reader may expect them; also a copy that nobody can change while it is checked.
+std::vector<Chunk> aligned_copy(std::string_view bytes) {
+  std::vector<Chunk> copy((bytes.size() + sizeof(Chunk) - 1) / sizeof(Chunk) + 1);
+  if (!bytes.empty()) std::memcpy(copy.data(), bytes.data(), bytes.size());
+  return copy;
+}
+
+ExceptionImage read_image(std::string_view bytes) {
+  const std::vector<Chunk> copy = aligned_copy(bytes);
+  Reader reader(copy.data()->bytes, bytes.size());
+  auto image = reader.value<ExceptionImage>();
+  reader.finish();
+  if (image.magic != kMagic || image.form > static_cast<std::uint32_t>(ImageForm::kRegistered)) {
+    throw CodecError("damaged exception");
+  }
+  return image;
+}
+
+// Null where it can only be a RemoteError.
+std::exception_ptr rebuilt(const ExceptionImage& image) {
+  try {
+    if (image.form == static_cast<std::uint32_t>(ImageForm::kKnown)) {
+      const KnownException* const known = known_exception(image.type);
+      return known == nullptr ? nullptr : known->make(image);
+    }
+    if (image.form == static_cast<std::uint32_t>(ImageForm::kRegistered)) {
+      const ExceptionForm* const form = form_of(image);
+      if (form == nullptr) return nullptr;
+      const std::vector<Chunk> copy = aligned_copy(image.payload);
+      return form->read(image.message, copy.data()->bytes, image.payload.size());
+    }
+  } catch (...) {  // its constructor or codec refuses; name and text are still good
+  }
+  return nullptr;
+}
+
+std::string described_throw(const ExceptionImage& image, pid_t worker_pid) {
+  StackRecord site;
+  site.count = static_cast<std::uint32_t>(std::min<std::size_t>(image.frames.size(), kStackFrames));
+  std::copy_n(image.frames.begin(), site.count, site.frames);
+  return describe_stack(site, worker_pid);
+}
+
+}  // namespace
+
+void list_exception(ExceptionForm& form) noexcept {
+  if (form.listed.exchange(true)) return;
+  const ExceptionForm* head = forms.load(std::memory_order_relaxed);
+  do {
+    form.next = head;
+  } while (!forms.compare_exchange_weak(head, &form, std::memory_order_release, std::memory_order_relaxed));
+}
+
+std::string encode_exception(const std::exception_ptr& thrown) noexcept {
+  try {
+    const ExceptionImage image = image_of(thrown);
+    SizeCounter counter;
+    counter.value(image);
+    std::string bytes(counter.size(), '\0');
+    Writer writer(reinterpret_cast<std::byte*>(bytes.data()), bytes.size());
+    writer.value(image);
+    writer.finish();
+    return bytes;
+  } catch (...) {
+    return std::string(1, kOutOfMemory);
+  }
+}
+
+std::exception_ptr decode_exception(std::string_view bytes, pid_t worker_pid, std::uint64_t task_index) noexcept {
+  try {
+    if (bytes.size() == 1 && bytes[0] == kOutOfMemory) return std::make_exception_ptr(std::bad_alloc());
+    const ExceptionImage image = read_image(bytes);
+    if (std::exception_ptr made = rebuilt(image)) return made;
+    return std::make_exception_ptr(RemoteError(image.readable_type, image.message, worker_pid, task_index,
+                                               described_throw(image, worker_pid)));
+  } catch (const CodecError& damage) {
+    try {
+      return std::make_exception_ptr(CodecError("task " + std::to_string(task_index) +
+                                                ": the exception that its worker (pid " + std::to_string(worker_pid) +
+                                                ") sent cannot be read, its memory may be damaged: " + damage.what()));
+    } catch (...) {
+      return std::current_exception();
+    }
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+}  // namespace retinue::detail
