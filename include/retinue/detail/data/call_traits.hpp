@@ -29,9 +29,9 @@ struct Owned<std::span<T, extent>> {
 struct NoResult {};
 
 template <class F, class Arguments>
-struct CallResult;
+struct ArgumentsResult;
 template <class F, class... Argument>
-struct CallResult<F, TypeList<Argument...>> {
+struct ArgumentsResult<F, TypeList<Argument...>> {
   static constexpr bool kTakesReference = (Argument::kTakesReference || ...);
   static constexpr bool kAccepted = (Argument::kAccepts && ...);
   static constexpr bool kCallable = [] {
@@ -80,7 +80,7 @@ using Call = CallOf<std::decay_t<F>,
 
 template <class F, class... Argument>
 class CallOf<F, TypeList<Argument...>> {
-  using Outcome = CallResult<F, TypeList<Argument...>>;
+  using Outcome = ArgumentsResult<F, TypeList<Argument...>>;
   static constexpr bool kFunctionPointer = std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>>;
 
  public:

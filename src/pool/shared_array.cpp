@@ -1,0 +1,28 @@
+#include <retinue/shared_array.hpp>
+
+#include <algorithm>
+
+#include "data/region.hpp"
+#include "system/fork_watch.hpp"
+#include "worker.hpp"
+#include "worker_heap.hpp"
+
+namespace retinue::detail {
+
+SharedMemory allocate_shared(std::uint64_t bytes) {
+  bytes = std::max<std::uint64_t>(bytes, 1);
+  if (WorkerHeap* heap = worker_heap()) return {heap->at(heap->allocate(bytes)), bytes, fork_generation()};
+  Region& region = Region::of_this_process();
+  return {region.at(region.allocate(bytes)), bytes, fork_generation()};
+}
+
+void free_shared(const SharedMemory& memory) noexcept {
+  if (memory.generation != fork_generation()) return;  // the parent's
+  WorkerHeap* heap = worker_heap();
+  if (heap != nullptr && heap->region().holds(memory.data))
+    heap->free(heap->region().offset_of(memory.data), memory.bytes);
+  else
+    Region::of_this_process().free(Region::of_this_process().offset_of(memory.data), memory.bytes);
+}
+
+}  // namespace retinue::detail
