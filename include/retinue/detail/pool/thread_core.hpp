@@ -38,6 +38,8 @@ std::shared_ptr<ThreadCore> make_thread_core(const ThreadPoolOptions& options);
 void enqueue(ThreadCore& core, ThreadTask* task);
 /// True while the pool takes tasks from outside.
 bool takes_tasks(const ThreadCore& core) noexcept;
+/// True if the pool was made in the parent of this process.
+bool is_foreign(const ThreadCore& core) noexcept;
 /// True in a thread of this pool.
 bool on_thread_of(const ThreadCore& core) noexcept;
 /// True if tasks wait for a thread.

@@ -1,0 +1,85 @@
+// No workers at all: the calling thread.
+#pragma once
+
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include <retinue/detail/patterns/call.hpp>
+#include <retinue/detail/patterns/inputs.hpp>
+#include <retinue/detail/pool/thread_task.hpp>
+#include <retinue/executor.hpp>
+
+namespace retinue {
+
+namespace detail {
+
+/// A map that runs an item when it is asked for.
+template <class T, class F, class... Rs>
+class SerialMap final : public MapSource<T> {
+ public:
+  template <class G>
+  explicit SerialMap(G&& f, Rs&&... inputs) : f_(std::forward<G>(f)), inputs_(std::in_place, std::forward<Rs>(inputs)...) {}
+
+  bool next(Outcome<T>& into) override {
+    bool reading = true;  // what reading throws ends the map, what the function throws is the item's outcome
+    try {
+      const bool more = inputs_.next([&](auto&&... e) {
+        std::tuple<Element<Rs>...> elements(element_of<Rs>(std::forward<decltype(e)>(e))...);
+        reading = false;
+        into.set_value(index_, std::apply([this](Element<Rs>&... each) -> T {
+          return map_call<F, Element<Rs>...>(f_, std::move(each)...);
+        }, elements));
+      });
+      if (!more) return false;
+    } catch (...) {
+      if (reading) throw;
+      into.set_error(index_, std::current_exception());
+    }
+    ++index_;
+    return true;
+  }
+
+ private:
+  const F f_;
+  Inputs<Rs...> inputs_;
+  std::uint64_t index_ = 0;
+};
+
+}  // namespace detail
+
+/// The interface of the pools in the calling thread, for debuggers, profilers and small inputs: `submit` runs
+/// its task before it returns, a map runs each item when the loop asks for it. Exceptions are outcomes as in
+/// the pools: `submit` never throws what the task threw. Options are ignored; nothing can be cancelled.
+/// Results and arguments may be move-only, and need not travel. Thread-safe: it has no state.
+///
+/// Example:
+///
+///     retinue::SerialExecutor serial;
+///     for (int s : serial.map(square, std::views::iota(0, 10))) std::cout << s;
+class SerialExecutor : public ExecutorInterface<SerialExecutor> {
+ public:
+  unsigned workers() const noexcept { return 1; }
+
+  template <class F, class... A>
+    requires std::invocable<std::decay_t<F>, std::decay_t<A>...>
+  auto submit_task(const TaskOptions&, F&& f, A&&... args) {
+    using R = std::remove_cvref_t<std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>>;
+    using Task = detail::CallTask<R, std::decay_t<F>, std::decay_t<A>...>;
+    auto* const task =
+        new Task(nullptr, std::chrono::nanoseconds(0), std::forward<F>(f), std::forward<A>(args)...);
+    detail::Ref<detail::Completion> owned(task);
+    task->run_here();
+    return Future<R>(std::move(owned), &Task::take);
+  }
+
+  template <class F, class... Rs>
+  auto map_tasks(const TaskOptions&, detail::Order, F&& f, Rs&&... inputs) {
+    using Function = std::decay_t<F>;
+    using T = detail::MapValue<Function, detail::Element<Rs>...>;
+    return MapRange<T>(
+        std::make_unique<detail::SerialMap<T, Function, Rs...>>(std::forward<F>(f), std::forward<Rs>(inputs)...));
+  }
+};
+
+}  // namespace retinue

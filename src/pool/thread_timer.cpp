@@ -1,0 +1,84 @@
+#include "pool/thread_timer.hpp"
+
+#include <csignal>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+#include "pool/thread_core.hpp"
+
+namespace retinue::detail {
+
+ThreadTimer::Deadlines::iterator ThreadTimer::watch(ThreadTask& task, ThreadWorker* worker) {
+  // Past some two centuries the clock would wrap: as good as for ever.
+  const auto room = Clock::time_point::max() - Clock::now();
+  const auto when = Clock::now() + std::min<Clock::duration>(task.timeout(), room);
+  task.add_ref();
+  Watched watched{Ref<ThreadTask>(&task), worker};
+  const std::lock_guard lock(mutex_);
+  const auto it = deadlines_.emplace(when, std::move(watched));
+  if (!thread_.joinable() && !stopping_) {
+    sigset_t all, before;  // signals are for the program's own threads
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      thread_ = std::thread([this, core = core_.shared_from_this()] { live(); });
+    } catch (...) {
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
+      deadlines_.erase(it);
+      throw;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  } else if (it == deadlines_.begin()) {
+    changed_.notify_one();
+  }
+  return it;
+}
+
+void ThreadTimer::forget(Deadlines::iterator watched) noexcept {
+  const std::lock_guard lock(mutex_);
+  deadlines_.erase(watched);
+}
+
+void ThreadTimer::stop() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_one();
+  }
+  if (!thread_.joinable()) return;
+  if (thread_.get_id() == std::this_thread::get_id()) {  // a callback has dropped the pool
+    thread_.detach();
+  } else {
+    thread_.join();
+  }
+}
+
+void ThreadTimer::live() noexcept {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    auto it = deadlines_.begin();
+    while (it != deadlines_.end() && it->second.ended) ++it;
+    if (it == deadlines_.end()) {
+      changed_.wait(lock);
+      continue;
+    }
+    if (const auto when = it->first; Clock::now() < when) {
+      changed_.wait_until(lock, when);
+      continue;
+    }
+    std::uintptr_t state = 0;
+    if (!it->second.task->end_quietly(ThreadTask::kTimedOut, state)) {
+      it->second.ended = true;
+      continue;
+    }
+    core_.overdue(*it->second.worker);
+    const Ref<ThreadTask> task = std::move(it->second.task);
+    deadlines_.erase(it);
+    lock.unlock();  // callbacks may do anything
+    task->tell(state);
+    lock.lock();
+  }
+}
+
+}  // namespace retinue::detail
