@@ -88,7 +88,6 @@ std::string absolute_path(const char* loaded_as) {
   return real ? real.get() : loaded_as;
 }
 
-/// `first` tells the main program, which has no name, from whatever else has none.
 std::unique_ptr<Module> describe(const dl_phdr_info& info) {
   auto module = std::make_unique<Module>();
   const bool main_program = info.dlpi_name == nullptr || info.dlpi_name[0] == '\0';
@@ -229,22 +228,25 @@ Named& named(const void* code) {
 
 [[noreturn]] void no_such_code() { throw CodecError("damaged payload: a function's name leads to no code"); }
 
-std::string_view file_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
-
-/// Has this process got the module: registered, inherited or loaded? By fingerprint; or, if it was
-/// loaded under another path (a relative one, a link), by file name and build.
-std::unique_ptr<Module> find_same(const ModuleRecord& wanted) {
-  const std::string_view path(wanted.path, ::strnlen(wanted.path, sizeof wanted.path));
+/// The wanted module if this process has it loaded: under its path, or under a relative one (the
+/// working directory may have changed since) as the same build. nullptr if not.
+std::unique_ptr<Module> find_same(const ModuleRecord& wanted, std::string_view path) {
+  const auto same_build = [&](const dl_phdr_info& info) { return build_of(info) == wanted.build; };
+  auto module = find_loaded([&](const dl_phdr_info& info) {
+    const char* name = info.dlpi_name == nullptr ? "" : info.dlpi_name;
+    return same_build(info) && absolute_path(name) == path;
+  });
+  if (module) return module;
   return find_loaded([&](const dl_phdr_info& info) {
     const char* name = info.dlpi_name == nullptr ? "" : info.dlpi_name;
-    return file_name(name) == file_name(path) && build_of(info) == wanted.build;
+    return name[0] != '\0' && name[0] != '/' && same_build(info);
   });
 }
 
 /// Finds or loads the module. Never returns nullptr.
 std::unique_ptr<Module> summon(const ModuleRecord& wanted) {
-  if (auto module = find_same(wanted)) return module;
   const std::string path(wanted.path, ::strnlen(wanted.path, sizeof wanted.path));
+  if (auto module = find_same(wanted, path)) return module;
   if (path.empty()) throw Error("a task is of another program than this worker process runs, or of another build of it");
   void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
