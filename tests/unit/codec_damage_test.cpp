@@ -1,0 +1,209 @@
+// Payloads that no writer wrote: cut short, with bits flipped, or pure noise. Reading them must end
+// in a value or in CodecError, never outside the payload, and must not ask for much more memory than
+// the payload has bytes. Run under the address and undefined-behaviour sanitizers too.
+#include "payload_memory.hpp"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <unordered_set>
+#include <variant>
+#include <vector>
+
+namespace {
+
+using retinue_test::Payload;
+
+struct Leaf { std::string s; int a[3]; std::optional<double> d; bool operator==(const Leaf&) const = default; };
+struct Tree { int value; std::vector<Tree> children; std::unique_ptr<Leaf> leaf; };
+struct Chain { std::unique_ptr<Chain> next; };
+struct Nothing { bool operator==(const Nothing&) const = default; };
+struct Silent { Silent() {} Silent(const Silent&) {} };  // not trivial, and its codec writes nothing
+
+}  // namespace
+
+template <>
+struct retinue::Codec<Silent> {
+  template <class W>
+  static void write(W&, const Silent&) {}
+  static Silent read(Reader&) { return {}; }
+};
+
+namespace {
+
+using Nested = std::map<std::string, std::vector<std::optional<std::tuple<int, std::string, std::variant<int, std::string, Leaf>>>>>;
+
+/// Reads a T from the bytes; true if there was one.
+template <class T>
+bool read_any(const std::vector<std::byte>& bytes) {
+  const Payload payload(bytes);
+  retinue::Reader r = payload.reader();
+  try {
+    const T value = r.value<T>();
+    static_cast<void>(value);
+    return true;
+  } catch (const retinue::Error&) {
+    return false;
+  }
+}
+
+template <class... T>
+void read_all(const std::vector<std::byte>& bytes) {
+  (static_cast<void>(read_any<T>(bytes)), ...);
+}
+
+void read_everything(const std::vector<std::byte>& bytes) {
+  read_all<std::string, std::u32string, std::string_view, std::span<const double>, std::span<const int, 3>, std::vector<int>,
+           std::vector<bool>, std::span<const bool>, std::vector<std::string>, std::list<Nothing>, std::vector<Silent>,
+           std::map<int, std::string>, std::unordered_map<std::string, int>, std::unordered_set<std::string>, std::multiset<int>,
+           std::optional<std::string>, std::variant<int, std::string, Leaf>, std::tuple<bool, std::string>, Leaf, Tree, Chain,
+           Nested, std::array<std::string, 3>, std::filesystem::path, std::unique_ptr<Leaf>, int (*)(int), int (Leaf::*)()>(bytes);
+}
+
+Nested example() {
+  return {{"first", {{}, {{1, "one", 2}}, {{3, "three", "four"}}}}, {"second", {{{5, "five", Leaf{"leaf", {1, 2, 3}, 0.5}}}}}};
+}
+
+TEST(Codec, a_truncated_vector_is_refused) {
+  const auto bytes = Payload(std::vector<int>{1, 2, 3}).bytes();
+  for (std::size_t n = 0; n < bytes.size(); ++n)
+    EXPECT_FALSE(read_any<std::vector<int>>({bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n)}));
+}
+
+TEST(Codec, a_truncated_nested_value_is_refused_wherever_it_is_cut) {
+  const auto bytes = Payload(example()).bytes();
+  ASSERT_TRUE(read_any<Nested>(bytes));
+  for (std::size_t n = 0; n < bytes.size(); ++n)
+    EXPECT_FALSE(read_any<Nested>({bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n)})) << n;
+}
+
+TEST(Codec, a_length_beyond_the_payload_is_refused_before_memory_is_asked_for) {
+  for (const std::uint64_t n : {std::uint64_t{1} << 62, ~std::uint64_t{0}, std::uint64_t{1} << 40, std::uint64_t{9}}) {
+    const auto bytes = Payload(n, std::uint64_t{0}).bytes();
+    EXPECT_FALSE(read_any<std::vector<double>>(bytes));
+    EXPECT_FALSE(read_any<std::string>(bytes)) << n;
+    EXPECT_FALSE(read_any<std::vector<std::string>>(bytes));
+    EXPECT_FALSE(read_any<std::list<Nothing>>(bytes));
+    EXPECT_FALSE(read_any<std::vector<Silent>>(bytes));
+    EXPECT_FALSE((read_any<std::unordered_map<int, int>>(bytes)));
+    EXPECT_FALSE(read_any<std::vector<bool>>(bytes));
+  }
+}
+
+TEST(Codec, elements_without_bytes_still_arrive_in_number) {
+  EXPECT_EQ(retinue_test::round_trip(std::vector<Silent>(1000)).size(), 1000u);
+  EXPECT_EQ(retinue_test::round_trip(std::list<Nothing>(1000)).size(), 1000u);
+  EXPECT_EQ((retinue_test::round_trip(std::map<int, Nothing>{{1, {}}, {2, {}}}).size()), 2u);
+}
+
+TEST(Codec, endless_nesting_ends_in_an_error) {
+  EXPECT_FALSE(read_any<Chain>(std::vector<std::byte>(100'000, std::byte{1})));
+}
+
+TEST(Codec, a_bool_that_is_neither_is_taken_as_true_alone_and_refused_in_a_run) {
+  EXPECT_TRUE(retinue_test::Payload(std::vector<std::byte>{std::byte{7}}).reader().value<bool>());
+  auto bytes = Payload(std::vector<std::byte>{std::byte{1}, std::byte{2}}).bytes();
+  EXPECT_FALSE(read_any<std::span<const bool>>(bytes));
+}
+
+TEST(Codec, bytes_left_over_are_refused) {
+  const Payload payload(1, 2);
+  retinue::Reader r = payload.reader();
+  EXPECT_THROW(retinue::detail::read_payload<int>(r), retinue::CodecError);
+}
+
+TEST(Codec, a_value_that_grows_while_it_is_written_does_no_damage) {
+  std::vector<std::byte> memory(8);
+  EXPECT_THROW(retinue::detail::write_payload(memory.data(), 8, std::string("longer than that")), retinue::CodecError);
+  EXPECT_THROW(retinue::detail::write_payload(memory.data(), 8, 1), retinue::CodecError) << "nor one that shrinks";
+}
+
+TEST(Codec, noise_never_does_harm) {
+  std::mt19937_64 random(1);
+  for (int round = 0; round < 3000; ++round) {
+    std::vector<std::byte> bytes(random() % 200);
+    // Small numbers make plausible lengths, which get further than noise alone.
+    const bool small = random() % 2 == 0;
+    for (std::size_t i = 0; i < bytes.size(); ++i)
+      bytes[i] = small && i % 8 != 0 ? std::byte{0} : static_cast<std::byte>(small ? random() % 8 : random());
+    read_everything(bytes);
+  }
+}
+
+TEST(Codec, flipped_bits_never_do_harm) {
+  std::mt19937_64 random(2);
+  Tree tree{1, {}, std::make_unique<Leaf>(Leaf{"leaf", {1, 2, 3}, {}})};
+  for (int i = 0; i < 3; ++i) tree.children.push_back(Tree{i, {}, std::make_unique<Leaf>(Leaf{"x", {}, 1.5})});
+  const auto nested = Payload(example()).bytes(), trees = Payload(tree).bytes();
+  for (std::size_t bit = 0; bit < 8 * nested.size(); ++bit) {
+    auto damaged = nested;
+    damaged[bit / 8] ^= std::byte{1} << (bit % 8);
+    read_any<Nested>(damaged);
+  }
+  for (int round = 0; round < 5000; ++round) {
+    auto damaged = trees;
+    for (std::size_t flips = 1 + random() % 4; flips > 0; --flips)
+      damaged[random() % damaged.size()] ^= static_cast<std::byte>(1u << random() % 8);
+    read_any<Tree>(damaged);
+  }
+}
+
+/// Values of a type, made from a seeded generator.
+class Generate {
+ public:
+  explicit Generate(unsigned seed) : random_(seed) {}
+
+  void make(int& x) { x = static_cast<int>(random_()); }
+  void make(double& x) { x = static_cast<double>(random_() % 1000) / 8; }
+  void make(std::string& s) { s.resize(random_() % 40); for (char& c : s) c = static_cast<char>(random_()); }
+  void make(Leaf& l) { make(l.s); for (int& i : l.a) make(i); make(l.d); }
+  template <class T>
+  void make(std::optional<T>& o) { if (random_() % 2) make(o.emplace()); }
+  template <class T>
+  void make(std::vector<T>& v) { v.resize(random_() % 6); for (T& x : v) make(x); }
+  template <class... T>
+  void make(std::tuple<T...>& t) { std::apply([this](T&... x) { (make(x), ...); }, t); }
+  template <class... T>
+  void make(std::variant<T...>& v) {
+    std::size_t wanted = random_() % sizeof...(T), i = 0;
+    ((i++ == wanted ? make(v.template emplace<T>()) : void()), ...);
+  }
+  template <class K, class V>
+  void make(std::map<K, V>& m) {
+    for (std::size_t n = random_() % 6; n > 0; --n) { K k; make(k); make(m[k]); }
+  }
+  template <class T>
+  void make(std::set<T>& s) {
+    for (std::size_t n = random_() % 6; n > 0; --n) { T x; make(x); s.insert(x); }
+  }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+template <class T>
+void values_survive(unsigned seed) {
+  T value;
+  Generate(seed).make(value);
+  EXPECT_TRUE(retinue_test::round_trip(value) == value) << "seed " << seed;
+}
+
+TEST(Codec, generated_values_of_nested_types_arrive_as_they_left) {
+  for (unsigned seed = 0; seed < 500; ++seed) {
+    values_survive<Nested>(seed);
+    values_survive<std::vector<std::vector<std::optional<std::set<std::string>>>>>(seed);
+    values_survive<std::map<int, std::tuple<std::vector<double>, Leaf, std::optional<std::vector<int>>>>>(seed);
+    values_survive<std::variant<int, std::vector<Leaf>, std::map<std::string, std::vector<std::string>>>>(seed);
+  }
+}
+
+}  // namespace
