@@ -1,0 +1,176 @@
+// What bytes cost: vector<char> to a task that takes a span and reads a byte of every page, and from a task that
+// makes one; one round trip at a time. Beside it one memcpy, into memory that was used before and into memory that
+// the system has just given, and the same bytes through a pipe to a child process.
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <fcntl.h>
+#include <span>
+#include <string>
+#include <sys/mman.h>
+#include <vector>
+
+#include <retinue/process_pool.hpp>
+
+#include "child_process.hpp"
+#include "measure.hpp"
+
+namespace {
+
+struct Size {
+  std::size_t bytes;
+  const char* name;
+};
+constexpr Size kSizes[] = {{8, "8 B"},         {224, "224 B"},     {256, "256 B"},        {4'096, "4 KB"},
+                           {65'536, "64 KB"},  {1'000'000, "1 MB"}, {10'000'000, "10 MB"}, {100'000'000, "100 MB"}};
+constexpr std::size_t kPage = 4096;
+
+/// What is in every page's first byte.
+std::uint64_t sum_of_pages(std::span<const char> bytes) {
+  std::uint64_t sum = bytes.size();
+  for (std::size_t at = 0; at < bytes.size(); at += kPage) sum += static_cast<unsigned char>(bytes[at]);
+  return sum;
+}
+
+std::vector<char> made(std::size_t bytes, char fill) { return std::vector<char>(bytes, fill); }
+
+std::size_t repeats(std::size_t bytes) {
+  const std::size_t n = 30'000'000 / (bytes + 10'000);
+  return bench::amount(n < 5 ? 5 : n);
+}
+
+/// Times `f(i)`; i changes so that no answer can be an old one.
+template <class F>
+void measure(benchmark::State& state, std::size_t bytes, F&& f) {
+  const std::size_t n = repeats(bytes);
+  for (std::size_t i = 0; i < 2 + n / 10; ++i) f(i);
+  bench::Samples samples(n);
+  for (std::size_t i = 0; i < n; ++i) samples.add(bench::ns_of([&] { f(i); }));
+  state.counters["median_ns"] = samples.median();
+}
+
+void argument(benchmark::State& state, std::size_t bytes) {
+  retinue::ProcessPool pool(2);
+  std::vector<char> data(bytes, 1);
+  measure(state, bytes, [&](std::size_t i) {
+    data[0] = static_cast<char>(i % 100);
+    const std::uint64_t right = bytes + (bytes - 1) / kPage + i % 100;
+    bench::expect(pool.submit(sum_of_pages, data).get() == right, "sum of pages");
+  });
+}
+
+void result(benchmark::State& state, std::size_t bytes) {
+  retinue::ProcessPool pool(2);
+  measure(state, bytes, [&](std::size_t i) {
+    const char fill = static_cast<char>(i % 100);
+    const std::vector<char> got = pool.submit(made, bytes, fill).get();
+    bench::expect(got.size() == bytes && got.front() == fill && got.back() == fill, "bytes of a result");
+  });
+}
+
+/// The same vector made right here: part of what a result costs.
+void made_here(benchmark::State& state, std::size_t bytes) {
+  measure(state, bytes, [&](std::size_t i) {
+    std::vector<char> got = made(bytes, static_cast<char>(i % 100));
+    benchmark::DoNotOptimize(got.data());
+    benchmark::ClobberMemory();
+  });
+}
+
+void warm_memcpy(benchmark::State& state, std::size_t bytes) {
+  const std::vector<char> from(bytes, 1);
+  std::vector<char> to(bytes);
+  measure(state, bytes, [&](std::size_t) {
+    std::memcpy(to.data(), from.data(), bytes);
+    benchmark::DoNotOptimize(to.data());
+    benchmark::ClobberMemory();
+  });
+}
+
+void fresh_memcpy(benchmark::State& state, std::size_t bytes) {
+  const std::vector<char> from(bytes, 1);
+  const std::size_t n = repeats(bytes);
+  bench::Samples samples(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    void* to = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (to == MAP_FAILED) bench::call_failed("mmap");
+    samples.add(bench::ns_of([&] {
+      std::memcpy(to, from.data(), bytes);
+      benchmark::DoNotOptimize(to);
+      benchmark::ClobberMemory();
+    }));
+    ::munmap(to, bytes);
+  }
+  state.counters["median_ns"] = samples.median();
+}
+
+/// Bytes to a child that reads them into a buffer it keeps and answers with the sum, or from one that sends them.
+struct PipeWorker {
+  explicit PipeWorker(std::size_t bytes, bool sends) : size(bytes), sender(sends) {}
+  std::size_t size;
+  bool sender;
+  bench::Pipe requests, answers;
+  bench::Child child{[this] {
+    ::fcntl(requests.in(), F_SETPIPE_SZ, 1 << 20);
+    ::fcntl(answers.in(), F_SETPIPE_SZ, 1 << 20);
+    std::vector<char> bytes(size, 1);
+    if (sender) {
+      for (char fill = 0; requests.read_all(&fill, 1);) {
+        bytes.front() = bytes.back() = fill;
+        answers.write_all(bytes.data(), size);
+      }
+    } else {
+      while (requests.read_all(bytes.data(), size)) answers.send(sum_of_pages(bytes));
+    }
+  }};
+};
+void pipe_argument(benchmark::State& state, std::size_t bytes) {
+  PipeWorker worker(bytes, false);
+  std::vector<char> data(bytes, 1);
+  measure(state, bytes, [&](std::size_t i) {
+    data[0] = static_cast<char>(i % 100);
+    worker.requests.write_all(data.data(), bytes);
+    const std::uint64_t right = bytes + (bytes - 1) / kPage + i % 100;
+    bench::expect(worker.answers.receive<std::uint64_t>() == right, "sum of pages");
+  });
+}
+void pipe_result(benchmark::State& state, std::size_t bytes) {
+  PipeWorker worker(bytes, true);
+  std::vector<char> got(bytes);
+  measure(state, bytes, [&](std::size_t i) {
+    const char fill = static_cast<char>(i % 100);
+    worker.requests.send(fill);
+    worker.answers.read_all(got.data(), bytes);
+    bench::expect(got.front() == fill && got.back() == fill, "bytes of a result");
+  });
+}
+
+template <void (*Body)(benchmark::State&, std::size_t)>
+void of_size(benchmark::State& state) {
+  for (auto _ : state) {
+    try {
+      Body(state, static_cast<std::size_t>(state.range(0)));
+    } catch (const std::exception& e) {
+      state.SkipWithError(e.what());
+      break;
+    }
+  }
+}
+
+template <void (*Body)(benchmark::State&, std::size_t)>
+bool add(const char* direction, const char* column) {
+  for (const Size& size : kSizes)
+    benchmark::RegisterBenchmark((std::string(size.name) + direction + "/" + column).c_str(), of_size<Body>)
+        ->Arg(static_cast<std::int64_t>(size.bytes))
+        ->Iterations(1)
+        ->UseRealTime();
+  return true;
+}
+
+const bool added = add<argument>(" argument", "process_pool") && add<warm_memcpy>(" argument", "memcpy_warm") &&
+                   add<fresh_memcpy>(" argument", "memcpy_fresh") && add<pipe_argument>(" argument", "pipe") &&
+                   add<result>(" result", "process_pool") && add<made_here>(" result", "made_here") &&
+                   add<warm_memcpy>(" result", "memcpy_warm") && add<fresh_memcpy>(" result", "memcpy_fresh") &&
+                   add<pipe_result>(" result", "pipe");
+
+}  // namespace
