@@ -58,7 +58,9 @@ class AlternateStack {
     stack_t mine{};
     mine.ss_sp = stack_;
     mine.ss_size = kAlternateStackSize;
-    if (::sigaltstack(&mine, nullptr) != 0) throw_call_failed("sigaltstack", errno, std::to_string(mine.ss_size) + " bytes");
+    if (::sigaltstack(&mine, nullptr) != 0) {
+      throw_call_failed("sigaltstack", errno, std::to_string(mine.ss_size) + " bytes");
+    }
   }
 
  private:

@@ -94,7 +94,8 @@ UniqueFd create_memfd(const char* name) {
 void reserve(int fd, std::uint64_t offset, std::uint64_t length) {
   if (length == 0) return;
   check_limits(fd, offset, length);
-  if (const int error = injected_fault("fallocate")) throw_call_failed("fallocate", error, range_text(fd, offset, length));
+  const int injected = injected_fault("fallocate");
+  if (injected != 0) throw_call_failed("fallocate", injected, range_text(fd, offset, length));
 
   // The kernel undoes the whole call when a signal arrives. Under a steady ticking of signals a long call
   // would never end, so each interruption halves the piece that is asked for at once.

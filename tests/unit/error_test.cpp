@@ -46,7 +46,8 @@ TEST(WorkerDied, names_the_exit_code) {
 }
 
 TEST(WorkerDied, of_sigkill_points_to_memory) {
-  EXPECT_TRUE(contains(retinue::WorkerDied(SIGKILL, -1, 1, 0, "").what(), "SIGKILL (killed), perhaps for want of memory"));
+  const retinue::WorkerDied e(SIGKILL, -1, 1, 0, "");
+  EXPECT_TRUE(contains(e.what(), "SIGKILL (killed), perhaps for want of memory")) << e.what();
 }
 
 TEST(WorkerDied, of_a_signal_without_a_name_gives_its_number) {
