@@ -27,6 +27,12 @@ void ring_worker(const PoolMemory& memory, unsigned index) noexcept {
   futex_wake(memory.seats[index].bell, ~std::uint32_t{0});
 }
 
+bool nobody_sleeps(const PoolMemory& memory) noexcept {
+  for (unsigned word = 0; word < memory.idler_words(); ++word)
+    if (memory.control->idlers[word].asleep.load(std::memory_order_seq_cst) != 0) return false;
+  return true;
+}
+
 bool somebody_spins(const PoolMemory& memory, bool look_closely) noexcept {
   for (unsigned word = 0; word < memory.idler_words(); ++word) {
     std::uint64_t bits = memory.control->idlers[word].spinning.load(std::memory_order_seq_cst);

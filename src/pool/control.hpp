@@ -97,8 +97,10 @@ struct PoolMemory {
 
 /// Wakes worker `index` if it is asleep or about to be.
 void ring_worker(const PoolMemory& memory, unsigned index) noexcept;
-/// Wakes one sleeping worker, if there is one and nobody is spinning. Called after new work was
-/// published; the caller has put a sequentially consistent fence between.
+/// To be asked after work was published, with a sequentially consistent fence between: then a worker that
+/// is just going to sleep either is seen here or sees the work.
+bool nobody_sleeps(const PoolMemory& memory) noexcept;
+/// Wakes one sleeping worker, if there is one.
 void wake_one(const PoolMemory& memory) noexcept;
 /// Wakes all.
 void ring_all_workers(const PoolMemory& memory) noexcept;

@@ -12,8 +12,9 @@ namespace retinue::detail {
 /// Tasks go round: spare -> staged -> under way -> given to the caller -> spare. This holds a reference
 /// on each, the pool one more on those under way; a task is used again once only ours is left.
 ///
-/// The window starts small and doubles when workers run out of tasks while the caller waits, so slow
-/// tasks read few inputs ahead and tiny ones as many as there are slots.
+/// The window starts small. It doubles when workers run out of tasks while the caller waits, and when a
+/// whole window of results was taken within a few milliseconds: so slow tasks and slow callers read few
+/// inputs ahead, and tiny tasks as many as there are slots.
 class MapWindow::State {
  public:
   State(CoreRef core, EntryRef entry, const TaskOptions& options, Order order)
@@ -29,7 +30,8 @@ class MapWindow::State {
     for (TaskState* task : all_) task->release();
   }
 
-  std::size_t wanted() const noexcept {
+  std::size_t wanted() const {
+    core_->refuse_foreign();
     if (inputs_ended_ || outstanding_ >= window_) return 0;
     if (outstanding_bytes_ > kMostBytesAhead && outstanding_ >= 2 * core_->workers()) return 0;
     const std::size_t room = window_ - outstanding_;
@@ -108,6 +110,7 @@ class MapWindow::State {
     if (task == nullptr) return true;
     --outstanding_;
     outstanding_bytes_ -= task->argument_bytes;
+    if (++taken_ >= window_) window_was_taken();
     given_ = task;
     result.index = task->index;
     result.error = nullptr;
@@ -122,6 +125,7 @@ class MapWindow::State {
   static constexpr std::size_t kMostAhead = 4096;
   static constexpr std::size_t kBatch = 256;
   static constexpr std::size_t kMostBytesAhead = 64u << 20;
+  static constexpr std::chrono::milliseconds kFastTurn{4};
   struct alignas(32) Unit {
     std::byte bytes[32];
   };
@@ -167,6 +171,13 @@ class MapWindow::State {
     given_->payload.clear();
     spare_.push_back(given_);  // room was made when it was new
     given_ = nullptr;
+  }
+
+  void window_was_taken() noexcept {
+    taken_ = 0;
+    const auto now = Clock::now();
+    if (now - turned_ < kFastTurn) window_ = std::min(limit_, 2 * window_);
+    turned_ = now;
   }
 
   // Workers have nothing left to claim while we wait: read more inputs, if there may be any.
@@ -226,6 +237,8 @@ class MapWindow::State {
   std::size_t outstanding_ = 0;  // staged and under way, and ended but not given yet
   std::size_t outstanding_bytes_ = 0;
   std::uint64_t next_index_ = 0;
+  std::size_t taken_ = 0;                       // results since ...
+  Clock::time_point turned_ = Clock::now();     // ... the last time a whole window had been taken
   bool inputs_ended_ = false;
 
   std::vector<Staging> staged_;
@@ -243,7 +256,7 @@ class MapWindow::State {
 MapWindow::MapWindow(CoreRef core, EntryRef entry, const TaskOptions& options, Order order)
     : state_(std::make_unique<State>(std::move(core), entry, options, order)) {}
 MapWindow::~MapWindow() = default;
-std::size_t MapWindow::wanted() const noexcept { return state_->wanted(); }
+std::size_t MapWindow::wanted() const { return state_->wanted(); }
 std::byte* MapWindow::stage(std::size_t bytes) { return state_->stage(bytes); }
 void MapWindow::unstage() noexcept { state_->unstage(); }
 void MapWindow::publish() { state_->publish(); }

@@ -19,6 +19,8 @@ namespace {
 std::atomic<OwnerBell*> bell_of_process{nullptr};
 
 // Beside the bell in its page: the process it was made in. Written before the bell is published.
+thread_local bool short_sleeps = false;
+
 constexpr std::size_t kGenerationOffset = 64;
 unsigned& generation_of(OwnerBell* bell) noexcept {
   return *std::launder(reinterpret_cast<unsigned*>(reinterpret_cast<std::byte*>(bell) + kGenerationOffset));
@@ -47,7 +49,13 @@ void OwnerBell::ring(std::uint32_t mask) noexcept {
 }
 
 bool OwnerBell::wait(std::uint32_t seen, const Deadline& deadline, std::uint32_t mask) noexcept {
-  return futex_wait(word_, seen, mask, deadline);
+  if (!short_sleeps) return futex_wait(word_, seen, mask, deadline);
+  const auto soon = Clock::now() + std::chrono::milliseconds(2);
+  if (deadline && *deadline <= soon) return futex_wait(word_, seen, mask, deadline);
+  futex_wait(word_, seen, mask, soon);
+  return true;
 }
+
+void OwnerBell::keep_sleeps_short() noexcept { short_sleeps = true; }
 
 }  // namespace retinue::detail

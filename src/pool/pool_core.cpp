@@ -211,10 +211,11 @@ PoolCore::~PoolCore() {
 }
 
 PoolStats PoolCore::stats() {
-  const std::lock_guard lock(mutex_);
-  if (!foreign() && !closed_) pump();
+  if (foreign()) return stats_;
+  const Hold hold(*this);
+  if (!closed_) pump();
   PoolStats stats = stats_;
-  stats.waiting = backlog_.size();
+  stats.waiting = unfinished_ - in_slots_;
   stats.in_slots = in_slots_;
   for (const Tended& tended : tended_) stats.workers_alive += tended.pid != 0 ? 1 : 0;
   const Region::Usage usage = region().usage();

@@ -58,6 +58,8 @@ class PoolCore {
   /// True in a child forked from the owner, where this pool is a memory of the parent's.
   bool foreign() const noexcept;
   std::string closed_why() const;
+  /// Throws PoolClosed there.
+  void refuse_foreign() const;
 
   // For maps ---------------------------------------------------------------------------------------
   struct Staged {
@@ -86,6 +88,19 @@ class PoolCore {
  private:
   ~PoolCore();
 
+  /// Holds the mutex; when it lets go, what was published meanwhile is shown to the workers and, if need
+  /// be, one of them woken.
+  class Hold {
+   public:
+    explicit Hold(PoolCore& core) : core_(core) { core.mutex_.lock(); }
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    PoolCore& core_;
+  };
+
   // Flow of tasks (task_flow.cpp), with the mutex held ---------------------------------------------
   void require_open() const;
   void enqueue(TaskState& task, const std::byte* small, std::uint64_t size);
@@ -99,12 +114,12 @@ class PoolCore {
   bool mark(TaskState& task, std::uint64_t ring);
   bool mark_what_ends_next();
   void ask_for_refill();
+  void take_back(Slot& slot, TaskState& task, std::uint64_t state);
   bool condemn(TaskState& task, Ending ending);
   void cancel_unstarted();
   bool harvest_if_done(TaskState& task);
   bool unclaimed_left() const noexcept { return oldest_ < tail_ || !backlog_.empty(); }
-  /// Makes what was published visible to workers that look at the tail.
-  void show_tail() noexcept { plan_.memory.control->tail.store(tail_, std::memory_order_release); }
+  bool is_consistent(std::uint64_t state, std::uint64_t position) const noexcept;
   /// Wakes a worker if need be; without the mutex. `was_idle`: nothing was in slots before.
   void alert(bool was_idle) noexcept;
   Slot& slot_of(const TaskState& task) const noexcept {
@@ -115,6 +130,9 @@ class PoolCore {
   template <class Ready>
   bool sleep_until(const Deadline& deadline, const std::uint32_t& mask, Ready&& ready);
   void sleep_until_finished();
+  /// How long a thread may poll before it sleeps; zero if not at all.
+  std::chrono::nanoseconds longest_spin(const Deadline& deadline) const noexcept;
+  bool crowded() const noexcept { return workers() >= plan_.cpus; }
   bool on_service_thread() const noexcept;
   bool end_if_foreign(TaskState& task) noexcept;
 
@@ -126,6 +144,7 @@ class PoolCore {
   /// One round of chores, callbacks included; returns when the next is due.
   Deadline service_round() noexcept;
   void run_owed_callbacks() noexcept;
+  bool callbacks_owed() const;
   Deadline trim_when_quiet();
   void tend_seats();
   void on_worker_end(unsigned index);
@@ -167,6 +186,8 @@ class PoolCore {
   std::vector<TaskState*> owed_;       // tasks whose callbacks are due; each holds a reference
   std::uint64_t callbacks_due_ = 0;    // tasks with callbacks that have not run
   bool refill_asked_ = false;
+  bool published_ = false;             // since the mutex was taken ...
+  bool was_idle_ = false;              // ... and nothing was in slots before
   bool closed_ = false;
   std::string closed_why_;
   enum class Stage { open, draining, ended } stage_ = Stage::open;

@@ -17,8 +17,6 @@
 namespace retinue::detail {
 namespace {
 
-constexpr unsigned kMostDeathsAtStart = 3;
-
 timespec until(const Deadline& deadline) {
   const auto left = std::max(*deadline - Clock::now(), Clock::duration::zero());
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
@@ -57,6 +55,7 @@ void PoolCore::start_service() {
 
 void PoolCore::serve() noexcept {
   pthread_setname_np(pthread_self(), "retinue-service");
+  OwnerBell::keep_sleeps_short();
   {
     const std::lock_guard lock(mutex_);  // start_service has stored service_thread_ and the like
   }
@@ -72,6 +71,7 @@ void PoolCore::serve() noexcept {
     if (deadline) time = until(deadline);
     ppoll(fds, server_known_dead ? 1 : 2, deadline ? &time : nullptr, nullptr);
   }
+  while (callbacks_owed()) run_owed_callbacks();
   release();
 }
 
@@ -80,7 +80,7 @@ Deadline PoolCore::service_round() noexcept {
   Deadline next;
   const bool server_died = server_has_died();
   try {
-    const std::lock_guard lock(mutex_);
+    const Hold hold(*this);
     if (server_died) break_pool("its fork server was killed, and its workers with it; make a new pool");
     if (!closed_) {
       tend_seats();
@@ -94,7 +94,6 @@ Deadline PoolCore::service_round() noexcept {
   } catch (const std::bad_alloc&) {
     next = Clock::now() + std::chrono::milliseconds(10);  // results stay in their slots until then
   }
-  alert(false);
   run_owed_callbacks();
   return next;
 }
@@ -124,6 +123,11 @@ void PoolCore::run_owed_callbacks() noexcept {
   }
 }
 
+bool PoolCore::callbacks_owed() const {
+  const std::lock_guard lock(mutex_);
+  return !owed_.empty();
+}
+
 bool PoolCore::server_has_died() const noexcept {
   pollfd fd{server_.get(), POLLIN, 0};
   if (::poll(&fd, 1, 0) <= 0) return false;
@@ -136,6 +140,7 @@ void PoolCore::tend_seats() {
     Seat& seat = plan_.memory.seats[i];
     switch (seat.life.load(std::memory_order_acquire)) {
       case Life::alive:
+        if (deaths_at_start_ != 0 && seat.ready.load(std::memory_order_relaxed) == 1) deaths_at_start_ = 0;
         if (tended_[i].pid == 0) {
           tended_[i].pid = seat.pid.load(std::memory_order_relaxed);
           ++stats_.workers_started;
@@ -171,9 +176,9 @@ void PoolCore::on_worker_end(unsigned index) {
     Slot& slot = plan_.memory.slots[i];
     const std::uint64_t state = slot.state.load(std::memory_order_acquire);
     const Tag tag = State::tag(state);
-    if (tag != Tag::done && tag != Tag::running && tag != Tag::condemned) continue;
-    if (State::worker(state) != index) continue;
-    if (tag == Tag::done) {
+    const bool overwritten = !is_consistent(state, task->position.load(std::memory_order_relaxed));
+    if (!overwritten && (tag == Tag::ready || State::worker(state) != index)) continue;
+    if (!overwritten && tag == Tag::done) {
       harvest(slot, *task, state);
       continue;
     }
@@ -210,7 +215,7 @@ void PoolCore::on_worker_end(unsigned index) {
   if (ready == 2) {
     trouble = initializer_trouble(index);
   } else if (ready == 0 && !killed_by_us) {
-    if (++deaths_at_start_ >= kMostDeathsAtStart)
+    if (++deaths_at_start_ > 4 + 4 * workers())  // and none got as far as being ready in between
       trouble = "its workers die while they start; the last one " +
                 (WIFSIGNALED(status) ? "of signal " + std::to_string(WTERMSIG(status))
                                      : "exited with code " + std::to_string(WEXITSTATUS(status))) +

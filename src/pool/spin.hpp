@@ -14,14 +14,10 @@ namespace retinue::detail {
 /// longest spin, else hardly at all. One object a waiting thread; not thread-safe.
 class SpinBudget {
  public:
-  explicit SpinBudget(std::chrono::nanoseconds longest) noexcept : longest_(longest.count()) {}
-
-  bool wanted() const noexcept { return longest_ > 0; }
-
-  /// Calls `look(n)` for n = 0, 1, ... until it says true (then true) or the time is up. On a `crowded`
-  /// machine (more to run than CPUs) it offers its CPU to others every microsecond or so.
+  /// Calls `look(n)` for n = 0, 1, ... until it says true (then true) or the time is up, `longest` at the
+  /// most. On a `crowded` machine (more to run than CPUs) it offers its CPU to others every microsecond or so.
   template <class Look>
-  bool until(bool crowded, Look&& look) noexcept {
+  bool until(std::chrono::nanoseconds longest, bool crowded, Look&& look) {
     unsigned n = 0;
     for (; n < kFirstLooks; ++n) {  // about a microsecond, without asking the clock
       if (look(n)) {
@@ -31,7 +27,7 @@ class SpinBudget {
       cpu_pause();
     }
     started_ = now();
-    const std::int64_t budget = mean_ < longest_ ? longest_ : longest_ / 20;
+    const std::int64_t budget = mean_ < longest.count() ? longest.count() : longest.count() / 20;
     for (std::int64_t waited = 0; waited < budget; waited = now() - started_) {
       if (crowded) sched_yield();
       for (unsigned stop = n + kFirstLooks; n < stop; ++n) {
@@ -58,11 +54,10 @@ class SpinBudget {
         .count();
   }
   void note(std::int64_t wait) noexcept {
-    const std::int64_t most = longest_ * 8;  // one long wait is forgotten after a few short ones
-    mean_ += ((wait < most ? wait : most) - mean_) / 4;
+    constexpr std::int64_t kMost = 1'000'000;  // so that one long wait is forgotten after a few short ones
+    mean_ += ((wait < kMost ? wait : kMost) - mean_) / 4;
   }
 
-  std::int64_t longest_;
   std::int64_t mean_ = 0;
   std::int64_t started_ = 0;
 };

@@ -1,5 +1,6 @@
 // How tasks go into slots and results come out of them. Everything here runs in the owner.
 #include <cstring>
+#include <utility>
 
 #include "data/exceptions.hpp"
 #include "pool_core.hpp"
@@ -8,12 +9,24 @@
 
 namespace retinue::detail {
 
+PoolCore::Hold::~Hold() {
+  const bool published = std::exchange(core_.published_, false);
+  const bool was_idle = core_.was_idle_;
+  if (published) core_.plan_.memory.control->tail.store(core_.tail_, std::memory_order_release);
+  core_.mutex_.unlock();
+  if (published) core_.alert(was_idle);
+}
+
+void PoolCore::refuse_foreign() const {
+  if (foreign()) throw PoolClosed("this pool belongs to the process that made it, and this is a forked child");
+}
+
 void PoolCore::require_open() const {
   if (stage_ != Stage::open || closed_) throw PoolClosed(closed_ ? closed_why_ : "the pool was shut down");
 }
 
 Ref<Completion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
-  if (foreign()) throw PoolClosed("this pool belongs to the process that made it, and this is a forked child");
+  refuse_foreign();
   add_ref();
   Ref<TaskState> task(new TaskState(CoreRef(this), entry, options));
   if (arguments.block() != 0) {
@@ -22,35 +35,25 @@ Ref<Completion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const
   } else if (options.retries != 0) {
     task->payload.copy(arguments.small(), arguments.size());
   }
-  bool was_idle;
   {
-    const std::lock_guard lock(mutex_);
+    const Hold hold(*this);
     require_open();
-    was_idle = in_slots_ == 0;
     task->index = stats_.submitted;
     enqueue(*task, arguments.small(), arguments.size());
-    show_tail();
   }
-  alert(was_idle);
   task->add_ref();
   return Ref<Completion>(task.get());
 }
 
 void PoolCore::submit_all(std::span<const Staged> tasks, std::size_t& taken) {
   taken = 0;
-  if (foreign()) throw PoolClosed("this pool belongs to the process that made it, and this is a forked child");
-  bool was_idle;
-  {
-    const std::lock_guard lock(mutex_);
-    require_open();
-    was_idle = in_slots_ == 0;
-    for (const Staged& staged : tasks) {
-      enqueue(*staged.task, staged.small, staged.size);
-      ++taken;
-    }
-    show_tail();
+  refuse_foreign();
+  const Hold hold(*this);
+  require_open();
+  for (const Staged& staged : tasks) {
+    enqueue(*staged.task, staged.small, staged.size);
+    ++taken;
   }
-  alert(was_idle);
 }
 
 void PoolCore::enqueue(TaskState& task, const std::byte* small, std::uint64_t size) {
@@ -97,6 +100,8 @@ void PoolCore::publish(Slot& slot, TaskState& task, const std::byte* small, std:
   task.position.store(tail_, std::memory_order_release);
   slot.state.store(State::ready(tail_ & State::kPositionMask, task.rings), std::memory_order_release);
   task.rings = 0;
+  if (!published_) was_idle_ = in_slots_ == 0;
+  published_ = true;
   ++tail_;
   ++in_slots_;
 }
@@ -141,6 +146,8 @@ void PoolCore::harvest(Slot& slot, TaskState& task, std::uint64_t state) {
   task.worker_pid = tended_[worker].pid;
   try {
     if (slot.block != 0) {
+      if (tended_[worker].part == nullptr)
+        throw CodecError("a slot names a worker that is gone (a worker may have overwritten its memory)");
       task.payload.adopt(region(), tended_[worker].part, slot.block, size);
     } else {
       if (size > Slot::kInlineBytes)
@@ -216,10 +223,7 @@ bool PoolCore::pump() {
     if (State::tag(state) == Tag::done) harvest(slot, *task, state);
     else stragglers_.push_back({oldest_, index});
   }
-  if (!backlog_.empty()) {
-    refill();
-    show_tail();
-  }
+  if (!backlog_.empty()) refill();
   return unclaimed_left();
 }
 
@@ -233,7 +237,10 @@ bool PoolCore::mark(TaskState& task, std::uint64_t ring) {
   auto& word = slot_of(task).state;
   std::uint64_t state = word.load(std::memory_order_acquire);
   do {
-    if (State::tag(state) == Tag::done || State::tag(state) == Tag::free) return false;
+    if (State::tag(state) == Tag::done) return false;
+    // The owner frees a slot only when its task ends: this one was overwritten by a worker gone wild. The
+    // task ends when that worker does.
+    if (State::tag(state) == Tag::free) return true;
   } while (!word.compare_exchange_weak(state, state | ring, std::memory_order_acq_rel));
   return true;
 }
@@ -255,7 +262,8 @@ bool PoolCore::mark_what_ends_next() {
 
 void PoolCore::alert(bool was_idle) noexcept {
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (!somebody_spins(plan_.memory, !was_idle)) wake_one(plan_.memory);
+  if (nobody_sleeps(plan_.memory) || somebody_spins(plan_.memory, !was_idle)) return;
+  wake_one(plan_.memory);
 }
 
 // Marks a running task's slot, so that its worker cannot go on to another, and has the worker killed.
@@ -275,10 +283,24 @@ bool PoolCore::condemn(TaskState& task, Ending ending) {
   return true;
 }
 
+// A slot went from ready to free. If its end was to bring waiting tasks into slots, something else must.
+void PoolCore::take_back(Slot& slot, TaskState& task, std::uint64_t state) {
+  end_slot(slot, task, Ending::cancelled);
+  if ((state & State::kRingService) != 0 || !backlog_.empty()) plan_.service_event.ring();
+}
+
+// Whether a slot's state can be that of the task at `position`, or was overwritten.
+bool PoolCore::is_consistent(std::uint64_t state, std::uint64_t position) const noexcept {
+  const Tag tag = State::tag(state);
+  if (!State::is_at(state, position)) return false;
+  if (tag == Tag::ready) return true;
+  return (tag == Tag::running || tag == Tag::condemned || tag == Tag::done) && State::worker(state) < workers();
+}
+
 bool PoolCore::cancel(TaskState& task, bool force) {
   if (end_if_foreign(task)) return false;
   {
-    const std::lock_guard lock(mutex_);
+    const Hold hold(*this);
     for (;;) {
       if (harvest_if_done(task)) return task.cancelled();
       if (task.position.load(std::memory_order_relaxed) == TaskState::kNowhere) {
@@ -289,10 +311,11 @@ bool PoolCore::cancel(TaskState& task, bool force) {
       std::uint64_t state = slot.state.load(std::memory_order_acquire);
       if (State::tag(state) == Tag::ready) {
         if (!slot.state.compare_exchange_strong(state, State::with_tag(state, Tag::free))) continue;
-        end_slot(slot, task, Ending::cancelled);
+        take_back(slot, task, state);
         break;
       }
       if (State::tag(state) == Tag::condemned) return task.wanted_ending == Ending::cancelled;
+      if (State::tag(state) == Tag::free) return false;  // overwritten by a worker gone wild
       if (State::tag(state) != Tag::running) continue;
       if (!force) return false;
       if (condemn(task, Ending::cancelled)) return true;
@@ -314,7 +337,7 @@ void PoolCore::cancel_unstarted() {
     std::uint64_t state = slot.state.load(std::memory_order_acquire);
     while (State::tag(state) == Tag::ready)
       if (slot.state.compare_exchange_weak(state, State::with_tag(state, Tag::free))) {
-        end_slot(slot, *owners_[i], Ending::cancelled);
+        take_back(slot, *owners_[i], state);
         break;
       }
   }
@@ -322,7 +345,7 @@ void PoolCore::cancel_unstarted() {
 
 void PoolCore::abandon(std::span<TaskState* const> tasks) noexcept {
   if (foreign()) return;
-  const std::lock_guard lock(mutex_);
+  const Hold hold(*this);
   for (TaskState* task : tasks) {
     task->finished_list = nullptr;
     if (task->ended()) continue;
@@ -334,7 +357,7 @@ void PoolCore::abandon(std::span<TaskState* const> tasks) noexcept {
     std::uint64_t state = slot.state.load(std::memory_order_acquire);
     while (State::tag(state) == Tag::ready)
       if (slot.state.compare_exchange_weak(state, State::with_tag(state, Tag::free))) {
-        end_slot(slot, *task, Ending::cancelled);
+        take_back(slot, *task, state);
         break;
       }
   }

@@ -49,7 +49,7 @@ class alignas(64) ThreadWorker final : public WaitPlace {
   TaskQueue queue_;
   // Used by this thread alone.
   bool searching_ = true;
-  unsigned turns_ = 0;
+  unsigned turns_ = 0;  // tasks in a row from its own queue
   AdaptiveSpin spin_{std::chrono::microseconds(5), std::chrono::microseconds(50)};
   // Written by this thread alone, read by others.
   std::atomic<std::uint32_t> depth_{0};

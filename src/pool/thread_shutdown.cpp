@@ -62,7 +62,7 @@ bool ThreadCore::abandoned(const ThreadWorker& worker) const noexcept {
 }
 
 bool ThreadCore::quiet_locked() const noexcept {
-  const unsigned created = created_.load(std::memory_order_relaxed);
+  const unsigned created = created_.load(std::memory_order_acquire);
   std::size_t still = sleepers_.size() + spares_.size() + gone_;
   for (unsigned i = 0; i < created; ++i) still += abandoned(*all_[i]);
   return still >= created && !any_work();

@@ -3,8 +3,16 @@
 #include <retinue/detail/pool/owner_bell.hpp>
 
 #include "pool/thread_core.hpp"
+#include "system/fork_watch.hpp"
 
 namespace retinue::detail {
+
+static_assert(alignof(ThreadCore) >= 64, "the address of a pool leaves its low bits to the generation");
+
+ThreadTask::ThreadTask(ThreadCore* core, std::chrono::nanoseconds timeout) noexcept
+    : Completion(core != nullptr ? 2 : 1),
+      timeout_(static_cast<float>(timeout.count())),
+      home_(reinterpret_cast<std::uintptr_t>(core) | (fork_generation() & kGeneration)) {}
 
 bool ThreadTask::claim() noexcept {
   std::uintptr_t state = kReady;
@@ -23,7 +31,7 @@ bool ThreadTask::end_quietly(Phase phase, std::uintptr_t& state) noexcept {
 }
 
 void ThreadTask::run_claimed() noexcept {
-  if (timeout_ > 0 && core_ != nullptr) return core_->run_timed(*this, ThreadWorker::of_this_thread());
+  if (timeout_ > 0 && core() != nullptr) return core()->run_timed(*this, ThreadWorker::of_this_thread());
   const Phase phase = run();
   if (!end(phase)) drop_outcome(phase);
 }
@@ -90,7 +98,9 @@ bool ThreadTask::arm() {
   return true;
 }
 
-bool ThreadTask::left_behind() const noexcept { return core_ != nullptr && core_->foreign(); }
+bool ThreadTask::left_behind() const noexcept {
+  return home_ > kGeneration && (home_ & kGeneration) != (fork_generation() & kGeneration);
+}
 
 // One of 31 bits, so that the end of a task wakes few besides those who wait for it.
 std::uint32_t ThreadTask::bell_mask() const noexcept {

@@ -29,12 +29,15 @@ void ThreadWorker::live() noexcept {
 }
 
 ThreadTask* ThreadWorker::next_task() noexcept {
-  // Now and then the intake comes first, lest tasks that submit tasks keep those from outside waiting for ever.
+  // A queue that outlasts a batch is fed by its own tasks. Then the intake comes first now and then, lest they
+  // keep tasks from outside waiting for ever; before, it would only break the order of submission.
   constexpr unsigned kIntakeTurn = 61;
-  if (++turns_ % kIntakeTurn == 0) {
+  if (++turns_ == kIntakeTurn) {
+    turns_ = 0;
     if (ThreadTask* const task = core_.take_batch(*this)) return task;
   }
   if (ThreadTask* const task = queue_.pop()) return task;
+  turns_ = 0;
   if (ThreadTask* const task = core_.take_batch(*this)) return task;
   return core_.steal(*this);
 }

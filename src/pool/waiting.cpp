@@ -10,7 +10,7 @@ namespace retinue::detail {
 namespace {
 
 /// Each thread learns for itself how long its waits are.
-thread_local SpinBudget wait_spin{std::chrono::microseconds(100)};
+thread_local SpinBudget wait_spin;
 
 }  // namespace
 
@@ -51,32 +51,33 @@ bool PoolCore::sleep_until(const Deadline& deadline, const std::uint32_t& mask, 
   for (;;) {
     const std::uint32_t seen = bell.value();
     {
-      const std::lock_guard lock(mutex_);
+      const Hold hold(*this);
       if (ready()) return true;
     }
     if (deadline && Clock::now() >= *deadline) return false;
-    if (on_service_thread()) {
-      service_round();
-      const auto soon = Clock::now() + std::chrono::milliseconds(2);
-      bell.wait(seen, deadline ? std::min(*deadline, soon) : soon, mask);
-    } else {
-      bell.wait(seen, deadline, mask);
-    }
+    if (on_service_thread()) service_round();
+    bell.wait(seen, deadline, mask);
   }
+}
+
+std::chrono::nanoseconds PoolCore::longest_spin(const Deadline& deadline) const noexcept {
+  if (on_service_thread()) return {};
+  return deadline ? std::min<std::chrono::nanoseconds>(plan_.longest_spin, *deadline - Clock::now())
+                  : plan_.longest_spin;
 }
 
 bool PoolCore::wait(TaskState& task, const Deadline& deadline) {
   if (task.ended() || end_if_foreign(task)) return true;
-  const bool crowded = workers() >= plan_.cpus;
-  const bool spins = plan_.longest_spin.count() > 0 && !on_service_thread() && !(deadline && *deadline <= Clock::now());
-  if (spins && wait_spin.until(crowded, [&](unsigned look) {
+  const auto longest = longest_spin(deadline);
+  const bool spins = longest.count() > 0;
+  if (spins && wait_spin.until(longest, crowded(), [&](unsigned look) {
         if (look % 32 == 31 && task.position.load(std::memory_order_relaxed) == TaskState::kNowhere) {
-          const std::lock_guard lock(mutex_);
+          const Hold hold(*this);
           pump();
         }
         return done(task);
       })) {
-    const std::lock_guard lock(mutex_);
+    const Hold hold(*this);
     if (harvest_if_done(task)) return true;
   }
   std::uint32_t mask = OwnerBell::kEveryone;
@@ -96,7 +97,7 @@ bool PoolCore::wait(TaskState& task, const Deadline& deadline) {
 
 bool PoolCore::arm(TaskState& task) {
   if (task.ended() || end_if_foreign(task)) return false;
-  const std::lock_guard lock(mutex_);
+  const Hold hold(*this);
   while (!harvest_if_done(task))
     if (mark(task, State::kRingOwner)) return true;
   return false;
@@ -104,13 +105,17 @@ bool PoolCore::arm(TaskState& task) {
 
 void PoolCore::progress() {
   if (foreign()) return;
-  const std::lock_guard lock(mutex_);
+  if (on_service_thread()) {
+    service_round();
+    return;
+  }
+  const Hold hold(*this);
   pump();
 }
 
 void PoolCore::on_done(TaskState& task, std::function<void()> callback) {
   if (!task.ended() && !end_if_foreign(task)) {
-    const std::lock_guard lock(mutex_);
+    const Hold hold(*this);
     if (!harvest_if_done(task)) {
       if (owed_.capacity() < callbacks_due_ + 1) owed_.reserve(2 * callbacks_due_ + 16);
       task.callbacks.push_back(std::move(callback));
@@ -127,14 +132,15 @@ void PoolCore::on_done(TaskState& task, std::function<void()> callback) {
 }
 
 bool PoolCore::collect() {
-  if (foreign()) throw PoolClosed("this map belongs to the process that made its pool, and this is a forked child");
-  const std::lock_guard lock(mutex_);
+  refuse_foreign();
+  const Hold hold(*this);
   return !pump();
 }
 
 void PoolCore::wait_for_either(TaskState& first, TaskState* second) {
-  const bool spins = plan_.longest_spin.count() > 0 && !on_service_thread();
-  if (spins && wait_spin.until(workers() >= plan_.cpus, [&](unsigned look) {
+  const auto longest = longest_spin(std::nullopt);
+  const bool spins = longest.count() > 0;
+  if (spins && wait_spin.until(longest, crowded(), [&](unsigned look) {
         return done(first) || (look % 8 == 7 && second != nullptr && done(*second));
       }))
     return;
@@ -148,10 +154,11 @@ void PoolCore::wait_for_either(TaskState& first, TaskState* second) {
 }
 
 void PoolCore::wait_for_finished(const FinishedList& list) {
-  const bool spins = plan_.longest_spin.count() > 0 && !on_service_thread();
-  if (spins && wait_spin.until(workers() >= plan_.cpus, [&](unsigned look) {
+  const auto longest = longest_spin(std::nullopt);
+  const bool spins = longest.count() > 0;
+  if (spins && wait_spin.until(longest, crowded(), [&](unsigned look) {
         if (look % 16 != 15) return false;
-        const std::lock_guard lock(mutex_);
+        const Hold hold(*this);
         pump();
         return list.first != nullptr;
       }))
@@ -181,7 +188,8 @@ void PoolCore::sleep_until_finished() {
 }
 
 TaskState* PoolCore::take_finished(FinishedList& list) {
-  const std::lock_guard lock(mutex_);
+  refuse_foreign();
+  const Hold hold(*this);
   TaskState* all = list.first;
   list = FinishedList{nullptr, nullptr};
   list.last = &list.first;

@@ -52,8 +52,7 @@ class Worker {
         bit_(std::uint64_t{1} << index % 64),
         index_(index),
         generation_(fork_generation()),
-        cursor_(control_.head.load(std::memory_order_acquire)),
-        spin_(plan.longest_spin) {}
+        cursor_(control_.head.load(std::memory_order_acquire)) {}
 
   void run();
 
@@ -93,11 +92,14 @@ class Worker {
 bool Worker::claim(Slot& slot, std::uint64_t state) noexcept {
   // `current` is set before the claim, whose full barrier orders it before the look at the next slot in
   // spread_work(): a submitter either sees us busy or we see its task.
-  seat_.current.store(cursor_ + 1, std::memory_order_relaxed);
+  seat_.current.store(cursor_ + 1, std::memory_order_release);
   if (!slot.state.compare_exchange_strong(state, State::running(state, index_), std::memory_order_seq_cst)) {
     seat_.current.store(0, std::memory_order_relaxed);
     return false;
   }
+#if !defined(__x86_64__)  // where the claim itself is that fence
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
   ++cursor_;
   return true;
 }
@@ -111,7 +113,7 @@ void Worker::spread_work() noexcept {
     more = control_.tail.load(std::memory_order_seq_cst) > cursor_;  // the owner passed over a busy slot
   if (!more) return;
   stop_spinning();
-  if (!somebody_spins(memory_, true)) wake_one(memory_);
+  if (!nobody_sleeps(memory_) && !somebody_spins(memory_, true)) wake_one(memory_);
 }
 
 void Worker::run() {
@@ -164,11 +166,12 @@ void Worker::run_task(Slot& slot) noexcept {
   const bool timed = (slot.flags() & Slot::kTimed) != 0;
   if (timed) seat_.started_ns.store(now_ns(), std::memory_order_release);
   const std::byte* arguments = slot.block != 0 ? plan_.region->at(slot.block) : slot.payload;
-  TaskContext context({arguments, slot.size()}, slot.payload, plan_.region->modules());
+  TaskContext context({arguments, slot.size()}, slot.payload, plan_.region->modules(), generation_);
   ResultKind kind = ResultKind::value;
   try {
     call_entry(context, slot.entry);
   } catch (...) {
+    if (fork_generation() != generation_) _exit(0);
     kind = ResultKind::exception;
     write_exception(context);
   }
@@ -221,19 +224,22 @@ void Worker::stop_spinning() noexcept {
 
 // Polls for work for as long as it pays. True if there is some.
 bool Worker::poll() noexcept {
-  if (!spin_.wanted()) return false;
+  if (plan_.longest_spin.count() <= 0) return false;
+  bool crowded = memory_.workers >= plan_.cpus;
   if (!spinning_) {
     unsigned spinners = 0;
     for (unsigned word = 0; word < memory_.idler_words(); ++word)
       spinners += static_cast<unsigned>(
           __builtin_popcountll(control_.idlers[word].spinning.load(std::memory_order_relaxed)));
-    if (spinners >= std::max(1u, plan_.cpus - 1)) return false;
-    idlers_.spinning.fetch_or(bit_, std::memory_order_seq_cst);
-    spinning_ = true;
+    if (spinners < std::max(1u, plan_.cpus - 1)) {
+      idlers_.spinning.fetch_or(bit_, std::memory_order_seq_cst);
+      spinning_ = true;
+    } else {
+      crowded = true;  // the others answer faster; staying awake a little spares those who publish a wake-up
+    }
   }
   const Slot& slot = memory_.slot(cursor_);
-  const bool crowded = memory_.workers >= plan_.cpus;
-  return spin_.until(crowded, [&](unsigned look) {
+  return spin_.until(plan_.longest_spin, crowded, [&](unsigned look) {
     const std::uint64_t state = slot.state.load(std::memory_order_acquire);
     if (State::tag(state) == Tag::ready && State::is_at(state, cursor_)) return true;
     return look % 8 == 7 && work_in_sight();

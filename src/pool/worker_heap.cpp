@@ -1,10 +1,12 @@
 #include "worker_heap.hpp"
 
 #include <new>
+#include <unistd.h>
 
 #include <retinue/detail/pool/task_context.hpp>
 #include <retinue/error.hpp>
 
+#include "system/fork_watch.hpp"
 #include "worker.hpp"
 
 namespace retinue::detail {
@@ -45,7 +47,10 @@ void WorkerHeap::trim() noexcept {
   }
 }
 
-std::byte* TaskContext::allocate_result(std::size_t bytes) {
+std::byte* TaskContext::result(std::size_t bytes) {
+  if (fork_generation() != generation_) _exit(0);
+  result_bytes_ = bytes;
+  if (bytes <= kInlineBytes) return slot_payload_;
   WorkerHeap* heap = worker_heap();
   if (heap == nullptr) throw Error("a task's result can be written in a worker only");
   result_block_ = heap->allocate(bytes);

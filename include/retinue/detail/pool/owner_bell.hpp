@@ -29,6 +29,9 @@ class OwnerBell {
   void ring(std::uint32_t mask = kEveryone) noexcept;
   /// False if the deadline passed first.
   bool wait(std::uint32_t seen, const Deadline& deadline, std::uint32_t mask = kEveryone) noexcept;
+  /// From now on `wait` in this thread returns within a few milliseconds, as if rung: for threads that
+  /// have chores and may be made to wait by a callback. Their chores are done by Completion::progress().
+  static void keep_sleeps_short() noexcept;
 
  private:
   OwnerBell() = default;

@@ -92,8 +92,9 @@ class MapWindow {
   MapWindow(const MapWindow&) = delete;
   MapWindow& operator=(const MapWindow&) = delete;
 
-  /// How many more inputs should be read now; 0 until a worthwhile batch fits.
-  std::size_t wanted() const noexcept;
+  /// How many more inputs should be read now; 0 until a worthwhile batch fits. Throws PoolClosed in a
+  /// forked child.
+  std::size_t wanted() const;
   /// Room for the next task's arguments. Throws ResourceExhausted or bad_alloc, and then no task is staged.
   std::byte* stage(std::size_t bytes);
   /// Takes back the last stage(), whose arguments could not be written.

@@ -13,19 +13,19 @@ struct ModuleTable;
 /// the slot or in a block, and are gone once `result` was called: have the value ready by then.
 class TaskContext {
  public:
-  TaskContext(std::span<const std::byte> arguments, std::byte* slot_payload, const ModuleTable* modules) noexcept
-      : arguments_(arguments), slot_payload_(slot_payload), modules_(modules) {}
+  /// `generation` is the worker's fork_generation().
+  TaskContext(std::span<const std::byte> arguments, std::byte* slot_payload, const ModuleTable* modules,
+              unsigned generation) noexcept
+      : arguments_(arguments), slot_payload_(slot_payload), modules_(modules), generation_(generation) {}
 
   std::span<const std::byte> arguments() const noexcept { return arguments_; }
   /// What names the modules of function pointers among the arguments.
   const ModuleTable* modules() const noexcept { return modules_; }
 
   /// Room for a result of `bytes`, aligned to 32. To be called once, or not at all for no bytes.
-  /// Throws ResourceExhausted or bad_alloc; the task then fails with that.
-  std::byte* result(std::size_t bytes) {
-    result_bytes_ = bytes;
-    return bytes <= kInlineBytes ? slot_payload_ : allocate_result(bytes);
-  }
+  /// Throws ResourceExhausted or bad_alloc; the task then fails with that. Ends a process that the task
+  /// forked and let return: the slot is not its.
+  std::byte* result(std::size_t bytes);
 
   std::size_t result_bytes() const noexcept { return result_bytes_; }
   /// Offset of the result's block in the region, or 0 if it is inline.
@@ -36,11 +36,10 @@ class TaskContext {
   static constexpr std::size_t kInlineBytes = 224;
 
  private:
-  std::byte* allocate_result(std::size_t bytes);
-
   std::span<const std::byte> arguments_;
   std::byte* slot_payload_;
   const ModuleTable* modules_;
+  unsigned generation_;
   std::size_t result_bytes_ = 0;
   std::uint64_t result_block_ = 0;
 };

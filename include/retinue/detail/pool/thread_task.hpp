@@ -31,8 +31,7 @@ class ThreadTask : public Completion {
 
   /// `core`: the pool, or nullptr for a task that is run by `run_here`. A timeout of 0 is none; it is kept with
   /// seven digits. With a pool the task counts two references, the queue's and the maker's, else one.
-  ThreadTask(ThreadCore* core, std::chrono::nanoseconds timeout) noexcept
-      : Completion(core != nullptr ? 2 : 1), timeout_(static_cast<float>(timeout.count())), core_(core) {}
+  ThreadTask(ThreadCore* core, std::chrono::nanoseconds timeout) noexcept;
 
   bool done() noexcept override { return phase() > kRunning || left_behind(); }
   bool wait(const Deadline& deadline) override;
@@ -68,7 +67,8 @@ class ThreadTask : public Completion {
     end(kError);
   }
 
-  ThreadCore* core() const noexcept { return core_; }
+  /// The pool: only to be followed by its own threads, for it may be gone once the task is done.
+  ThreadCore* core() const noexcept { return reinterpret_cast<ThreadCore*>(home_ & ~kGeneration); }
   std::chrono::nanoseconds timeout() const noexcept { return std::chrono::nanoseconds(static_cast<long long>(timeout_)); }
 
  protected:
@@ -94,6 +94,7 @@ class ThreadTask : public Completion {
     std::function<void()> call;
     Callback* next;
   };
+  static constexpr std::uintptr_t kGeneration = 63;
   static constexpr std::uintptr_t kArmed = 8;
   static constexpr std::uintptr_t kCallbacks = ~std::uintptr_t{15};
 
@@ -106,7 +107,7 @@ class ThreadTask : public Completion {
   std::atomic<std::uintptr_t> state_{kReady};
   ThreadTask* next_ = nullptr;  // in a queue; guarded by its lock
   ThreadTask* previous_ = nullptr;
-  ThreadCore* const core_;
+  const std::uintptr_t home_;  // the pool, which is aligned, and in the low bits the process's fork_generation()
 };
 
 /// A task that calls `function(arguments...)`. A small one fits one cache line.
