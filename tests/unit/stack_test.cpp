@@ -384,7 +384,7 @@ TEST(DescribeStack, works_in_a_child_forked_while_other_threads_describe) {
   std::thread busy([&] {
     while (!stop) detail::describe_stack(record, 0);
   });
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 5; ++i) {
     const pid_t child = ::fork();
     if (child == 0) {
       ::alarm(20);
