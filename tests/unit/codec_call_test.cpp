@@ -141,7 +141,7 @@ TEST(Call, members_are_called_on_an_object_that_travelled) {
 }
 
 TEST(Call, closures_carry_what_they_captured) {
-  const int k = 3;
+  int k = 3;
   EXPECT_EQ(run([k](int x) { return x + k; }, 4), 7);
   EXPECT_EQ(run([k, n = 0](int x) mutable { return x + k + ++n; }, 4), 8);
   const std::optional<int> limit = 5;

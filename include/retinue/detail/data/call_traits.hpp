@@ -147,6 +147,11 @@ class CallOf<F, TypeList<Argument...>> {
     return read_and_call(r, f, TypeList<Rest...>(), held..., value);
   }
 
+// GCC follows the virtual case of a member pointer into objects that have no vtable.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Warray-bounds"
+#endif
   template <class Function>
   static Result read_and_call(Reader&, Function& f, TypeList<>, typename Argument::Decoded&... held) {
     if constexpr (std::is_void_v<Result>) {
@@ -162,6 +167,9 @@ class CallOf<F, TypeList<Argument...>> {
       }
     }
   }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 };
 
 }  // namespace retinue::detail
