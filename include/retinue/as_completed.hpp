@@ -60,7 +60,7 @@ class CompletedRange {
       return *this;
     }
     void operator++(int) { ++*this; }
-    friend bool operator==(const Iterator& it, std::default_sentinel_t) noexcept { return it.range_->at_end_; }
+    friend bool operator==(const Iterator& it, std::default_sentinel_t) noexcept { return it.range_->at_end(); }
 
    private:
     CompletedRange* range_ = nullptr;
@@ -79,6 +79,7 @@ class CompletedRange {
     return Iterator(this);
   }
   std::default_sentinel_t end() const noexcept { return {}; }
+  bool at_end() const noexcept { return at_end_; }
 
  private:
   static std::vector<detail::Completion*> completions(const std::vector<Future<R>*>& futures) {
