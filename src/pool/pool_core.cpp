@@ -203,11 +203,12 @@ bool PoolCore::workers_are_gone() noexcept {
 }
 
 void PoolCore::release() noexcept {
-  if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  // In a forked child it is left alone: destroying what threads of the parent were using could wait for them.
+  if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1 && !foreign()) delete this;
 }
 
 PoolCore::~PoolCore() {
-  if (!foreign() && !control_lost_ && stage_ == Stage::ended) region().give_control(control_extent_);
+  if (!control_lost_ && stage_ == Stage::ended) region().give_control(control_extent_);
 }
 
 PoolStats PoolCore::stats() {
@@ -226,6 +227,10 @@ PoolStats PoolCore::stats() {
 
 std::vector<pid_t> PoolCore::worker_pids() {
   std::vector<pid_t> pids;
+  if (!foreign()) {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return pids;
+  }
   for (unsigned i = 0; i < workers(); ++i) {
     const Seat& seat = plan_.memory.seats[i];
     if (seat.life.load(std::memory_order_acquire) == Life::alive) pids.push_back(seat.pid.load());

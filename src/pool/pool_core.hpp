@@ -88,6 +88,13 @@ class PoolCore {
  private:
   ~PoolCore();
 
+  struct Tended {
+    Part* part = nullptr;
+    pid_t pid = 0;
+    bool spawn_again = false;  // fork failed: try later
+    std::uint64_t seen = 0, seen_at = 0;  // a claimed task without a start, and when it was seen (ns)
+  };
+
   /// Holds the mutex; when it lets go, what was published meanwhile is shown to the workers and, if need
   /// be, one of them woken.
   class Hold {
@@ -151,6 +158,7 @@ class PoolCore {
   void on_spawn_failed(unsigned index);
   void want_spawn(unsigned index);
   Deadline kill_overdue();
+  static std::uint64_t first_seen(Tended& tended, std::uint64_t current, Clock::time_point now);
   void break_pool(const std::string& why) noexcept;
   bool server_has_died() const noexcept;
   std::string initializer_trouble(unsigned index);
@@ -192,11 +200,6 @@ class PoolCore {
   std::string closed_why_;
   enum class Stage { open, draining, ended } stage_ = Stage::open;
   PoolStats stats_;
-  struct Tended {
-    Part* part = nullptr;
-    pid_t pid = 0;
-    bool spawn_again = false;  // fork failed: try later
-  };
   std::vector<Tended> tended_;         // by seat
   unsigned deaths_at_start_ = 0;       // in a row, before a worker was ready
   Clock::time_point spawn_again_at_{};

@@ -305,6 +305,16 @@ void PoolCore::on_spawn_failed(unsigned index) {
   }
 }
 
+// When a task was first seen claimed: stands in for its start where the worker was stopped before it
+// noted that.
+std::uint64_t PoolCore::first_seen(Tended& tended, std::uint64_t current, Clock::time_point now) {
+  if (tended.seen != current) {
+    tended.seen = current;
+    tended.seen_at = static_cast<std::uint64_t>(now.time_since_epoch().count());
+  }
+  return tended.seen_at;
+}
+
 // Stops tasks that ran longer than they may. A task not yet started cannot be due before it has run for
 // the shortest timeout of all, so that is when to look again at the latest.
 Deadline PoolCore::kill_overdue() {
@@ -313,13 +323,14 @@ Deadline PoolCore::kill_overdue() {
   Deadline next = now + shortest_timeout_;
   for (unsigned i = 0; i < workers(); ++i) {
     const Seat& seat = plan_.memory.seats[i];
-    const std::uint64_t started = seat.started_ns.load(std::memory_order_acquire);
+    std::uint64_t started = seat.started_ns.load(std::memory_order_acquire);
     const std::uint64_t current = seat.current.load(std::memory_order_acquire);
-    if (started == 0 || current == 0) continue;
+    if (current == 0) continue;
     TaskState* task = owners_[(current - 1) & plan_.memory.slot_mask];
     if (task == nullptr || task->position.load(std::memory_order_relaxed) != current - 1) continue;
     if (task->timeout.count() <= 0 || task->wanted_ending != Ending::pending) continue;
     if (seat.started_ns.load(std::memory_order_acquire) != started) continue;
+    if (started == 0) started = first_seen(tended_[i], current, now);
     const Clock::time_point due(std::chrono::nanoseconds(started) + task->timeout);
     if (now >= due) condemn(*task, Ending::timed_out);
     else next = earlier(next, due);

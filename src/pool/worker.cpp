@@ -200,11 +200,11 @@ bool Worker::must_retire() const noexcept {
   if (plan_.max_tasks != 0 && finished_ >= plan_.max_tasks) return true;
   if (plan_.max_memory == 0) return false;
   // Private memory: what is resident less what is shared with files and the region.
+  static const int statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  char text[128] = {};
+  if (pread(statm, text, sizeof text - 1, 0) <= 0) return false;
   unsigned long total = 0, resident = 0, shared = 0;
-  std::FILE* f = std::fopen("/proc/self/statm", "re");
-  if (f == nullptr) return false;
-  const bool read = std::fscanf(f, "%lu %lu %lu", &total, &resident, &shared) == 3;
-  std::fclose(f);
+  const bool read = std::sscanf(text, "%lu %lu %lu", &total, &resident, &shared) == 3;
   return read && (resident - std::min(shared, resident)) * static_cast<unsigned long>(sysconf(_SC_PAGESIZE)) >
                      plan_.max_memory;
 }
