@@ -68,6 +68,8 @@ struct ArraysInTheMiddle {
 };
 struct WithConst { const int id; std::string s; };
 struct Defaults { int a = 1; std::string s = "s"; std::vector<int> v = {1, 2}; };
+struct BitFields { unsigned a : 3; unsigned b : 20; int c : 4; bool d : 1; };
+struct BitFieldsAndMore { unsigned a : 3; std::string s; unsigned b : 9; };
 struct Thirty {
   int a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24, a25,
       a26, a27, a28, a29, a30, a31;
@@ -222,6 +224,10 @@ TEST(Codec, aggregates_arrive_field_by_field) {
   EXPECT_EQ(b.v, std::vector{7});
   EXPECT_EQ(round_trip(WithConst{4, "x"}).id, 4);
   EXPECT_EQ(round_trip(Defaults{2, "t", {}}).s, "t");
+  const auto bits = round_trip(BitFields{5, 70000, -3, true});
+  EXPECT_TRUE(bits.a == 5 && bits.b == 70000 && bits.c == -3 && bits.d);
+  const auto more = round_trip(BitFieldsAndMore{5, "s", 300});
+  EXPECT_TRUE(more.a == 5 && more.s == "s" && more.b == 300);
   Thirty t{};
   t.a31 = 31;
   t.s = "end";

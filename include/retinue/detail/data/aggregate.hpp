@@ -29,6 +29,11 @@ void read_field(Reader& r, T& field) {
   }
 }
 
+// A bit-field is read as its declared type and then put into fewer bits, those it was written from.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#endif
 template <class T>
 struct FieldByField {
   template <class W>
@@ -48,10 +53,15 @@ struct FieldByField {
       T value{};
       split(value, [&r](auto&... field) { (read_field(r, field), ...); });
       return value;
-    } else {
+    } else if constexpr (requires { T{std::declval<std::remove_const_t<Field>>()...}; }) {
       return T{r.value<std::remove_const_t<Field>>()...};  // in order: braces evaluate left to right
+    } else {
+      return T(r.value<std::remove_const_t<Field>>()...);  // bit-fields, which braces call narrowed; in order too
     }
   }
 };
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 }  // namespace retinue::detail
