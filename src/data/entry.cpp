@@ -153,14 +153,19 @@ struct Registry {
   std::vector<Publication> publications;
 };
 
-Registry& registry() {
-  static Registry* const one = [] {
-    static Registry* made = new Registry;  // never destroyed: threads may still name code at exit
-    ::pthread_atfork([] { made->mutex.lock(); }, [] { made->mutex.unlock(); }, [] { made->mutex.unlock(); });
-    return made;
-  }();
-  return *one;
-}
+/// Never destroyed: threads may still name code while the process exits. Constant-initialised, so that
+/// the path of every task asks for no guard.
+union Immortal {
+  Registry registry;
+  constexpr Immortal() : registry() {}
+  ~Immortal() {}
+};
+constinit Immortal immortal;
+
+Registry& registry() noexcept { return immortal.registry; }
+
+[[maybe_unused]] const int held_across_fork = ::pthread_atfork(
+    [] { registry().mutex.lock(); }, [] { registry().mutex.unlock(); }, [] { registry().mutex.unlock(); });
 
 void publish(ModuleTable& table, const Registry& r) {
   const std::uint32_t count = r.count.load(std::memory_order_relaxed);
@@ -265,16 +270,19 @@ std::unique_ptr<Module> summon(const ModuleRecord& wanted) {
   return module;  // the handle stays open: the module is needed from now on
 }
 
-const Module& serve(const ModuleTable& table, std::size_t index) {
-  Registry& r = registry();
-  const ModuleRecord& wanted = table.records[index];
-  const Module* known = r.served[index].load(std::memory_order_acquire);
-  if (known != nullptr && known->fingerprint == wanted.fingerprint) [[likely]] return *known;
+[[gnu::noinline]] const Module& serve_anew(const ModuleRecord& wanted, std::size_t index) {
   auto module = summon(wanted);
   module->fingerprint = wanted.fingerprint;  // whatever path it was loaded under, it is the one named so
   const Module* fresh = module.release();
-  r.served[index].store(fresh, std::memory_order_release);
+  registry().served[index].store(fresh, std::memory_order_release);
   return *fresh;
+}
+
+const Module& serve(const ModuleTable& table, std::size_t index) {
+  const ModuleRecord& wanted = table.records[index];
+  const Module* known = registry().served[index].load(std::memory_order_acquire);
+  if (known != nullptr && known->fingerprint == wanted.fingerprint) [[likely]] return *known;
+  return serve_anew(wanted, index);
 }
 
 }  // namespace
