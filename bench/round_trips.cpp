@@ -14,6 +14,7 @@
 
 #include "child_process.hpp"
 #include "measure.hpp"
+#include "spinning_partner.hpp"
 
 namespace {
 
@@ -81,35 +82,10 @@ void async_cold(benchmark::State& state) { cold(state, by_async); }
 RETINUE_BENCH(async_warm, "warm/async");
 RETINUE_BENCH(async_cold, "cold/async");
 
-/// Two words in shared memory, each written by one side: the request and the answer.
+/// Two words in shared memory, each written by one side.
 struct Words {
   alignas(64) std::atomic<std::uint32_t> request{0};
   alignas(64) std::atomic<std::uint32_t> answer{0};
-};
-
-/// Both sides poll: what the caches need. With one CPU it would never end, so this yields now and then.
-void await(const std::atomic<std::uint32_t>& word, std::uint32_t value) {
-  for (unsigned n = 1; word.load(std::memory_order_acquire) != value; ++n)
-    if (n % 4096 == 0) std::this_thread::yield();
-}
-
-class SpinningPartner {
- public:
-  int trip(int i) {
-    words_->request.store(++turn_, std::memory_order_release);
-    await(words_->answer, turn_);
-    return next(i);
-  }
-
- private:
-  bench::Shared<Words> words_;
-  std::uint32_t turn_ = 0;
-  bench::Child child_{[this] {
-    for (std::uint32_t turn = 1;; ++turn) {
-      await(words_->request, turn);
-      words_->answer.store(turn, std::memory_order_release);
-    }
-  }};
 };
 
 void sleep_until_changed(std::atomic<std::uint32_t>& word, std::uint32_t value) {
@@ -169,7 +145,7 @@ void partner_cold(benchmark::State& state) {
   cold(state, [&](int i) { return partner.trip(i); });
 }
 
-RETINUE_BENCH((partner_warm<SpinningPartner, 200'000>), "warm/spinning");
+RETINUE_BENCH((partner_warm<bench::SpinningPartner, 200'000>), "warm/spinning");
 RETINUE_BENCH((partner_warm<FutexPartner, 10'000>), "warm/futex");
 RETINUE_BENCH((partner_warm<PipePartner, 10'000>), "warm/pipe");
 RETINUE_BENCH((partner_cold<FutexPartner>), "cold/futex");

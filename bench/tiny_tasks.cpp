@@ -11,6 +11,7 @@
 
 #include "child_process.hpp"
 #include "measure.hpp"
+#include "spinning_partner.hpp"
 #include "tbb_threads.hpp"
 
 #if RETINUE_BENCH_HAS_TBB
@@ -167,5 +168,19 @@ void serial(benchmark::State& state) {
   });
 }
 RETINUE_BENCH(serial, "submit/serial");
+
+/// What the machine's caches were like in this run; the median of a hundred means.
+void spinning(benchmark::State& state) {
+  bench::SpinningPartner partner;
+  bench::Samples means(100);
+  for (int turn = 0; turn < 100; ++turn) {
+    const double ns = bench::ns_of([&] {
+      for (int i = 0; i < 1'000; ++i) bench::expect(partner.trip(i) == i + 1, "successor");
+    });
+    means.add(ns / 1'000);
+  }
+  state.counters["per_task_ns"] = means.median();
+}
+RETINUE_BENCH(spinning, "submit/spinning");
 
 }  // namespace

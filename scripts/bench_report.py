@@ -70,7 +70,9 @@ PROGRAMS = [
         "One multiplication a task, a million tasks, nothing chunked by the caller. Each figure is the time from the "
         "first submit to the last result, divided by the number of tasks. oneTBB's `task_group`, `std::async`, the "
         "loop over two pipes (one int a `write`, one int a `read`, a thousand under way) and the serial loop have one "
-        "way of doing it, which stands in the line of `submit`.",
+        "way of doing it, which stands in the line of `submit`. The spinning ping-pong there is a cache line's way to the "
+        "other core and back in this very run: a virtual machine is given other cores from time to time, and with "
+        "them all figures of this table change together.",
         repetitions=9,
         columns={"tbb": "oneTBB `task_group`, 2 threads", "pipe": "fork and pipe, 2 children"},
         rows={"map": "`map`", "map_unordered": "`map_unordered`", "submit": "`submit` all, then `get` all"},
