@@ -3,9 +3,9 @@
 
 #include <cerrno>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <set>
-#include <sstream>
 #include <string>
 #include <system_error>
 #include <unistd.h>
@@ -15,12 +15,17 @@
 
 namespace bench {
 
-/// A number from /proc/PID/status, such as VmRSS (KB) or PPid; 0 where it is not given.
-inline long status_of(pid_t pid, const std::string& name) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+/// A number from a file of lines `name: number`, or 0.
+inline long number_in(std::ifstream& file, const std::string& name) {
   for (std::string line; std::getline(file, line);)
     if (line.starts_with(name + ":")) return std::stol(line.substr(name.size() + 1));
   return 0;
+}
+
+/// A number from /proc/PID/status, such as VmRSS (KB) or PPid.
+inline long status_of(pid_t pid, const std::string& name) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+  return number_in(file, name);
 }
 
 inline std::vector<pid_t> processes_of(const retinue::ProcessPool& pool) {
@@ -30,6 +35,17 @@ inline std::vector<pid_t> processes_of(const retinue::ProcessPool& pool) {
     if (const long parent = status_of(worker, "PPid"); parent > 1) all.insert(static_cast<pid_t>(parent));
   }
   return {all.begin(), all.end()};
+}
+
+/// How often the threads of a process have gone to sleep by their own will.
+inline long sleeps_of(pid_t pid) {
+  long sum = 0;
+  const std::string folder = "/proc/" + std::to_string(pid) + "/task";
+  for (const auto& task : std::filesystem::directory_iterator(folder)) {
+    std::ifstream file(task.path() / "status");
+    sum += number_in(file, "voluntary_ctxt_switches");
+  }
+  return sum;
 }
 
 /// CPU time of a process since its start, in nanoseconds: user and system, all threads, finer than the 10 ms of
