@@ -33,7 +33,7 @@ TEST(MapReduce, sums_what_a_loop_sums) {
 TEST(MapReduce, gives_init_for_no_inputs_and_uses_it_once) {
   retinue::ThreadPool pool(2);
   EXPECT_EQ(pool.map_reduce(square, std::vector<int>{}, 42), 42);
-  EXPECT_EQ(pool.map_reduce(square, std::views::iota(0, 10'000), 1L, std::multiplies<>{}), 0L);
+  EXPECT_EQ(pool.map_reduce([](int) { return 1L; }, std::views::iota(0, 10'000), 5L, std::multiplies<>{}), 5L);
   EXPECT_EQ(pool.map_reduce([](int) { return 0; }, std::views::iota(0, 10'000), 7), 7);
 }
 
