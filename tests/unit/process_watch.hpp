@@ -306,9 +306,33 @@ class ProcessWatch : public ::testing::EmptyTestEventListener {
 class FirstPool : public ::testing::Environment {
  public:
   void SetUp() override {
+    if (const char* name = std::getenv("RETINUE_TEST_BODY")) run_alone(name);
     board();
     retinue::ProcessPool pool(1);
-    pool.submit([] { return 0; }).wait();
+    pool.submit([] { std::raise(SIGABRT); }).wait();
+    try {
+      pool.submit([] { throw 1; }).get();
+    } catch (const retinue::RemoteError&) {
+    }
+  }
+
+  /// Scenarios for a process that has never had a pool, by name; see alone().
+  static std::map<std::string, std::function<int()>>& bodies() {
+    static std::map<std::string, std::function<int()>> all;
+    return all;
+  }
+
+ private:
+  [[noreturn]] static void run_alone(const char* name) {
+    int code = 97;
+    try {
+      ::alarm(40 * kPatience);
+      code = bodies().at(name)();
+    } catch (const std::exception& e) {
+      std::printf("in a process of its own: %s\n", e.what());
+    }
+    std::fflush(stdout);
+    ::_exit(code);
   }
 };
 
@@ -418,6 +442,15 @@ class Child {
 };
 
 inline ChildEnd in_child(const std::function<int()>& body) { return Child(body).end(); }
+
+/// Runs a scenario of FirstPool::bodies() in a process that starts anew, without the region of this one.
+inline ChildEnd alone(const char* name) {
+  return in_child([name] {
+    ::setenv("RETINUE_TEST_BODY", name, 1);
+    ::execl("/proc/self/exe", "alone", "--gtest_brief=1", static_cast<char*>(nullptr));
+    return 96;
+  });
+}
 
 /// For the body of a Child, where a failed EXPECT would be seen by nobody.
 inline void demand(bool holds, const char* what, int line) {
