@@ -68,15 +68,17 @@ Region& Region::of_this_process() {
 
 Region::Region() : memfd_(create_memfd("retinue")) {
   const std::uint64_t most = std::min(kMostAddresses, std::bit_floor(file_size_limit()));
+  int error_number = EFBIG;
   for (reach_ = most; reach_ >= kLeastAddresses; reach_ /= 2) {
     void* p = mmap(nullptr, reach_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memfd_.get(), 0);
     if (p != MAP_FAILED) {
       base_ = static_cast<std::byte*>(p);
       break;
     }
+    error_number = errno;
   }
   if (base_ == nullptr)
-    throw_call_failed("mmap", errno == 0 ? EFBIG : errno,
+    throw_call_failed("mmap", error_number,
                       "the shared region, " + std::to_string(kLeastAddresses) +
                           " bytes of addresses at least; see ulimit -v and ulimit -f");
   // A core dump must not carry the region, and the file covers all of the mapping: an offset that a

@@ -9,8 +9,8 @@
 
 namespace retinue::detail {
 
-/// Tasks go round: spare -> staged -> under way -> given to the caller -> spare. This holds a reference
-/// on each, the pool one more on those under way; a task is used again once only ours is left.
+/// Tasks go round: spare -> staged -> under way -> given to the caller -> spare. They are this map's, lent
+/// to the pool while under way; the destructor makes over to the pool those that are still running.
 ///
 /// The window starts small. It doubles when workers run out of tasks while the caller waits, and when a
 /// whole window of results was taken within a few milliseconds: so slow tasks and slow callers read few
@@ -126,6 +126,8 @@ class MapWindow::State {
   static constexpr std::size_t kBatch = 256;
   static constexpr std::size_t kMostBytesAhead = 64u << 20;
   static constexpr std::chrono::milliseconds kFastTurn{4};
+  static constexpr std::size_t kBulkWindow = 256;
+  static constexpr std::chrono::milliseconds kBulkSleep{1};
   struct alignas(32) Unit {
     std::byte bytes[32];
   };
@@ -136,8 +138,7 @@ class MapWindow::State {
   };
 
   TaskState* take_spare() {
-    // One that the pool still holds for a moment stays for later.
-    if (!spare_.empty() && spare_.back()->sole_owner()) {
+    if (!spare_.empty()) {
       TaskState* task = spare_.back();
       spare_.pop_back();
       task->reset(options_);
@@ -145,7 +146,8 @@ class MapWindow::State {
     }
     if (spare_.capacity() <= all_.size()) spare_.reserve(2 * all_.size() + 64);
     if (all_.capacity() == all_.size()) all_.reserve(2 * all_.size() + 64);
-    TaskState* task = new TaskState(core_, entry_, options_);
+    TaskState* task = new TaskState(core_, entry_, options_, 1);
+    task->lent = true;
     all_.push_back(task);
     return task;
   }
@@ -200,6 +202,11 @@ class MapWindow::State {
       TaskState* later = under_way_.size() > 1 && !inputs_ended_ ? under_way_[under_way_.size() * 3 / 4] : nullptr;
       if (later != nullptr && later->ended()) later = under_way_.back();
       if (later != nullptr && (later == first || later->ended())) later = nullptr;
+      // In a window of tiny tasks results come faster than one can look: rather than look at each and
+      // take a worker's CPU for it, sleep until a good part of the window is done.
+      if (window_ >= kBulkWindow && under_way_.size() >= window_ / 2) {
+        if (core_->sleep_for_bulk(*under_way_[under_way_.size() / 2], kBulkSleep)) continue;
+      }
       core_->wait_for_either(*first, later);
     }
     under_way_.pop_front();

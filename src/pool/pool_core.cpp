@@ -113,7 +113,10 @@ void PoolCore::wait_for_first_spawns() {
                         "worker " + std::to_string(alive + 1) + " of " + std::to_string(workers()) +
                             "; see ulimit -u and the cgroup's pids.max");
     }
-    if (answered == workers()) return;
+    if (answered == workers()) {
+      tend_seats();
+      return;
+    }
     pollfd fds[2] = {{plan_.service_event.fd(), POLLIN, 0}, {server_.get(), POLLIN, 0}};
     ::poll(fds, 2, 100);
     plan_.service_event.drain();

@@ -67,13 +67,15 @@ class PoolCore {
     const std::byte* small;  ///< arguments of up to Slot::kInlineBytes; larger ones are in the task's payload
     std::uint64_t size;
   };
-  /// Submits several at once. The pool keeps a reference on each. Throws PoolClosed and takes none.
+  /// Submits several at once, which are lent: they live until `abandon`. Throws PoolClosed and takes none.
   /// If it throws bad_alloc, the first `taken` tasks were submitted.
   void submit_all(std::span<const Staged> tasks, std::size_t& taken);
   /// Reads finished slots. True if no task was left that a free worker could claim.
   bool collect();
   /// Waits until `first` is done, or `second` (if not null) is.
   void wait_for_either(TaskState& first, TaskState* second);
+  /// On a crowded machine, sleeps until `task` is done, `longest` at the most; false, at once, on others.
+  bool sleep_for_bulk(TaskState& task, std::chrono::nanoseconds longest);
   /// Waits until `list`, which the pool appends to, is not empty, or until no task is left that a free
   /// worker could claim.
   void wait_for_finished(const FinishedList& list);
@@ -117,6 +119,8 @@ class PoolCore {
   void harvest(Slot& slot, TaskState& task, std::uint64_t state);
   void end_slot(Slot& slot, TaskState& task, Ending ending);
   void end_task(TaskState& task, Ending ending) noexcept;
+  static void let_go(TaskState& task) noexcept;
+  pid_t pid_of(unsigned worker) const noexcept;
   bool pump();
   bool mark(TaskState& task, std::uint64_t ring);
   bool mark_what_ends_next();
@@ -178,7 +182,7 @@ class PoolCore {
 
   mutable std::mutex mutex_;
   // Guarded by mutex_
-  std::vector<TaskState*> owners_;  // by slot; each holds a reference
+  std::vector<TaskState*> owners_;  // by slot; each holds a reference, unless it is lent
   std::uint64_t tail_ = 0;          // next position to publish
   std::uint64_t oldest_ = 0;        // next position to look at for results
   struct Straggler {
@@ -186,7 +190,7 @@ class PoolCore {
     std::uint32_t slot;
   };
   std::vector<Straggler> stragglers_;  // slots found running when `oldest_` went past them
-  std::deque<TaskState*> backlog_;     // each holds a reference; ended ones are passed over
+  std::deque<TaskState*> backlog_;     // likewise; ended ones are passed over
   std::uint64_t in_slots_ = 0;
   std::uint64_t unfinished_ = 0;
   std::uint64_t timed_ = 0;            // unfinished tasks with a timeout

@@ -193,7 +193,6 @@ void PoolCore::on_worker_end(unsigned index) {
       --in_slots_;
       task->position.store(TaskState::kNowhere, std::memory_order_relaxed);
       task->rings = static_cast<std::uint8_t>(state & State::kRings);
-      slot.state.store(State::with_tag(state, Tag::free), std::memory_order_relaxed);
     } else {
       task->death = std::make_unique<Death>();
       task->death->pid = pid;
@@ -361,11 +360,23 @@ void PoolCore::break_pool(const std::string& why) noexcept {
   } catch (const std::bad_alloc&) {
     closed_why_.clear();
   }
-  for (std::uint64_t i = 0; i <= plan_.memory.slot_mask; ++i)
-    if (TaskState* task = owners_[i]) end_slot(plan_.memory.slots[i], *task, Ending::closed);
+  // No worker may start or go on with a task whose future says that it never ran to its end, nor have its
+  // arguments change under it until it is dead.
+  for (unsigned i = 0; i < workers(); ++i) plan_.memory.seats[i].kill_wanted.store(1, std::memory_order_release);
+  for (std::uint64_t i = 0; i <= plan_.memory.slot_mask; ++i) {
+    TaskState* task = owners_[i];
+    if (task == nullptr) continue;
+    Slot& slot = plan_.memory.slots[i];
+    std::uint64_t state = slot.state.load(std::memory_order_acquire);
+    while (State::tag(state) == Tag::ready &&
+           !slot.state.compare_exchange_weak(state, State::with_tag(state, Tag::free))) {
+    }
+    if (State::tag(state) != Tag::ready) task->payload.forget();
+    end_slot(slot, *task, Ending::closed);
+  }
   for (TaskState* task : backlog_) {
     if (!task->ended()) end_task(*task, Ending::closed);
-    task->release();
+    let_go(*task);
   }
   backlog_.clear();
   plan_.memory.control->closing.store(1, std::memory_order_seq_cst);

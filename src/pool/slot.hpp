@@ -11,14 +11,15 @@ namespace retinue::detail {
 ///
 /// | from            | by                        | to              | how                          |
 /// | --------------- | ------------------------- | --------------- | ---------------------------- |
-/// | free            | owner (pool's mutex)      | ready           | store                        |
+/// | free, or done and owned by nobody | owner (pool's mutex) | ready | store              |
 /// | ready           | any worker: *claim*       | running(worker) | compare-and-swap             |
 /// | ready           | owner: *take back*        | free            | compare-and-swap             |
 /// | running(worker) | that worker: *finish*     | done            | exchange                     |
 /// | running(worker) | owner: *condemn*          | condemned       | compare-and-swap             |
 /// | condemned       | that worker: *finish*     | done            | exchange; then it must die   |
-/// | done            | owner (pool's mutex)      | free            | store: *harvest*             |
-/// | running, condemned | owner, once the worker is dead: *reclaim* | free | store               |
+///
+/// What the owner keeps beside it, in private memory: whose a slot is. *Harvest* (of a done slot) and
+/// *reclaim* (of a running or condemned one, once its worker is dead) make it nobody's, and leave the word.
 ///
 /// The owner condemns a slot before it has its worker killed, so that the worker cannot go on to an
 /// innocent task in between: a worker that finishes a condemned slot waits for its end.

@@ -8,6 +8,11 @@
 #include <retinue/detail/pool/owner_bell.hpp>
 
 namespace retinue::detail {
+namespace {
+
+constexpr std::uint64_t kFetchAhead = 8;
+
+}  // namespace
 
 PoolCore::Hold::~Hold() {
   const bool published = std::exchange(core_.published_, false);
@@ -28,7 +33,8 @@ void PoolCore::require_open() const {
 Ref<Completion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
   refuse_foreign();
   add_ref();
-  Ref<TaskState> task(new TaskState(CoreRef(this), entry, options));
+  Ref<TaskState> task(new TaskState(CoreRef(this), entry, options, 2));
+  Ref<TaskState> for_pool(task.get());
   if (arguments.block() != 0) {
     task->payload.take_owner_block(region(), arguments.block(), arguments.size());
     arguments.release_block();
@@ -40,9 +46,9 @@ Ref<Completion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const
     require_open();
     task->index = stats_.submitted;
     enqueue(*task, arguments.small(), arguments.size());
+    (void)for_pool.release();
   }
-  task->add_ref();
-  return Ref<Completion>(task.get());
+  return Ref<Completion>(task.release());
 }
 
 void PoolCore::submit_all(std::span<const Staged> tasks, std::size_t& taken) {
@@ -65,7 +71,6 @@ void PoolCore::enqueue(TaskState& task, const std::byte* small, std::uint64_t si
     backlog_.push_back(&task);
     ask_for_refill();
   }
-  task.add_ref();
   ++stats_.submitted;
   ++unfinished_;
   if (task.timeout.count() > 0 && (timed_++ == 0 || task.timeout < shortest_timeout_)) {
@@ -119,7 +124,7 @@ bool PoolCore::refill() {
       backlog_.pop_front();
     } else {
       backlog_.pop_front();
-      task.release();
+      let_go(task);
     }
   }
   return true;
@@ -139,11 +144,17 @@ void PoolCore::ask_for_refill() {
   plan_.service_event.ring();
 }
 
+pid_t PoolCore::pid_of(unsigned worker) const noexcept {
+  // A worker may have ended its first task before the service thread has noted its pid.
+  return tended_[worker].pid != 0 ? tended_[worker].pid
+                                  : plan_.memory.seats[worker].pid.load(std::memory_order_relaxed);
+}
+
 void PoolCore::harvest(Slot& slot, TaskState& task, std::uint64_t state) {
   const unsigned worker = State::worker(state) < workers() ? State::worker(state) : 0;
   const std::uint64_t size = slot.size();
   Ending ending = slot.kind() == static_cast<std::uint8_t>(ResultKind::value) ? Ending::value : Ending::exception;
-  task.worker_pid = tended_[worker].pid;
+  task.worker_pid = pid_of(worker);
   try {
     if (slot.block != 0) {
       if (tended_[worker].part == nullptr)
@@ -173,12 +184,17 @@ bool PoolCore::harvest_if_done(TaskState& task) {
   return true;
 }
 
+// The slot is free from here on. Its state word stays as it is, done for the most part: what makes it free
+// is that nobody owns it, and not writing to it saves fetching the line from the worker's cache.
 void PoolCore::end_slot(Slot& slot, TaskState& task, Ending ending) {
   owners_[static_cast<std::size_t>(&slot - plan_.memory.slots)] = nullptr;
-  slot.state.store(State::with_tag(slot.state.load(std::memory_order_relaxed), Tag::free), std::memory_order_relaxed);
   --in_slots_;
   end_task(task, ending);
-  task.release();
+  let_go(task);
+}
+
+void PoolCore::let_go(TaskState& task) noexcept {
+  if (!task.lent) task.release();
 }
 
 void PoolCore::end_task(TaskState& task, Ending ending) noexcept {
@@ -217,7 +233,7 @@ bool PoolCore::pump() {
     TaskState* task = owners_[index];
     if (task == nullptr || task->position.load(std::memory_order_relaxed) != oldest_) continue;
     Slot& slot = plan_.memory.slots[index];
-    __builtin_prefetch(&plan_.memory.slot(oldest_ + 3), 1);
+    prefetch_to_write(&plan_.memory.slot(oldest_ + kFetchAhead));
     const std::uint64_t state = slot.state.load(std::memory_order_acquire);
     if (State::tag(state) == Tag::ready) break;
     if (State::tag(state) == Tag::done) harvest(slot, *task, state);
@@ -276,7 +292,7 @@ bool PoolCore::condemn(TaskState& task, Ending ending) {
   task.wanted_ending = ending;
   const unsigned worker = State::worker(state);
   if (worker < workers()) {
-    task.worker_pid = tended_[worker].pid;
+    task.worker_pid = pid_of(worker);
     plan_.memory.seats[worker].kill_wanted.store(1, std::memory_order_release);
   }
   plan_.server_event.ring();
@@ -328,7 +344,7 @@ bool PoolCore::cancel(TaskState& task, bool force) {
 void PoolCore::cancel_unstarted() {
   for (TaskState* task : backlog_) {
     if (!task->ended()) end_task(*task, Ending::cancelled);
-    task->release();
+    let_go(*task);
   }
   backlog_.clear();
   for (std::uint64_t i = 0; i <= plan_.memory.slot_mask; ++i) {
@@ -349,6 +365,8 @@ void PoolCore::abandon(std::span<TaskState* const> tasks) noexcept {
   for (TaskState* task : tasks) {
     task->finished_list = nullptr;
     if (task->ended()) continue;
+    task->add_ref();
+    task->lent = false;
     if (task->position.load(std::memory_order_relaxed) == TaskState::kNowhere) {
       end_task(*task, Ending::cancelled);
       continue;

@@ -40,7 +40,8 @@ class Payload {
   /// Takes over a worker's result block; throws CodecError if it is not the worker's, and then holds what it held.
   void adopt(Region& region, Part* part, std::uint64_t block, std::uint64_t size);
   void clear() noexcept;
-  /// Forgets without freeing: in a forked child, where it all is the parent's.
+  /// Forgets without freeing: in a forked child, where it all is the parent's, and where a worker may
+  /// still read it.
   void forget() noexcept { place_ = Place::none; }
 
  private:
@@ -83,8 +84,8 @@ class TaskState final : public Completion {
  public:
   static constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
 
-  TaskState(CoreRef pool, EntryRef run, const TaskOptions& options)
-      : core(std::move(pool)), entry(run.bits), retries(options.retries), timeout(options.timeout) {}
+  TaskState(CoreRef pool, EntryRef run, const TaskOptions& options, std::uint32_t references)
+      : Completion(references), core(std::move(pool)), entry(run.bits), retries(options.retries), timeout(options.timeout) {}
 
   bool done() noexcept override;
   bool wait(const Deadline& deadline) override;
@@ -107,6 +108,7 @@ class TaskState final : public Completion {
   std::atomic<Ending> ending{Ending::pending};
   Ending wanted_ending = Ending::pending;  ///< set when its worker is being killed for it
   std::uint8_t rings = 0;                  ///< State::kRing... to publish it with
+  bool lent = false;  ///< a map keeps it alive, and the pool holds no reference: spares two locked counts a task
   std::uint64_t argument_bytes = 0;        ///< for a map's count of what it has under way
   unsigned retries;
   std::chrono::nanoseconds timeout;

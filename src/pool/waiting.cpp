@@ -153,6 +153,15 @@ void PoolCore::wait_for_either(TaskState& first, TaskState* second) {
   if (spins) wait_spin.slept();
 }
 
+bool PoolCore::sleep_for_bulk(TaskState& task, std::chrono::nanoseconds longest) {
+  if (!crowded() || on_service_thread()) return false;
+  sleep_until(Clock::now() + longest, OwnerBell::kEveryone, [&] {
+    pump();
+    return task.ended() || !mark(task, State::kRingOwner);
+  });
+  return true;
+}
+
 void PoolCore::wait_for_finished(const FinishedList& list) {
   const auto longest = longest_spin(std::nullopt);
   const bool spins = longest.count() > 0;

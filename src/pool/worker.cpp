@@ -57,6 +57,8 @@ class Worker {
   void run();
 
  private:
+  static constexpr std::uint64_t kFetchAhead = 8;
+
   bool claim(Slot& slot, std::uint64_t state) noexcept;
   void spread_work() noexcept;
   void run_task(Slot& slot) noexcept;
@@ -123,7 +125,7 @@ void Worker::run() {
     if (State::tag(state) == Tag::ready && State::is_at(state, cursor_)) {
       if (!claim(slot, state)) continue;
       if (spinning_ || fresh_awake_) spread_work();
-      if (cursor_ + 1 < known_tail_) __builtin_prefetch(&memory_.slot(cursor_ + 1), 1);
+      if (cursor_ + kFetchAhead < known_tail_) prefetch_to_write(&memory_.slot(cursor_ + kFetchAhead));
       run_task(slot);
       if (must_retire()) {
         seat_.retiring.store(1, std::memory_order_release);

@@ -26,7 +26,7 @@ bool in_engine(std::string_view mangled) {
   if (!mangled.starts_with('N')) return false;
   mangled.remove_prefix(1);
   while (!mangled.empty() && std::strchr("rVKRO", mangled.front()) != nullptr) mangled.remove_prefix(1);
-  return mangled.starts_with("7retinue6detail");
+  return mangled.starts_with("7retinue6detail") || mangled.starts_with("7retinue11ProcessPool3run");
 }
 
 bool is_throw_machinery(std::string_view mangled) {

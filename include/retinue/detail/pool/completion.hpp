@@ -18,7 +18,7 @@ using Deadline = std::optional<Clock::time_point>;  ///< nullopt: for ever
 /// Thread-safe. It becomes done once and stays so. Lives in the owner's private memory.
 class Completion {
  public:
-  Completion() = default;
+  Completion() noexcept : Completion(1) {}
   Completion(const Completion&) = delete;
   Completion& operator=(const Completion&) = delete;
 
@@ -26,9 +26,6 @@ class Completion {
   void release() noexcept {
     if (refs_.load(std::memory_order_acquire) == 1 || refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
   }
-
-  /// True while the caller's reference is the only one.
-  bool sole_owner() const noexcept { return refs_.load(std::memory_order_acquire) == 1; }
 
   /// True once the task has ended, in whichever way. Never blocks.
   virtual bool done() noexcept = 0;
@@ -54,7 +51,7 @@ class Completion {
   virtual void destroy() noexcept { delete this; }
 
  private:
-  std::atomic<std::uint32_t> refs_{1};
+  std::atomic<std::uint32_t> refs_;
 };
 
 /// An owning pointer to a Completion (or a class derived from it).
@@ -71,6 +68,8 @@ class Ref {
   T* get() const noexcept { return p_; }
   T* operator->() const noexcept { return p_; }
   T& operator*() const noexcept { return *p_; }
+  /// Gives the reference away.
+  [[nodiscard]] T* release() noexcept { return std::exchange(p_, nullptr); }
   explicit operator bool() const noexcept { return p_ != nullptr; }
 
  private:
