@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <retinue/as_completed.hpp>
+#include <retinue/process_pool.hpp>
 #include <retinue/serial_executor.hpp>
 #include <retinue/thread_pool.hpp>
 
@@ -90,6 +91,27 @@ TEST(AsCompleted, mixes_executors_and_gives_failures_and_cancelled_ones_too) {
   EXPECT_EQ(values, 10);
   EXPECT_EQ(failures, 2);
   blocks.wait();
+}
+
+TEST(AsCompleted, gives_threads_and_processes_in_one_order) {
+  retinue::ProcessPool processes(2);
+  retinue::ThreadPool threads(2);
+  std::vector<retinue::Future<int>> futures;
+  for (int i = 0; i < 500; ++i) {
+    futures.push_back(processes.submit(square, i));
+    futures.push_back(threads.submit(square, i));
+  }
+  long sum = 0;
+  for (auto& f : retinue::as_completed(futures, 20s)) sum += f.get();
+  EXPECT_EQ(sum, 2 * 41'541'750L);
+
+  // A thread that waits for processes leaves its place to other tasks.
+  retinue::ThreadPool one(1);
+  auto slow = processes.submit([] { std::this_thread::sleep_for(50ms); return 1; });
+  auto waits = one.submit([&] { return retinue::wait_any(slow); });
+  auto passes = one.submit([&] { return !slow.done(); });
+  ASSERT_EQ(passes.wait_for(20s), retinue::FutureStatus::ready);
+  ASSERT_EQ(waits.wait_for(20s), retinue::FutureStatus::ready);
 }
 
 TEST(AsCompleted, throws_at_its_timeout_what_it_has_not_and_leaves_the_futures) {

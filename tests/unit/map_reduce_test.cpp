@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include <retinue/process_pool.hpp>
 #include <retinue/serial_executor.hpp>
 #include <retinue/thread_pool.hpp>
 
@@ -28,6 +29,17 @@ TEST(MapReduce, sums_what_a_loop_sums) {
   retinue::ThreadPool pool(2);
   EXPECT_EQ(pool.map_reduce(square, std::views::iota(1, 1001), 0L, std::plus<>{}), 333'833'500);
   EXPECT_EQ(pool.map_reduce([](long x) { return x; }, std::views::iota(0L, 1'000'000L), 5L), 499'999'500'005L);
+}
+
+TEST(MapReduce, folds_in_processes_in_the_order_of_inputs) {
+  retinue::ProcessPool pool(2);
+  EXPECT_EQ(pool.map_reduce(square, std::views::iota(1, 1001), 0L), 333'833'500);
+  const auto word = [](int i) { return ' ' + std::to_string(i); };
+  std::string expected;
+  for (int i = 0; i < 5000; ++i) expected += word(i);
+  EXPECT_EQ(pool.map_reduce(word, std::views::iota(0, 5000), std::string()), expected);
+  EXPECT_THROW(pool.map_reduce([](int x) { return x == 500 ? throw std::out_of_range("no") : x; }, std::views::iota(0, 5000), 0L),
+               std::out_of_range);
 }
 
 TEST(MapReduce, gives_init_for_no_inputs_and_uses_it_once) {
