@@ -15,7 +15,7 @@ const int kTable[256] = {1, 2, 3};
 
 // ... and record 700 is damaged.
 [[gnu::noinline]] int read_record(int record) {
-  const long offset = record == 700 ? -(1L << 45) : record % 256;
+  const long offset = record == 700 ? 1L << 40 : record % 256;
   return look_up(kTable, offset) + 1;
 }
 

@@ -24,7 +24,7 @@ std::pair<std::string, pid_t> look_up(int key) { return {dictionary.at(key), ::g
 int main() {
   // Called in each worker before its first task, also in those that replace dead ones. The initializer is
   // inherited by the fork, so any closure will do; it is not encoded.
-  const int size = 10'000;
+  int size = 10'000;
   retinue::ProcessPoolOptions options;
   options.workers = 2;
   options.initializer = [&size] { open_dictionary(size); };

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <random>
+#include <ranges>
+#include <utility>
 #include <vector>
 
 struct Merge {
@@ -16,7 +18,7 @@ struct Merge {
 int main() {
   using Clock = std::chrono::steady_clock;
   retinue::ProcessPool pool;
-  retinue::SharedArray<std::uint32_t> data(1'000'000);
+  retinue::SharedArray<std::uint32_t> data(1'000'000), other(data.size());
   std::mt19937 random(42);
   std::ranges::generate(data, random);
   std::vector<std::uint32_t> reference(data.begin(), data.end());
@@ -34,15 +36,18 @@ int main() {
   };
   pool.for_each(sort_part, bounds, std::views::drop(bounds, 1));
 
-  // Then neighbours are merged, two by two. What a task wrote is seen once its result was taken.
-  const auto merge = [d = data.span()](const Merge& m) {
-    std::inplace_merge(d.begin() + m.first, d.begin() + m.middle, d.begin() + m.last);
-  };
+  // Then neighbours are merged, two by two, into another array. What a task wrote is seen once its result
+  // was taken.
   for (std::size_t width = 1; width < parts; width *= 2) {
     std::vector<Merge> merges;
     for (std::size_t i = 0; i < parts; i += 2 * width)
       merges.push_back({bounds[i], bounds[i + width], bounds[i + 2 * width]});
+    const auto merge = [from = data.span(), to = other.span()](const Merge& m) {
+      const auto middle = from.begin() + m.middle;
+      std::merge(from.begin() + m.first, middle, middle, from.begin() + m.last, to.begin() + m.first);
+    };
     pool.for_each(merge, merges);
+    std::swap(data, other);
   }
   const auto parallel = Clock::now();
   std::ranges::sort(reference);

@@ -33,7 +33,7 @@ int main() {
   assert(seven.get() == 49);
 
   // A lambda takes along what it captured by value.
-  const int offset = 100;
+  int offset = 100;
   assert(pool.submit([offset](int x) { return square(x) + offset; }, 5).get() == 125);
 
   // A loop that returns nothing: waits for all, throws the first failure.
