@@ -231,7 +231,7 @@ class MapWindow::State {
         starved = true;
         return nullptr;
       }
-      core_->wait_for_finished(finished_);
+      if (window_ < kBulkWindow || !core_->sleep_for_half(kBulkSleep)) core_->wait_for_finished(finished_);
     }
     return pop_ready();
   }

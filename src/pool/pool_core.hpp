@@ -76,6 +76,7 @@ class PoolCore {
   void wait_for_either(TaskState& first, TaskState* second);
   /// On a crowded machine, sleeps until `task` is done, `longest` at the most; false, at once, on others.
   bool sleep_for_bulk(TaskState& task, std::chrono::nanoseconds longest);
+  bool sleep_for_half(std::chrono::nanoseconds longest);
   /// Waits until `list`, which the pool appends to, is not empty, or until no task is left that a free
   /// worker could claim.
   void wait_for_finished(const FinishedList& list);

@@ -12,6 +12,8 @@ namespace {
 /// Each thread learns for itself how long its waits are.
 thread_local SpinBudget wait_spin;
 
+constexpr std::uint64_t kBulk = 256;  // tasks ahead from which on results are waited for in bulk
+
 }  // namespace
 
 bool PoolCore::foreign() const noexcept { return generation_ != fork_generation(); }
@@ -158,6 +160,24 @@ bool PoolCore::sleep_for_bulk(TaskState& task, std::chrono::nanoseconds longest)
   sleep_until(Clock::now() + longest, OwnerBell::kEveryone, [&] {
     pump();
     return task.ended() || !mark(task, State::kRingOwner);
+  });
+  return true;
+}
+
+// The same for a map that takes results as they come: until the task half way down the slots is done.
+bool PoolCore::sleep_for_half(std::chrono::nanoseconds longest) {
+  if (!crowded() || on_service_thread()) return false;
+  std::uint64_t half = 0;
+  {
+    const Hold hold(*this);
+    if (tail_ - oldest_ < kBulk) return false;
+    half = oldest_ + (tail_ - oldest_) / 2;
+  }
+  sleep_until(Clock::now() + longest, OwnerBell::kEveryone, [&] {
+    pump();
+    TaskState* task = owners_[half & plan_.memory.slot_mask];
+    return task == nullptr || task->position.load(std::memory_order_relaxed) != half ||
+           !mark(*task, State::kRingOwner);
   });
   return true;
 }
