@@ -67,7 +67,8 @@ class MapCursor {
  public:
   explicit MapCursor(std::unique_ptr<MapSource<T>> source) : source_(std::move(source)) {}
   void advance() {
-    if (!source_->next(current_)) at_end_ = true;
+    at_end_ = true;  // also if the next line throws: that ends the map
+    at_end_ = !source_->next(current_);
   }
   bool at_end() const noexcept { return at_end_; }
   Outcome<T>& current() noexcept { return current_; }

@@ -68,9 +68,10 @@ struct PoolStats {
 /// nothing. Making a pool forks: as with any fork, locks that other threads hold at that moment stay
 /// locked in the workers, so make pools early.
 ///
-/// How to wait for ever: call `get()` in a task on a task of the pool that runs it when all its workers
-/// do the same (a worker cannot reach its own pool, so this takes some effort); submit a task that never
-/// ends, without a timeout, and destroy the pool.
+/// How to wait for ever: submit a task that never ends, without a timeout, and destroy the pool. Or keep
+/// the pool in a function's static variable and call that function in a task: the workers were forked
+/// while the variable was being made, so in them the call waits for that to end, which it never does.
+/// (Tasks that need workers of their own make a pool of their own.)
 ///
 /// Example:
 ///
@@ -192,7 +193,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
       if (wanted == 0) return;
       try {
         for (; wanted > 0; --wanted)
-          if (!inputs_.next([this](auto&&... x) { stage(std::forward<decltype(x)>(x)...); })) {
+          if (!inputs_.next([this](auto&&... x) { this->stage(std::forward<decltype(x)>(x)...); })) {
             input_ended_ = true;
             break;
           }

@@ -52,6 +52,9 @@ struct alignas(64) Seat {
   StackRecord crash_stack;
 };
 
+static_assert(offsetof(Seat, bell) == 64 && offsetof(Seat, life) == 128 && offsetof(Seat, returned) == 192 &&
+              offsetof(Seat, crash_stack) == 208 && sizeof(Seat) == 640);
+
 /// Who is spinning and who is asleep, a bit a worker. Set and cleared by each worker itself; a ringer
 /// clears the bit of the sleeper it wakes. The bits of a dead worker are cleared by the owner.
 struct Idlers {
@@ -74,7 +77,7 @@ struct Control {
   alignas(64) std::atomic<std::uint32_t> closing;
   alignas(64) Idlers idlers[kMostWorkers / 64];
 };
-static_assert(sizeof(Idlers) == 16 && offsetof(Control, idlers) == 192);
+static_assert(sizeof(Idlers) == 16 && offsetof(Control, idlers) == 192 && sizeof(Control) == 448);
 
 /// The shared memory of one pool, as every process of it sees it. Plain pointers: the region lies at the
 /// same address in all of them. Copied into the fork server and the workers by the fork.

@@ -196,11 +196,14 @@ bool PoolCore::workers_are_gone() noexcept {
     const Seat& seat = plan_.memory.seats[i];
     if (seat.life.load(std::memory_order_acquire) != Life::alive) continue;
     const pid_t pid = seat.pid.load(std::memory_order_relaxed);
-    while (pid > 0 && kill(pid, 0) == 0) {
-      waitpid(pid, nullptr, WNOHANG);  // it may have become our child, if we are the reaper here
-      if (Clock::now() > deadline) return false;
-      poll_for(-1, std::chrono::milliseconds(1));
+    try {
+      const UniqueFd worker = pid > 0 ? pidfd_open(pid) : UniqueFd();
+      if (worker && !poll_for(worker.get(), std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now())))
+        return false;
+    } catch (const Error&) {
+      return false;  // no descriptor left to make sure with
     }
+    waitpid(pid, nullptr, WNOHANG);  // it may have become our child, if we are the reaper here
   }
   return true;
 }
