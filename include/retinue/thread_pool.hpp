@@ -7,8 +7,8 @@
 #include <utility>
 
 #include <retinue/detail/pool/thread_core.hpp>
-#include <retinue/detail/pool/thread_map.hpp>
-#include <retinue/detail/pool/timed_map.hpp>
+#include <retinue/detail/patterns/thread_map.hpp>
+#include <retinue/detail/patterns/timed_map.hpp>
 #include <retinue/executor.hpp>
 
 namespace retinue {

@@ -1,4 +1,4 @@
-#include <retinue/detail/pool/thread_map.hpp>
+#include <retinue/detail/patterns/thread_map.hpp>
 
 #include <algorithm>
 #include <limits>
