@@ -303,6 +303,11 @@ TEST(ProcessPoolMap, an_input_that_throws_at_once_ends_the_map_at_once) {
   std::vector two{1, 2};
   auto failing = two | std::views::transform([](int) -> int { throw std::runtime_error("none"); });
   EXPECT_THROW(pool.map(square, failing).collect(), std::runtime_error);
+  auto results = pool.map(square, failing);
+  EXPECT_THROW(results.begin(), std::runtime_error);
+  int more = 0;
+  for ([[maybe_unused]] int y : results) ++more;
+  EXPECT_EQ(more, 0);
 }
 
 struct Stubborn {

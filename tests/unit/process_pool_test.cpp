@@ -233,6 +233,30 @@ TEST(ProcessPool, stats_add_up) {
   EXPECT_EQ(stats.workers_started, 2u);
 }
 
+TEST(ProcessPool, every_task_is_finished_in_a_slot_or_waiting_for_one) {
+  ProcessPoolOptions options;
+  options.workers = 2;
+  options.slots = 64;
+  ProcessPool pool(options);
+  std::vector<retinue::Future<void>> futures;
+  for (int i = 0; i < 300; ++i) futures.push_back(pool.submit([] { board().pass_gate(); }));
+  ASSERT_TRUE(eventually([] { return board().at_gate.load() == 2; }));
+  auto check = [&] {
+    const auto s = pool.stats();
+    EXPECT_EQ(s.submitted, s.finished + s.in_slots + s.waiting);
+  };
+  check();
+  EXPECT_GT(pool.stats().waiting, 200u);
+  for (std::size_t i = 250; i < 280; ++i) EXPECT_TRUE(futures[i].cancel());
+  check();
+  EXPECT_EQ(pool.stats().cancelled, 30u);
+  board().gate.store(1);
+  for (std::size_t i = 0; i < 250; ++i) futures[i].get();
+  check();
+  pool.shutdown();
+  EXPECT_EQ(pool.stats().finished, 300u);
+}
+
 TEST(ProcessPool, an_initializer_runs_once_in_each_worker_before_its_first_task) {
   static int ready_value = 0;
   ProcessPoolOptions options;
