@@ -70,6 +70,54 @@ class RunLength {
   std::size_t length_ = 1;
 };
 
+/// The inputs, read a run at a time.
+template <class R>
+class RunInputs {
+ public:
+  template <class G>
+  explicit RunInputs(G&& inputs) : inputs_(std::in_place, std::forward<G>(inputs)) {}
+
+  void read(std::vector<Element<R>>& run, std::size_t length) {
+    run.reserve(std::min(length, std::size_t{4096}));
+    const auto take = [&run](auto&& e) { run.push_back(element_of<R>(std::forward<decltype(e)>(e))); };
+    while (run.size() < length && inputs_.next(take)) {
+    }
+  }
+
+ private:
+  Inputs<R> inputs_;
+};
+
+/// Where elements are plain bytes and can be reached by index they are copied as one stretch.
+template <class R>
+  requires(std::ranges::random_access_range<std::views::all_t<R>> && std::ranges::sized_range<std::views::all_t<R>> &&
+           std::is_trivially_copyable_v<Element<R>> &&
+           std::is_same_v<Element<R>, std::ranges::range_value_t<std::views::all_t<R>>>)
+class RunInputs<R> {
+ public:
+  template <class G>
+  explicit RunInputs(G&& inputs) : all_(std::views::all(std::forward<G>(inputs))) {}
+
+  void read(std::vector<Element<R>>& run, std::size_t length) {
+    using Distance = std::ranges::range_difference_t<std::views::all_t<R>>;
+    const auto size = static_cast<std::size_t>(std::ranges::size(all_));
+    const std::size_t end = read_ + std::min(length, size - std::min(read_, size));
+    const auto from = std::ranges::begin(all_) + static_cast<Distance>(read_);
+    const auto count = static_cast<Distance>(end - read_);
+    if constexpr (std::ranges::common_range<std::views::all_t<R>> && !std::is_same_v<Element<R>, bool>) {
+      run.assign(from, from + count);
+    } else {
+      run.reserve(end - read_);
+      std::ranges::copy_n(from, count, std::back_inserter(run));
+    }
+    read_ = end;
+  }
+
+ private:
+  std::views::all_t<R> all_;
+  std::size_t read_ = 0;
+};
+
 /// The inputs cut into runs, as an input range; each step reads the next run. Used by one thread at a time.
 template <class R>
 class Runs {
@@ -77,7 +125,7 @@ class Runs {
   using Run = std::vector<Element<R>>;
 
   template <class G>
-  Runs(G&& inputs, unsigned workers) : length_(workers), left_(size_of(inputs)), inputs_(std::in_place, std::forward<G>(inputs)) {}
+  Runs(G&& inputs, unsigned workers) : length_(workers), left_(size_of(inputs)), inputs_(std::forward<G>(inputs)) {}
   Runs(const Runs&) = delete;
   Runs& operator=(const Runs&) = delete;
 
@@ -124,16 +172,14 @@ class Runs {
   void read() {
     const std::size_t length = length_.next(left_);
     run_ = Run();
-    run_.reserve(std::min(length, std::size_t{4096}));
-    while (run_.size() < length && inputs_.next([this](auto&& e) { run_.push_back(element_of<R>(std::forward<decltype(e)>(e))); })) {
-    }
+    inputs_.read(run_, length);
     left_ -= std::min(left_, run_.size());
     if (!run_.empty()) lengths_.push_back(run_.size());
   }
 
   RunLength length_;
   std::size_t left_;
-  Inputs<R> inputs_;
+  RunInputs<R> inputs_;
   Run run_;
   std::deque<std::size_t> lengths_;  // of the runs under way
 };
