@@ -8,6 +8,7 @@
 #include <deque>
 #include <iterator>
 #include <limits>
+#include <memory>
 #include <ranges>
 #include <utility>
 #include <vector>
@@ -104,8 +105,8 @@ class RunInputs<R> {
     const std::size_t end = read_ + std::min(length, size - std::min(read_, size));
     const auto from = std::ranges::begin(all_) + static_cast<Distance>(read_);
     const auto count = static_cast<Distance>(end - read_);
-    if constexpr (std::ranges::common_range<std::views::all_t<R>> && !std::is_same_v<Element<R>, bool>) {
-      run.assign(from, from + count);
+    if constexpr (std::ranges::contiguous_range<std::views::all_t<R>>) {
+      run.assign(std::to_address(from), std::to_address(from + count));
     } else {
       run.reserve(end - read_);
       std::ranges::copy_n(from, count, std::back_inserter(run));
