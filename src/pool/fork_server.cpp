@@ -37,6 +37,7 @@ class ForkServer {
   struct sigaction owners_[std::size(kIgnored)];
   struct sigaction owners_child_;
   int signals_ = -1;
+  int owner_pidfd_ = -1;
   pid_t children_[kMostWorkers] = {};
   unsigned alive_ = 0;
 };
@@ -65,6 +66,7 @@ void ForkServer::spawn(unsigned index) noexcept {
     for (std::size_t i = 0; i < std::size(kIgnored); ++i) sigaction(kIgnored[i], &owners_[i], nullptr);
     sigaction(SIGCHLD, &owners_child_, nullptr);
     if (signals_ >= 0) close(signals_);
+    close(owner_pidfd_);
     run_worker(plan_, index, self);
   }
   if (pid < 0) {
@@ -123,19 +125,18 @@ void ForkServer::run() noexcept {
   __fpurge(stdout);
   take_signals();
   warm_up_stack_capture();
-  int owner = -1;
   try {
-    owner = pidfd_open(plan_.owner).release();
+    owner_pidfd_ = pidfd_open(plan_.owner).release();
   } catch (...) {
     _exit(1);  // the owner reports that the fork server died
   }
-  if (owner < 0 || getppid() != plan_.owner) _exit(0);
+  if (owner_pidfd_ < 0 || getppid() != plan_.owner) _exit(0);
   for (;;) {
     plan_.server_event.drain();
     reap();
     serve_seats();
     if (plan_.memory.control->closing.load(std::memory_order_acquire) != 0 && alive_ == 0) _exit(0);
-    pollfd fds[3] = {{owner, POLLIN, 0}, {signals_, POLLIN, 0}, {plan_.server_event.fd(), POLLIN, 0}};
+    pollfd fds[3] = {{owner_pidfd_, POLLIN, 0}, {signals_, POLLIN, 0}, {plan_.server_event.fd(), POLLIN, 0}};
     if (::poll(fds, 3, -1) < 0 && errno != EINTR) end_with_owner();
     if (fds[0].revents != 0) end_with_owner();
     signalfd_siginfo info;
