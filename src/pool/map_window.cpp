@@ -205,7 +205,8 @@ class MapWindow::State {
       // In a window of tiny tasks results come faster than one can look: rather than look at each and
       // take a worker's CPU for it, sleep until a good part of the window is done.
       if (window_ >= kBulkWindow && under_way_.size() >= window_ / 2) {
-        if (core_->sleep_for_bulk(*under_way_[under_way_.size() / 2], kBulkSleep)) continue;
+        TaskState* half = under_way_[under_way_.size() / 2];
+        if (!half->ended() && core_->sleep_for_bulk(*half, kBulkSleep)) continue;
       }
       core_->wait_for_either(*first, later);
     }

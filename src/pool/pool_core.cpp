@@ -146,7 +146,12 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
     }
     stage_ = Stage::draining;
   }
-  sleep_until_finished();
+  try {
+    sleep_until_finished();
+  } catch (const std::bad_alloc&) {
+    const Hold hold(*this);
+    break_pool("there was no memory left to read its results with");
+  }
   end_processes();
   const std::lock_guard lock(mutex_);
   if (!closed_) closed_why_ = "the pool was shut down";

@@ -129,9 +129,14 @@ class PoolCore {
   void take_back(Slot& slot, TaskState& task, std::uint64_t state);
   bool condemn(TaskState& task, Ending ending);
   void cancel_unstarted();
+  void abandon_with_mutex(std::span<TaskState* const> tasks) noexcept;
   bool harvest_if_done(TaskState& task);
   bool unclaimed_left() const noexcept { return oldest_ < tail_ || !backlog_.empty(); }
   bool is_consistent(std::uint64_t state, std::uint64_t position) const noexcept;
+  static bool is_done(std::uint64_t state, const TaskState& task) noexcept {
+    return State::tag(state) == Tag::done && State::is_at(state, task.position.load(std::memory_order_relaxed));
+  }
+  unsigned worker_at(std::uint64_t position) const noexcept;
   /// Wakes a worker if need be; without the mutex. `was_idle`: nothing was in slots before.
   void alert(bool was_idle) noexcept;
   Slot& slot_of(const TaskState& task) const noexcept {
@@ -196,8 +201,7 @@ class PoolCore {
   std::uint64_t unfinished_ = 0;
   std::uint64_t timed_ = 0;            // unfinished tasks with a timeout
   std::chrono::nanoseconds shortest_timeout_{0};
-  std::vector<TaskState*> owed_;       // tasks whose callbacks are due; each holds a reference
-  std::uint64_t callbacks_due_ = 0;    // tasks with callbacks that have not run
+  FinishedList owed_;                  // tasks whose callbacks are due; each holds a reference
   bool refill_asked_ = false;
   bool published_ = false;             // since the mutex was taken ...
   bool was_idle_ = false;              // ... and nothing was in slots before

@@ -7,12 +7,7 @@ namespace retinue {
 ProcessPool::ProcessPool(const ProcessPoolOptions& options) : core_(new detail::PoolCore(options)) {}
 
 ProcessPool::~ProcessPool() {
-  if (core_.get() == nullptr) return;
-  try {
-    core_->shutdown(false);
-  } catch (const std::exception&) {
-    core_->terminate();  // no memory to read results with: they are given up
-  }
+  if (core_.get() != nullptr) core_->shutdown(false);
 }
 
 detail::PoolCore& ProcessPool::core() const {

@@ -99,17 +99,17 @@ Deadline PoolCore::service_round() noexcept {
 }
 
 void PoolCore::run_owed_callbacks() noexcept {
-  std::vector<TaskState*> owed;
+  TaskState* next = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    owed.swap(owed_);
+    next = owed_.take();
   }
-  for (TaskState* task : owed) {
+  while (TaskState* task = next) {
+    next = task->next;
     std::vector<std::function<void()>> callbacks;
     {
       const std::lock_guard lock(mutex_);
       callbacks.swap(task->callbacks);
-      --callbacks_due_;
     }
     for (auto& callback : callbacks) {
       try {
@@ -125,7 +125,7 @@ void PoolCore::run_owed_callbacks() noexcept {
 
 bool PoolCore::callbacks_owed() const {
   const std::lock_guard lock(mutex_);
-  return !owed_.empty();
+  return owed_.first != nullptr;
 }
 
 bool PoolCore::server_has_died() const noexcept {
@@ -262,7 +262,7 @@ void PoolCore::want_spawn(unsigned index) {
   Tended& tended = tended_[index];
   try {
     tended.part = region().make_part(&seat.returned, workers());
-  } catch (const ResourceExhausted&) {
+  } catch (const std::exception&) {  // no addresses, or no memory to note them
     tended.spawn_again = true;
     spawn_again_at_ = Clock::now() + spawn_pause_;
     return;

@@ -88,7 +88,7 @@ Slot* PoolCore::free_slot() {
     if (task == nullptr) return &slot;
     const std::uint64_t state = slot.state.load(std::memory_order_acquire);
     if (State::tag(state) == Tag::ready) return nullptr;  // the ring is full
-    if (State::tag(state) == Tag::done) {
+    if (is_done(state, *task)) {
       harvest(slot, *task, state);
       return &slot;
     }
@@ -135,12 +135,18 @@ bool PoolCore::refill() {
 void PoolCore::ask_for_refill() {
   if (refill_asked_) return;
   refill_asked_ = true;
-  for (std::uint64_t position = oldest_ + (tail_ - oldest_) / 2; position < tail_; ++position) {
+  const auto marked = [this](std::uint64_t position) {
     TaskState* task = owners_[position & plan_.memory.slot_mask];
-    if (task != nullptr && task->position.load(std::memory_order_relaxed) == position &&
-        mark(*task, State::kRingService))
-      return;
-  }
+    return task != nullptr && task->position.load(std::memory_order_relaxed) == position &&
+           mark(*task, State::kRingService);
+  };
+  const std::uint64_t half = oldest_ + (tail_ - oldest_) / 2;
+  for (std::uint64_t position = half; position < tail_; ++position)
+    if (marked(position)) return;
+  for (std::uint64_t position = half; position > oldest_; --position)
+    if (marked(position - 1)) return;
+  for (const Straggler& straggler : stragglers_)
+    if (marked(straggler.position)) return;
   plan_.service_event.ring();
 }
 
@@ -179,7 +185,7 @@ bool PoolCore::harvest_if_done(TaskState& task) {
   if (task.position.load(std::memory_order_relaxed) == TaskState::kNowhere) return false;
   Slot& slot = slot_of(task);
   const std::uint64_t state = slot.state.load(std::memory_order_acquire);
-  if (State::tag(state) != Tag::done) return false;
+  if (!is_done(state, task)) return false;
   harvest(slot, task, state);
   return true;
 }
@@ -203,13 +209,10 @@ void PoolCore::end_task(TaskState& task, Ending ending) noexcept {
   ++stats_.finished;
   if (ending == Ending::cancelled) ++stats_.cancelled;
   else if (ending != Ending::value) ++stats_.failed;
-  if (FinishedList* list = task.finished_list) {
-    *list->last = &task;
-    list->last = &task.next;
-  }
+  if (task.finished_list != nullptr) task.finished_list->append(task);
   if (!task.callbacks.empty()) {
     task.add_ref();
-    owed_.push_back(&task);  // room was made when the callback was registered
+    owed_.append(task);
     plan_.service_event.ring();
   }
   task.ending.store(ending, std::memory_order_release);
@@ -236,7 +239,7 @@ bool PoolCore::pump() {
     prefetch_to_write(&plan_.memory.slot(oldest_ + kFetchAhead));
     const std::uint64_t state = slot.state.load(std::memory_order_acquire);
     if (State::tag(state) == Tag::ready) break;
-    if (State::tag(state) == Tag::done) harvest(slot, *task, state);
+    if (is_done(state, *task)) harvest(slot, *task, state);
     else stragglers_.push_back({oldest_, index});
   }
   if (!backlog_.empty()) refill();
@@ -253,10 +256,9 @@ bool PoolCore::mark(TaskState& task, std::uint64_t ring) {
   auto& word = slot_of(task).state;
   std::uint64_t state = word.load(std::memory_order_acquire);
   do {
-    if (State::tag(state) == Tag::done) return false;
-    // The owner frees a slot only when its task ends: this one was overwritten by a worker gone wild. The
-    // task ends when that worker does.
-    if (State::tag(state) == Tag::free) return true;
+    if (is_done(state, task)) return false;
+    // Overwritten by a worker gone wild: the task ends when that worker finishes it or dies.
+    if (!is_consistent(state, task.position.load(std::memory_order_relaxed))) return true;
   } while (!word.compare_exchange_weak(state, state | ring, std::memory_order_acq_rel));
   return true;
 }
@@ -284,19 +286,31 @@ void PoolCore::alert(bool was_idle) noexcept {
 
 // Marks a running task's slot, so that its worker cannot go on to another, and has the worker killed.
 bool PoolCore::condemn(TaskState& task, Ending ending) {
+  const std::uint64_t position = task.position.load(std::memory_order_relaxed);
   auto& word = slot_of(task).state;
   std::uint64_t state = word.load(std::memory_order_acquire);
+  unsigned worker = workers();
   do {
+    if (!is_consistent(state, position)) {  // overwritten: its worker is the one that says it runs it
+      worker = worker_at(position);
+      break;
+    }
     if (State::tag(state) != Tag::running) return false;
+    worker = State::worker(state);
   } while (!word.compare_exchange_weak(state, State::with_tag(state, Tag::condemned), std::memory_order_acq_rel));
+  if (worker >= workers()) return false;
   task.wanted_ending = ending;
-  const unsigned worker = State::worker(state);
-  if (worker < workers()) {
-    task.worker_pid = pid_of(worker);
-    plan_.memory.seats[worker].kill_wanted.store(1, std::memory_order_release);
-  }
+  task.worker_pid = pid_of(worker);
+  plan_.memory.seats[worker].kill_wanted.store(1, std::memory_order_release);
   plan_.server_event.ring();
   return true;
+}
+
+unsigned PoolCore::worker_at(std::uint64_t position) const noexcept {
+  unsigned worker = 0;
+  while (worker < workers() && plan_.memory.seats[worker].current.load(std::memory_order_acquire) != position + 1)
+    ++worker;
+  return worker;
 }
 
 // A slot went from ready to free. If its end was to bring waiting tasks into slots, something else must.
@@ -331,10 +345,11 @@ bool PoolCore::cancel(TaskState& task, bool force) {
         break;
       }
       if (State::tag(state) == Tag::condemned) return task.wanted_ending == Ending::cancelled;
-      if (State::tag(state) == Tag::free) return false;  // overwritten by a worker gone wild
-      if (State::tag(state) != Tag::running) continue;
+      const bool overwritten = !is_consistent(state, task.position.load(std::memory_order_relaxed));
+      if (!overwritten && State::tag(state) != Tag::running) continue;
       if (!force) return false;
       if (condemn(task, Ending::cancelled)) return true;
+      if (overwritten) return false;
     }
   }
   plan_.owner_bell->ring();
@@ -361,6 +376,12 @@ void PoolCore::cancel_unstarted() {
 
 void PoolCore::abandon(std::span<TaskState* const> tasks) noexcept {
   if (foreign()) return;
+  abandon_with_mutex(tasks);
+  // Whoever waits for tasks behind these, or for all to end, must look again.
+  plan_.owner_bell->ring();
+}
+
+void PoolCore::abandon_with_mutex(std::span<TaskState* const> tasks) noexcept {
   const Hold hold(*this);
   for (TaskState* task : tasks) {
     task->finished_list = nullptr;

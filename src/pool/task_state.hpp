@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <retinue/detail/pool/process_tasks.hpp>
@@ -75,6 +76,16 @@ class TaskState;
 struct FinishedList {
   TaskState* first = nullptr;
   TaskState** last = &first;
+
+  FinishedList() = default;
+  FinishedList(const FinishedList&) = delete;
+  FinishedList& operator=(const FinishedList&) = delete;
+  void append(TaskState& task) noexcept;
+  /// Empties the list and gives its first.
+  TaskState* take() noexcept {
+    last = &first;
+    return std::exchange(first, nullptr);
+  }
 };
 
 /// One task from submit to its last look. `ending` is released once, after which all else is constant
@@ -117,10 +128,16 @@ class TaskState final : public Completion {
   std::unique_ptr<Death> death;
   std::vector<std::function<void()>> callbacks;
   FinishedList* finished_list = nullptr;  ///< where an unordered map wants to find it
-  TaskState* next = nullptr;              ///< link in that list
+  TaskState* next = nullptr;              ///< link in that list, or in that of tasks with callbacks
 
  private:
   ~TaskState() override;
 };
+
+inline void FinishedList::append(TaskState& task) noexcept {
+  task.next = nullptr;
+  *last = &task;
+  last = &task.next;
+}
 
 }  // namespace retinue::detail

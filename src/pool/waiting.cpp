@@ -119,9 +119,7 @@ void PoolCore::on_done(TaskState& task, std::function<void()> callback) {
   if (!task.ended() && !end_if_foreign(task)) {
     const Hold hold(*this);
     if (!harvest_if_done(task)) {
-      if (owed_.capacity() < callbacks_due_ + 1) owed_.reserve(2 * callbacks_due_ + 16);
       task.callbacks.push_back(std::move(callback));
-      if (task.callbacks.size() == 1) ++callbacks_due_;
       if (!mark(task, State::kRingService)) plan_.service_event.ring();
       return;
     }
@@ -172,6 +170,8 @@ bool PoolCore::sleep_for_half(std::chrono::nanoseconds longest) {
     const Hold hold(*this);
     if (tail_ - oldest_ < kBulk) return false;
     half = oldest_ + (tail_ - oldest_) / 2;
+    const TaskState* task = owners_[half & plan_.memory.slot_mask];
+    if (task == nullptr || task->position.load(std::memory_order_relaxed) != half) return false;
   }
   sleep_until(Clock::now() + longest, OwnerBell::kEveryone, [&] {
     pump();
@@ -219,10 +219,7 @@ void PoolCore::sleep_until_finished() {
 TaskState* PoolCore::take_finished(FinishedList& list) {
   refuse_foreign();
   const Hold hold(*this);
-  TaskState* all = list.first;
-  list = FinishedList{nullptr, nullptr};
-  list.last = &list.first;
-  return all;
+  return list.take();
 }
 
 }  // namespace retinue::detail

@@ -186,7 +186,9 @@ void Worker::finish(Slot& slot, const TaskContext& context, ResultKind kind) noe
   slot.describe(context.result_bytes(), 0, kind);
   slot.block = context.result_block();
   const std::uint64_t done = State::with_tag((cursor_ - 1) << 24 | std::uint64_t{index_} << 8, Tag::done);
-  const std::uint64_t before = slot.state.exchange(done, std::memory_order_acq_rel);
+  std::uint64_t before = slot.state.exchange(done, std::memory_order_acq_rel);
+  if (State::tag(before) != Tag::running && State::tag(before) != Tag::condemned)
+    before = State::kRings;  // overwritten by the task, and with it what was to be rung
   if ((before & State::kRings) != 0) {
     const auto slot_index = static_cast<std::uint64_t>(&slot - memory_.slots);
     if ((before & State::kRingOwner) != 0) plan_.owner_bell->ring(std::uint32_t{1} << (slot_index & 31));
