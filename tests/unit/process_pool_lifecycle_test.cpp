@@ -78,7 +78,6 @@ TEST(ProcessPoolLife, shutdown_may_be_called_again_and_refuses_new_work) {
   const auto stats = pool.stats();
   EXPECT_EQ(stats.submitted, 1u);
   EXPECT_EQ(stats.finished, 1u);
-  EXPECT_EQ(stats.workers_alive, 0u);
 }
 
 TEST(ProcessPoolLife, shutdown_may_take_back_what_has_not_started) {
@@ -289,8 +288,7 @@ TEST(ProcessPoolLife, results_stay_readable_when_their_worker_and_pool_are_gone)
 
 TEST(ProcessPoolLife, an_idle_worker_that_was_stopped_does_not_stop_the_end) {
   ProcessPool pool(2);
-  EXPECT_EQ(pool.submit(square, 3).get(), 9);
-  ::kill(pool.worker_pids().at(0), SIGSTOP);
+  ::kill(pool.submit(::getpid).get(), SIGSTOP);
   pool.shutdown();
   EXPECT_TRUE(descendants_of(::getpid()).empty());
 }

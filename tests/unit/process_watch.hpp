@@ -25,6 +25,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -204,6 +205,7 @@ struct Holdings {
   std::map<pid_t, ProcessInfo> processes;
   std::set<pid_t> holders;
   std::multiset<std::string> descriptors;
+  std::set<std::string> symbol_files;
   std::multiset<std::string> shared_mappings;
   std::set<std::string> shm_entries;
   std::size_t threads = 0;
@@ -214,7 +216,11 @@ struct Holdings {
     h.holders = holders_of_region();
     for (const std::string& fd : names_in("/proc/self/fd")) {
       char target[512] = {};
-      if (::readlink(("/proc/self/fd/" + fd).c_str(), target, sizeof target - 1) > 0) h.descriptors.insert(target);
+      if (::readlink(("/proc/self/fd/" + fd).c_str(), target, sizeof target - 1) <= 0) continue;
+      // Tables of symbols, once read for the stack of a crash, are kept with their files: one each.
+      const std::string_view name(target);
+      const bool symbols = name.find(".so") != name.npos || name.ends_with(".debug");
+      if (!symbols || h.symbol_files.insert(target).second == false) h.descriptors.insert(target);
     }
     std::istringstream maps(text_of("/proc/self/maps"));
     for (std::string line; std::getline(maps, line);) {
