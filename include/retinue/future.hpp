@@ -57,7 +57,7 @@ class Future {
 
   template <class Rep, class Period>
   FutureStatus wait_for(const std::chrono::duration<Rep, Period>& time) const {
-    return wait_until(detail::Clock::now() + std::chrono::ceil<detail::Clock::duration>(time));
+    return wait_until(detail::deadline_after(time));
   }
 
   FutureStatus wait_until(std::chrono::steady_clock::time_point deadline) const {

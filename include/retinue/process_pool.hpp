@@ -42,7 +42,7 @@ struct ProcessPoolOptions {
 struct PoolStats {
   std::uint64_t submitted = 0;      ///< tasks handed in
   std::uint64_t finished = 0;       ///< tasks ended, in whichever way
-  std::uint64_t failed = 0;         ///< of these: with an exception, a death, a timeout
+  std::uint64_t failed = 0;         ///< of these: with an exception, a death, a timeout, or the pool's end
   std::uint64_t cancelled = 0;      ///< of these: taken back
   std::uint64_t retried = 0;        ///< runs repeated after a death
   std::uint64_t waiting = 0;        ///< now waiting in the owner's memory for a slot

@@ -186,6 +186,7 @@ Part* Region::make_part(ReturnStack* home, unsigned workers) {
 
 void Region::finish_part_if_empty(Part* part) noexcept {
   if (part->home_ != nullptr || !part->live_.empty()) return;
+  drop_pages(part->extent_);  // also those that small blocks shared
   give_addresses(part->extent_);
   parts_.erase(part);
   delete part;

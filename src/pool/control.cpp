@@ -17,8 +17,11 @@ PoolMemory PoolMemory::lay_out(std::byte* memory, unsigned workers, std::uint64_
   m.seats = reinterpret_cast<Seat*>(memory);
   for (unsigned i = 0; i < workers; ++i) new (m.seats + i) Seat();
   memory += workers * sizeof(Seat);
-  // Slots are left as the zeros the memory comes with: all free, none of their pages touched.
+  // Slots are left as the zeros the memory comes with, all free; none of their pages is written to. Only
+  // where giving back pages failed some time ago is there something to clear.
   m.slots = reinterpret_cast<Slot*>(memory);
+  for (std::uint64_t i = 0; i < slots; ++i)
+    if (m.slots[i].state.load(std::memory_order_relaxed) != 0) m.slots[i].state.store(0, std::memory_order_relaxed);
   return m;
 }
 

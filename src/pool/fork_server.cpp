@@ -54,6 +54,7 @@ void ForkServer::take_signals() noexcept {
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
   signals_ = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (signals_ < 0) _exit(1);  // without it no worker's end would be seen: the owner reports that the server died
   sigprocmask(SIG_SETMASK, &child, nullptr);
 }
 
@@ -102,7 +103,8 @@ void ForkServer::serve_seats() noexcept {
     Seat& seat = plan_.memory.seats[i];
     if (children_[i] == 0 && seat.life.load(std::memory_order_acquire) == Life::spawn_wanted) {
       spawn(i);
-    } else if (children_[i] != 0 && seat.kill_wanted.load(std::memory_order_acquire) != 0) {
+    }
+    if (children_[i] != 0 && seat.kill_wanted.load(std::memory_order_acquire) != 0) {
       kill(children_[i], SIGKILL);
     }
   }

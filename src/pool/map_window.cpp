@@ -87,14 +87,15 @@ class MapWindow::State {
       if (!ordered_) task.finished_list = &finished_;
       batch_.push_back({&task, bytes, staging.size});
     }
-    if (ordered_)
-      for (const Staging& staging : staged_) under_way_.push_back(staging.task);
+    const std::size_t before = under_way_.size();
     std::size_t taken = 0;
     try {
+      if (ordered_)
+        for (const Staging& staging : staged_) under_way_.push_back(staging.task);
       core_->submit_all(batch_, taken);
     } catch (...) {
       staged_.erase(staged_.begin(), staged_.begin() + static_cast<std::ptrdiff_t>(taken));
-      if (ordered_) under_way_.resize(under_way_.size() - staged_.size());
+      if (ordered_) under_way_.resize(before + taken);
       drop_staged();
       throw;
     }
@@ -104,6 +105,7 @@ class MapWindow::State {
 
   bool next(Result& result, bool& starved) {
     starved = false;
+    core_->refuse_foreign();
     recycle_given();
     if (outstanding_ == 0) return false;
     TaskState* task = ordered_ ? next_in_order(starved) : next_finished(starved);
@@ -189,6 +191,16 @@ class MapWindow::State {
     return outstanding_ < window_;
   }
 
+  // Tasks whose ends tell that the workers run out of tasks while the first is slow, and that inputs should
+  // be read: the last ones, and one more than there are workers, which may all be busy with slow ones.
+  std::span<TaskState* const> last_under_way() {
+    last_.clear();
+    if (inputs_ended_) return last_;
+    for (std::size_t i = under_way_.size(); i > 1 && last_.size() <= core_->workers(); --i)
+      if (!under_way_[i - 1]->ended()) last_.push_back(under_way_[i - 1]);
+    return last_;
+  }
+
   TaskState* next_in_order(bool& starved) {
     TaskState* first = under_way_.front();
     while (!first->ended()) {
@@ -198,17 +210,13 @@ class MapWindow::State {
         starved = true;
         return nullptr;
       }
-      // Also wake when most of the window is done, to read more inputs behind a slow task.
-      TaskState* later = under_way_.size() > 1 && !inputs_ended_ ? under_way_[under_way_.size() * 3 / 4] : nullptr;
-      if (later != nullptr && later->ended()) later = under_way_.back();
-      if (later != nullptr && (later == first || later->ended())) later = nullptr;
       // In a window of tiny tasks results come faster than one can look: rather than look at each and
       // take a worker's CPU for it, sleep until a good part of the window is done.
       if (window_ >= kBulkWindow && under_way_.size() >= window_ / 2) {
         TaskState* half = under_way_[under_way_.size() / 2];
         if (!half->ended() && core_->sleep_for_bulk(*half, kBulkSleep)) continue;
       }
-      core_->wait_for_either(*first, later);
+      core_->wait_for_any_of(*first, last_under_way());
     }
     under_way_.pop_front();
     return first;
@@ -256,6 +264,7 @@ class MapWindow::State {
   std::vector<TaskState*> all_;        // every task made, each with our reference
   std::vector<TaskState*> spare_;      // those to use again
   std::deque<TaskState*> under_way_;   // those handed to the pool, in order; of an ordered map only
+  std::vector<TaskState*> last_;       // for last_under_way
   FinishedList finished_;              // appended to by the pool under its mutex; of an unordered map only
   TaskState* ready_ = nullptr;         // taken from finished_
   TaskState* given_ = nullptr;

@@ -189,7 +189,7 @@ void PoolCore::end_processes() noexcept {
   }
   for (Tended& tended : tended_) {
     if (tended.part != nullptr) region().retire(tended.part);
-    tended.part = nullptr;
+    tended = {};
   }
 }
 

@@ -72,8 +72,8 @@ class PoolCore {
   void submit_all(std::span<const Staged> tasks, std::size_t& taken);
   /// Reads finished slots. True if no task was left that a free worker could claim.
   bool collect();
-  /// Waits until `first` is done, or `second` (if not null) is.
-  void wait_for_either(TaskState& first, TaskState* second);
+  /// Waits until `first` or any of `others` is done.
+  void wait_for_any_of(TaskState& first, std::span<TaskState* const> others);
   /// On a crowded machine, sleeps until `task` is done, `longest` at the most; false, at once, on others.
   bool sleep_for_bulk(TaskState& task, std::chrono::nanoseconds longest);
   bool sleep_for_half(std::chrono::nanoseconds longest);

@@ -31,6 +31,7 @@ Deadline earlier(const Deadline& a, const Deadline& b) {
 }  // namespace
 
 void PoolCore::start_service() {
+  const std::lock_guard lock(mutex_);
   add_ref();  // the thread's own, so that a callback may drop the last Future of a pool
   sigset_t all, before;
   sigfillset(&all);
@@ -57,7 +58,7 @@ void PoolCore::serve() noexcept {
   pthread_setname_np(pthread_self(), "retinue-service");
   OwnerBell::keep_sleeps_short();
   {
-    const std::lock_guard lock(mutex_);  // start_service has stored service_thread_ and the like
+    const std::lock_guard lock(mutex_);  // held by start_service until it has stored service_thread_
   }
   while (!stop_service_.load(std::memory_order_acquire)) {
     const Deadline deadline = service_round();
@@ -192,7 +193,7 @@ void PoolCore::on_worker_end(unsigned index) {
       owners_[i] = nullptr;
       --in_slots_;
       task->position.store(TaskState::kNowhere, std::memory_order_relaxed);
-      task->rings = static_cast<std::uint8_t>(state & State::kRings);
+      task->rings = static_cast<std::uint8_t>(State::kRings);  // one too many does no harm, one too few would
     } else {
       task->death = std::make_unique<Death>();
       task->death->pid = pid;
@@ -215,10 +216,10 @@ void PoolCore::on_worker_end(unsigned index) {
     trouble = initializer_trouble(index);
   } else if (ready == 0 && !killed_by_us) {
     if (++deaths_at_start_ > 4 + 4 * workers())  // and none got as far as being ready in between
-      trouble = "its workers die while they start; the last one " +
-                (WIFSIGNALED(status) ? "of signal " + std::to_string(WTERMSIG(status))
-                                     : "exited with code " + std::to_string(WEXITSTATUS(status))) +
-                " in the initializer";
+      trouble = "its workers die before they are ready" +
+                std::string(plan_.initializer ? ", perhaps in the initializer; the last one " : "; the last one ") +
+                (WIFSIGNALED(status) ? "died of signal " + std::to_string(WTERMSIG(status))
+                                     : "exited with code " + std::to_string(WEXITSTATUS(status)));
   } else if (ready == 1) {
     deaths_at_start_ = 0;
   }
@@ -329,6 +330,8 @@ Deadline PoolCore::kill_overdue() {
     if (task == nullptr || task->position.load(std::memory_order_relaxed) != current - 1) continue;
     if (task->timeout.count() <= 0 || task->wanted_ending != Ending::pending) continue;
     if (seat.started_ns.load(std::memory_order_acquire) != started) continue;
+    const std::uint64_t state = slot_of(*task).state.load(std::memory_order_acquire);
+    if (is_consistent(state, current - 1) && (State::tag(state) != Tag::running || State::worker(state) != i)) continue;
     if (started == 0) started = first_seen(tended_[i], current, now);
     const Clock::time_point due(std::chrono::nanoseconds(started) + task->timeout);
     if (now >= due) condemn(*task, Ending::timed_out);

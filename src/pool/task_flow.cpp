@@ -131,23 +131,27 @@ bool PoolCore::refill() {
 }
 
 // Has the service thread rung when about half of what is in slots is done, so that waiting tasks find
-// room even if no thread of the owner's comes by.
+// room even if no thread of the owner's comes by. One mark would not do, for that task may be a slow one:
+// of one more than there are workers, at least one ends as long as any worker goes on.
 void PoolCore::ask_for_refill() {
   if (refill_asked_) return;
   refill_asked_ = true;
-  const auto marked = [this](std::uint64_t position) {
+  unsigned marked = 0;
+  const auto try_mark = [&](std::uint64_t position) {
     TaskState* task = owners_[position & plan_.memory.slot_mask];
-    return task != nullptr && task->position.load(std::memory_order_relaxed) == position &&
-           mark(*task, State::kRingService);
+    if (task != nullptr && task->position.load(std::memory_order_relaxed) == position &&
+        mark(*task, State::kRingService))
+      ++marked;
+    return marked > workers();
   };
   const std::uint64_t half = oldest_ + (tail_ - oldest_) / 2;
   for (std::uint64_t position = half; position < tail_; ++position)
-    if (marked(position)) return;
+    if (try_mark(position)) return;
   for (std::uint64_t position = half; position > oldest_; --position)
-    if (marked(position - 1)) return;
+    if (try_mark(position - 1)) return;
   for (const Straggler& straggler : stragglers_)
-    if (marked(straggler.position)) return;
-  plan_.service_event.ring();
+    if (try_mark(straggler.position)) return;
+  if (marked == 0) plan_.service_event.ring();
 }
 
 pid_t PoolCore::pid_of(unsigned worker) const noexcept {

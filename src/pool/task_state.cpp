@@ -74,9 +74,14 @@ void TaskState::reset(const TaskOptions& options) {
   wanted_ending = Ending::pending;
   rings = 0;
   retries = options.retries;
-  timeout = options.timeout;
+  timeout = sensible(options.timeout);
   finished_list = nullptr;
   next = nullptr;
+}
+
+bool TaskState::cancelled() noexcept {
+  if (!ended() && done()) progress();  // ended in its slot, but not read yet
+  return ending.load(std::memory_order_acquire) == Ending::cancelled;
 }
 
 bool TaskState::done() noexcept { return core->done(*this); }

@@ -96,12 +96,12 @@ class TaskState final : public Completion {
   static constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
 
   TaskState(CoreRef pool, EntryRef run, const TaskOptions& options, std::uint32_t references)
-      : Completion(references), core(std::move(pool)), entry(run.bits), retries(options.retries), timeout(options.timeout) {}
+      : Completion(references), core(std::move(pool)), entry(run.bits), retries(options.retries), timeout(sensible(options.timeout)) {}
 
   bool done() noexcept override;
   bool wait(const Deadline& deadline) override;
   bool cancel(bool force) override;
-  bool cancelled() noexcept override { return ended() && ending.load(std::memory_order_acquire) == Ending::cancelled; }
+  bool cancelled() noexcept override;
   void on_done(std::function<void()> callback) override;
   bool arm() override;
   void progress() noexcept override;
@@ -131,6 +131,10 @@ class TaskState final : public Completion {
   TaskState* next = nullptr;              ///< link in that list, or in that of tasks with callbacks
 
  private:
+  /// A timeout of more than a century is none.
+  static constexpr std::chrono::nanoseconds sensible(std::chrono::nanoseconds time) noexcept {
+    return time < std::chrono::hours(24 * 36525) ? time : std::chrono::nanoseconds::zero();
+  }
   ~TaskState() override;
 };
 

@@ -11,7 +11,7 @@ static_assert(alignof(ThreadCore) >= 64, "the address of a pool leaves its low b
 
 ThreadTask::ThreadTask(ThreadCore* core, std::chrono::nanoseconds timeout) noexcept
     : Completion(core != nullptr ? 2 : 1),
-      timeout_(static_cast<float>(timeout.count())),
+      timeout_(static_cast<float>(std::min<long long>(timeout.count(), 3'000'000'000'000'000'000))),
       home_(reinterpret_cast<std::uintptr_t>(core) | (fork_generation() & kGeneration)) {}
 
 bool ThreadTask::claim() noexcept {

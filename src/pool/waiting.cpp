@@ -137,17 +137,18 @@ bool PoolCore::collect() {
   return !pump();
 }
 
-void PoolCore::wait_for_either(TaskState& first, TaskState* second) {
+void PoolCore::wait_for_any_of(TaskState& first, std::span<TaskState* const> others) {
   const auto longest = longest_spin(std::nullopt);
   const bool spins = longest.count() > 0;
   if (spins && wait_spin.until(longest, crowded(), [&](unsigned look) {
-        return done(first) || (look % 8 == 7 && second != nullptr && done(*second));
+        return done(first) || (look % 8 == 7 && !others.empty() && done(*others[look / 8 % others.size()]));
       }))
     return;
   sleep_until(std::nullopt, OwnerBell::kEveryone, [&] {
     pump();
-    for (TaskState* task : {&first, second})
-      if (task != nullptr && (task->ended() || !mark(*task, State::kRingOwner))) return true;
+    if (first.ended() || !mark(first, State::kRingOwner)) return true;
+    for (TaskState* task : others)
+      if (task->ended() || !mark(*task, State::kRingOwner)) return true;
     return false;
   });
   if (spins) wait_spin.slept();

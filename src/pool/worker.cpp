@@ -111,8 +111,8 @@ void Worker::spread_work() noexcept {
   fresh_awake_ = false;
   const std::uint64_t next = memory_.slot(cursor_).state.load(std::memory_order_seq_cst);
   bool more = State::tag(next) == Tag::ready && State::is_at(next, cursor_);
-  if (!more && (State::tag(next) == Tag::running || State::tag(next) == Tag::condemned))
-    more = control_.tail.load(std::memory_order_seq_cst) > cursor_;  // the owner passed over a busy slot
+  // The next slot only makes it quick: others may have taken that task, or the owner passed over the slot.
+  if (!more) more = control_.tail.load(std::memory_order_seq_cst) > cursor_;
   if (!more) return;
   stop_spinning();
   if (!nobody_sleeps(memory_) && !somebody_spins(memory_, true)) wake_one(memory_);

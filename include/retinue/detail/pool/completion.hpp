@@ -14,6 +14,14 @@ namespace retinue::detail {
 using Clock = std::chrono::steady_clock;
 using Deadline = std::optional<Clock::time_point>;  ///< nullopt: for ever
 
+/// Now and `time` later; no later than a century from now, which stands for "for ever".
+template <class Rep, class Period>
+Clock::time_point deadline_after(const std::chrono::duration<Rep, Period>& time) {
+  constexpr std::chrono::hours kCentury(24 * 36525);
+  if (std::chrono::duration<double>(time) >= std::chrono::duration<double>(kCentury)) return Clock::now() + kCentury;
+  return Clock::now() + std::chrono::ceil<Clock::duration>(time);
+}
+
 /// One task's end. Owned jointly by its Future, its executor and whoever waits (intrusive count).
 /// Thread-safe. It becomes done once and stays so. Lives in the owner's private memory.
 class Completion {
