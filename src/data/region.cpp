@@ -85,7 +85,7 @@ Region::Region() : memfd_(create_memfd("retinue")) {
   // stray worker makes up reads as zeros instead of raising SIGBUS.
   madvise(base_, reach_, MADV_DONTDUMP);
   if (ftruncate(memfd_.get(), static_cast<off_t>(reach_)) != 0) {
-    const int error_number = errno;
+    error_number = errno;
     munmap(base_, reach_);
     throw_call_failed("ftruncate", error_number, "the shared region, to " + std::to_string(reach_) + " bytes");
   }

@@ -108,7 +108,7 @@ void PoolCore::wait_for_first_spawns() {
     if (error_number != 0) {
       unsigned alive = 0;
       for (unsigned i = 0; i < workers(); ++i)
-        alive += plan_.memory.seats[i].life.load(std::memory_order_acquire) == Life::alive ? 1 : 0;
+        if (plan_.memory.seats[i].life.load(std::memory_order_acquire) == Life::alive) ++alive;
       throw_call_failed("fork", error_number,
                         "worker " + std::to_string(alive + 1) + " of " + std::to_string(workers()) +
                             "; see ulimit -u and the cgroup's pids.max");

@@ -15,7 +15,7 @@ std::span<const std::byte> Payload::bytes() const noexcept {
     case Place::none: return {};
     case Place::small: return {small_, size_};
     case Place::heap: return {heap_, size_};
-    default: return {region_->at(block_), size_};
+    default: return {at_.region->at(at_.block), size_};
   }
 }
 
@@ -36,9 +36,7 @@ void Payload::take_owner_block(Region& region, std::uint64_t block, std::uint64_
   clear();
   place_ = Place::owner_block;
   size_ = size;
-  block_ = block;
-  region_ = &region;
-  part_ = nullptr;
+  at_ = {block, &region, nullptr};
 }
 
 void Payload::adopt(Region& region, Part* part, std::uint64_t block, std::uint64_t size) {
@@ -46,16 +44,14 @@ void Payload::adopt(Region& region, Part* part, std::uint64_t block, std::uint64
   clear();
   place_ = Place::result_block;
   size_ = size;
-  block_ = block;
-  region_ = &region;
-  part_ = part;
+  at_ = {block, &region, part};
 }
 
 void Payload::clear() noexcept {
   switch (std::exchange(place_, Place::none)) {
     case Place::heap: delete[] heap_; break;
-    case Place::owner_block: region_->free(block_, size_); break;
-    case Place::result_block: region_->release(part_, block_, size_); break;
+    case Place::owner_block: at_.region->free(at_.block, size_); break;
+    case Place::result_block: at_.region->release(at_.part, at_.block, size_); break;
     default: break;
   }
   size_ = 0;

@@ -23,7 +23,7 @@ enum class Ending : std::uint8_t { pending, value, exception, died, timed_out, c
 /// Bytes of arguments or of a result, wherever they lie. Owns what it holds.
 class Payload {
  public:
-  Payload() = default;
+  Payload() noexcept : heap_(nullptr) {}
   Payload(const Payload&) = delete;
   Payload& operator=(const Payload&) = delete;
   ~Payload() { clear(); }
@@ -32,7 +32,7 @@ class Payload {
   bool empty() const noexcept { return place_ == Place::none; }
   std::span<const std::byte> bytes() const noexcept;
   /// Offset of the owner's block, or 0 if the bytes lie elsewhere.
-  std::uint64_t owner_block() const noexcept { return place_ == Place::owner_block ? block_ : 0; }
+  std::uint64_t owner_block() const noexcept { return place_ == Place::owner_block ? at_.block : 0; }
 
   /// Keeps a copy. Throws bad_alloc and then holds what it held.
   void copy(const std::byte* from, std::uint64_t size);
@@ -51,14 +51,15 @@ class Payload {
 
   Place place_ = Place::none;
   std::uint64_t size_ = 0;
+  struct InRegion {
+    std::uint64_t block;
+    Region* region;
+    Part* part;
+  };
   union {
     alignas(16) std::byte small_[kSmall];
     std::byte* heap_;
-    struct {
-      std::uint64_t block_;
-      Region* region_;
-      Part* part_;
-    };
+    InRegion at_;
   };
 };
 

@@ -1,5 +1,7 @@
 #include <retinue/detail/pool/thread_task.hpp>
 
+#include <algorithm>
+
 #include <retinue/detail/pool/owner_bell.hpp>
 
 #include "pool/thread_core.hpp"
