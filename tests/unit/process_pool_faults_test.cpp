@@ -181,11 +181,14 @@ TEST(ProcessPool, a_death_tells_its_exit_code) {
   EXPECT_EQ(quick->exit_code(), 8);
 }
 
-[[gnu::noinline]] void crash_in_a_named_function(volatile int* where) { *where = 1; }
+[[gnu::noinline]] void crash_in_a_named_function(std::uintptr_t where) {
+  auto* volatile nowhere = reinterpret_cast<int*>(where);
+  *nowhere = 1;
+}
 
 TEST(ProcessPool, a_crash_tells_where_it_was) {
   ProcessPool pool(1);
-  auto e = death_of(pool, [] { crash_in_a_named_function(nullptr); });
+  auto e = death_of(pool, [] { crash_in_a_named_function(8); });
   ASSERT_TRUE(e);
   EXPECT_EQ(e->signal(), SIGSEGV);
   EXPECT_NE(e->stack().find("crash_in_a_named_function"), std::string::npos) << e->stack();
@@ -692,14 +695,19 @@ TEST(ProcessPool, ctrl_c_reaches_the_owner_only) {
   EXPECT_TRUE(end.exited_with(0)) << end;
 }
 
-TEST(ProcessPool, an_owner_that_leaves_by_exit_with_a_pool_in_a_static_leaves_nothing) {
-  const ChildEnd end = in_child([] {
+const bool static_pool_body = [] {
+  FirstPool::bodies()["a pool in a static"] = [] {
     static ProcessPool pool(2);
     DEMAND(pool.submit(square, 3).get() == 9);
-    std::exit(23);
+    std::exit(41);
     return 0;
-  });
-  EXPECT_TRUE(end.exited_with(23)) << end;
+  };
+  return true;
+}();
+
+TEST(ProcessPool, an_owner_that_leaves_by_exit_with_a_pool_in_a_static_leaves_nothing) {
+  const ChildEnd end = alone("a pool in a static");
+  EXPECT_TRUE(end.exited_with(41)) << end;
   EXPECT_TRUE(end.alone) << end;
 }
 
@@ -890,6 +898,7 @@ int cannot_make_a_pool(unsigned workers) {
   return 0;
 }
 
+#if !defined(__SANITIZE_ADDRESS__)  // the undefined-behaviour checks make pipes to look at memory
 TEST(ProcessPool, too_few_descriptors_are_an_exception) {
   int made = 0;
   for (rlim_t more = 0; more < 12; ++more) {
@@ -917,6 +926,7 @@ TEST(ProcessPool, too_few_descriptors_are_an_exception) {
   EXPECT_GT(made, 0);
   EXPECT_LT(made, 12);
 }
+#endif
 
 #if !defined(__SANITIZE_THREAD__)  // its runtime has a thread of its own in each process
 TEST(ProcessPool, too_few_processes_are_an_exception) {

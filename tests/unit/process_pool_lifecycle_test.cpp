@@ -1,6 +1,7 @@
 // How pools begin and end, and that nothing is left of them.
 #include "process_watch.hpp"
 
+#include <algorithm>
 #include <dlfcn.h>
 #include <memory>
 #include <optional>
@@ -78,6 +79,7 @@ TEST(ProcessPoolLife, shutdown_may_be_called_again_and_refuses_new_work) {
   const auto stats = pool.stats();
   EXPECT_EQ(stats.submitted, 1u);
   EXPECT_EQ(stats.finished, 1u);
+  EXPECT_EQ(stats.workers_alive, 0u);
 }
 
 TEST(ProcessPoolLife, shutdown_may_take_back_what_has_not_started) {
@@ -89,7 +91,7 @@ TEST(ProcessPoolLife, shutdown_may_take_back_what_has_not_started) {
   for (int i = 0; i < 500; ++i) futures.push_back(pool.submit(gated, i));
   ASSERT_TRUE(eventually([] { return board().at_gate.load() == 2; }));
   std::thread opener([&] {
-    eventually([&] { return futures.back().done(); });
+    eventually([&] { return std::all_of(futures.begin() + 2, futures.end(), [](auto& f) { return f.done(); }); });
     board().gate.store(1);
   });
   pool.shutdown(true);
@@ -289,6 +291,13 @@ TEST(ProcessPoolLife, results_stay_readable_when_their_worker_and_pool_are_gone)
 TEST(ProcessPoolLife, an_idle_worker_that_was_stopped_does_not_stop_the_end) {
   ProcessPool pool(2);
   ::kill(pool.submit(::getpid).get(), SIGSTOP);
+  pool.shutdown();
+  EXPECT_TRUE(descendants_of(::getpid()).empty());
+}
+
+TEST(ProcessPoolLife, a_newborn_worker_that_was_stopped_does_not_stop_the_end) {
+  ProcessPool pool(2);
+  for (const pid_t pid : pool.worker_pids()) ::kill(pid, SIGSTOP);
   pool.shutdown();
   EXPECT_TRUE(descendants_of(::getpid()).empty());
 }
