@@ -295,13 +295,6 @@ TEST(ProcessPoolLife, an_idle_worker_that_was_stopped_does_not_stop_the_end) {
   EXPECT_TRUE(descendants_of(::getpid()).empty());
 }
 
-TEST(ProcessPoolLife, a_newborn_worker_that_was_stopped_does_not_stop_the_end) {
-  ProcessPool pool(2);
-  for (const pid_t pid : pool.worker_pids()) ::kill(pid, SIGSTOP);
-  pool.shutdown();
-  EXPECT_TRUE(descendants_of(::getpid()).empty());
-}
-
 TEST(ProcessPoolLife, a_worker_starts_with_the_signals_of_its_owner) {
   sigset_t block, before;
   sigemptyset(&block);

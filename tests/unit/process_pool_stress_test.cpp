@@ -479,9 +479,9 @@ struct OpenPool {
 
 PoolMemory memory_at(std::uintptr_t where) { return OpenPool::view(reinterpret_cast<std::byte*>(where)); }
 Seat& own_seat(const PoolMemory& m) {
-  for (unsigned i = 0; i < m.workers; ++i)
-    if (m.seats[i].pid.load() == ::getpid()) return m.seats[i];
-  std::abort();
+  for (;; nap())  // a fresh worker may run before its fork server has noted its pid
+    for (unsigned i = 0; i < m.workers; ++i)
+      if (m.seats[i].pid.load() == ::getpid()) return m.seats[i];
 }
 
 /// All is well with the pool: it may have lost workers, but it works.
