@@ -2,6 +2,9 @@
 # the first one ends the program.
 if(RETINUE_SANITIZE)
   add_compile_options(-fsanitize=${RETINUE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
+  # The check of vtables opens a pipe to see what may be read, so it finds faults in tests that run out
+  # of descriptors; and GCC 12's is wrong about member function pointers of a second base.
+  add_compile_options(-fno-sanitize=vptr)
   add_link_options(-fsanitize=${RETINUE_SANITIZE})
 endif()
 # libstdc++'s own bounds checks: cheap, and in every build that is not for speed.
