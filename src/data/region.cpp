@@ -42,6 +42,7 @@ std::mutex& making_mutex() {
   return mutex;
 }
 std::atomic<Region*> own_region{nullptr};
+Region* newest_region = nullptr;  // keeps inherited ones in reach, so that no leak checker takes them for lost
 
 // A forked child's regions are its parent's: it makes its own when it needs one. The mutex is held over
 // the fork so that the child never inherits it locked.
@@ -62,6 +63,8 @@ Region& Region::of_this_process() {
   const std::lock_guard lock(making_mutex());
   if (Region* region = own_region.load(std::memory_order_relaxed)) return *region;
   auto* region = new Region();  // never deleted: futures and shared arrays may live in statics
+  region->older_ = newest_region;
+  newest_region = region;
   own_region.store(region, std::memory_order_release);
   return *region;
 }

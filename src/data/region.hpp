@@ -108,6 +108,8 @@ class Region {
   std::uint64_t reach_ = 0;  // bytes of address space
   ModuleTable* modules_ = nullptr;
 
+  Region* older_ = nullptr;  // that of the process this one was forked from
+
   mutable std::mutex mutex_;
   AddressSpace addresses_;
   std::unique_ptr<BlockHeap> heap_;

@@ -40,6 +40,10 @@ bool poll_for(int fd, std::chrono::milliseconds time) noexcept {
 
 }  // namespace
 
+namespace {
+std::atomic<PoolCore*> left_alone{nullptr};  // pools of a parent, kept in reach for leak checkers
+}
+
 void add_ref(PoolCore& core) noexcept { core.add_ref(); }
 void release(PoolCore& core) noexcept { core.release(); }
 
@@ -215,7 +219,9 @@ bool PoolCore::workers_are_gone() noexcept {
 
 void PoolCore::release() noexcept {
   // In a forked child it is left alone: destroying what threads of the parent were using could wait for them.
-  if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1 && !foreign()) delete this;
+  if (refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (foreign()) left_alone_ = left_alone.exchange(this);
+  else delete this;
 }
 
 PoolCore::~PoolCore() {

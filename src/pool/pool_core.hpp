@@ -180,6 +180,7 @@ class PoolCore {
   PoolPlan plan_;
   Extent control_extent_;
   unsigned generation_;
+  PoolCore* left_alone_ = nullptr;
   UniqueFd server_;  // pidfd
   pid_t server_pid_ = 0;
   pthread_t service_thread_{};

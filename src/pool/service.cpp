@@ -210,7 +210,7 @@ void PoolCore::on_worker_end(unsigned index) {
     }
   }
 
-  if (!retired && !killed_by_us && ready == 1) ++stats_.workers_died;
+  if (!retired && !killed_by_us && ready != 2) ++stats_.workers_died;
   std::string trouble;
   if (ready == 2) {
     trouble = initializer_trouble(index);
