@@ -261,7 +261,7 @@ TEST(ProcessPool, an_initializer_runs_once_in_each_worker_before_its_first_task)
   static int ready_value = 0;
   ProcessPoolOptions options;
   options.workers = 3;
-  const int captured = 17;
+  int captured = 17;
   options.initializer = [captured] {
     ready_value += captured;
     board().counters[0].fetch_add(1);
