@@ -13,6 +13,7 @@
 #include <link.h>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <pthread.h>
 #include <string>
 #include <string_view>
@@ -27,8 +28,14 @@ struct Module {
   struct Text {
     std::uint64_t begin, end;  // offsets from `base`
   };
+  /// Which loading of the file this is, as the dynamic linker tells without a lock.
+  struct Loading {
+    const void *map = nullptr, *end = nullptr, *frames = nullptr;
+    bool operator==(const Loading&) const = default;
+  };
   std::string path;  // absolute; empty for the main program
   std::uintptr_t base = 0;
+  Loading loading;
   std::uint64_t build = 0;
   std::uint64_t fingerprint = 0;
   std::vector<Text> text;
@@ -88,6 +95,16 @@ std::string absolute_path(const char* loaded_as) {
   return real ? real.get() : loaded_as;
 }
 
+/// The loading that covers the address; nothing where the C library cannot say without a lock.
+std::optional<Module::Loading> loading_at([[maybe_unused]] std::uintptr_t address) noexcept {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
+  dl_find_object found;
+  if (::_dl_find_object(reinterpret_cast<void*>(address), &found) == 0)
+    return Module::Loading{found.dlfo_link_map, found.dlfo_map_end, found.dlfo_eh_frame};
+#endif
+  return std::nullopt;
+}
+
 std::unique_ptr<Module> describe(const dl_phdr_info& info) {
   auto module = std::make_unique<Module>();
   const bool main_program = info.dlpi_name == nullptr || info.dlpi_name[0] == '\0';
@@ -99,12 +116,19 @@ std::unique_ptr<Module> describe(const dl_phdr_info& info) {
     if (segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0)
       module->text.push_back({segment.p_vaddr, segment.p_vaddr + segment.p_memsz});
   }
+  if (!module->text.empty()) module->loading = loading_at(module->base + module->text.front().begin).value_or(Module::Loading{});
   Hash hash;
   hash.add(module->path.data(), module->path.size());
   hash.add(&module->build, sizeof module->build);
   module->fingerprint = hash.value();
   return module;
 }
+
+/// The dynamic linker's lock, which dl_iterate_phdr takes, is not freed in the child of a fork. This one
+/// is held around it and across fork, so that no child inherits that lock from a search of ours.
+constinit std::mutex searching;
+[[maybe_unused]] const int no_search_across_fork =
+    ::pthread_atfork([] { searching.lock(); }, [] { searching.unlock(); }, [] { searching.unlock(); });
 
 /// The first loaded module for which wanted(info) holds, or nullptr.
 template <class Wanted>
@@ -113,6 +137,7 @@ std::unique_ptr<Module> find_loaded(Wanted wanted) {
     Wanted& wanted;
     std::unique_ptr<Module> found;
   } search{wanted, nullptr};
+  const std::lock_guard lock(searching);
   ::dl_iterate_phdr(
       [](dl_phdr_info* info, std::size_t, void* data) {
         auto& s = *static_cast<Search*>(data);
@@ -190,8 +215,8 @@ std::size_t enrol(std::unique_ptr<Module> module) {
   for (std::uint32_t i = 0; i < count; ++i) {
     const Module* known = r.modules[i].load(std::memory_order_relaxed);
     if (known->fingerprint != module->fingerprint) continue;
-    // Unloaded and loaded again elsewhere: the index stays, the base is the new one.
-    if (known->base != module->base) r.modules[i].store(module.release(), std::memory_order_release);
+    // Unloaded and loaded again: the index stays, the base is the new one.
+    if (known->base != module->base || known->loading != module->loading) r.modules[i].store(module.release(), std::memory_order_release);
     return i;
   }
   if (count == kMaxModules)
@@ -214,13 +239,32 @@ struct Named {
 /// The last addresses this thread has named, by hash. Right after fork too: a child inherits both the
 /// registry and the load addresses.
 Named& named(const void* code) {
-  static constexpr unsigned kPlaces = 16;
-  static thread_local constinit Named cache[kPlaces] = {};
+  static constexpr unsigned kBits = 6;
+  static thread_local constinit Named cache[1u << kBits] = {};
   const auto address = reinterpret_cast<std::uintptr_t>(code);
-  return cache[(address >> 4 ^ address >> 9) % kPlaces];
+  return cache[address * 0x9e3779b97f4a7c15u >> (64 - kBits)];
+}
+
+/// Names an address in a module already enrolled, without a lock: two functions that share a place of the
+/// cache must not send every task to the dynamic linker.
+bool name_known(const void* code, Named& place) noexcept {
+  const auto address = reinterpret_cast<std::uintptr_t>(code);
+  const auto loading = loading_at(address);
+  if (!loading) return false;
+  Registry& r = registry();
+  const std::uint32_t count = r.count.load(std::memory_order_acquire);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const Module& module = *r.modules[i].load(std::memory_order_acquire);
+    const std::uint64_t offset = address - module.base;
+    if (module.loading != *loading || !module.has_code_at(offset)) continue;
+    place = {code, EntryRef::make(i, offset), {module.fingerprint, offset}};
+    return true;
+  }
+  return false;
 }
 
 [[gnu::noinline]] void name_slowly(const void* code, Named& place) {
+  if (name_known(code, place)) return;
   const auto address = reinterpret_cast<std::uintptr_t>(code);
   auto module = find_loaded([address](const dl_phdr_info& info) { return covers(info, address); });
   if (!module)
