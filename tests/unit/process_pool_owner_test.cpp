@@ -307,8 +307,8 @@ TEST(ProcessPool, a_pool_in_a_forked_child_refuses_and_its_destructor_does_nothi
 }
 
 TEST(ProcessPool, a_child_forked_while_threads_use_the_pool_is_not_hurt) {
-#if defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "this sanitizer's allocator does not survive a fork beside threads that allocate";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer's allocator does not survive a fork beside threads that allocate";
 #endif
   ProcessPool pool(2);
   std::atomic<bool> over{false};

@@ -375,8 +375,8 @@ TEST(DescribeStack, names_functions_of_a_library_without_debug_information) {
 }
 
 TEST(DescribeStack, works_in_a_child_forked_while_other_threads_describe) {
-#if defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "this sanitizer's allocator does not survive a fork beside threads that allocate";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer's allocator does not survive a fork beside threads that allocate";
 #endif
   StackRecord record;
   detail::capture_stack(record);
