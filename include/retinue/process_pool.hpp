@@ -175,15 +175,14 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     bool next(Outcome<T>& into) override {
       for (;;) {
         read_inputs();
-        bool starved = false;
         detail::MapWindow::Result result;
-        if (!window_.next(result, starved)) {
-          if (input_error_) std::rethrow_exception(std::exchange(input_error_, nullptr));
-          return false;
+        switch (window_.next(result)) {
+          case detail::MapWindow::Next::result: deliver(result, into); return true;
+          case detail::MapWindow::Next::over:
+            if (input_error_) std::rethrow_exception(std::exchange(input_error_, nullptr));
+            return false;
+          default: break;
         }
-        if (starved) continue;
-        deliver(result, into);
-        return true;
       }
     }
 

@@ -103,13 +103,13 @@ class MapWindow::State {
     staged_bytes_ = 0;
   }
 
-  bool next(Result& result, bool& starved) {
-    starved = false;
+  Next next(Result& result, const Deadline& deadline) {
     core_->refuse_foreign();
     recycle_given();
-    if (outstanding_ == 0) return false;
-    TaskState* task = ordered_ ? next_in_order(starved) : next_finished(starved);
-    if (task == nullptr) return true;
+    if (outstanding_ == 0) return Next::over;
+    Next outcome = Next::result;
+    TaskState* task = ordered_ ? next_in_order(deadline, outcome) : next_finished(deadline, outcome);
+    if (task == nullptr) return outcome;
     --outstanding_;
     outstanding_bytes_ -= task->argument_bytes;
     if (++taken_ >= window_) window_was_taken();
@@ -118,7 +118,7 @@ class MapWindow::State {
     result.error = nullptr;
     if (task->ending.load(std::memory_order_acquire) == Ending::value) result.value = task->payload.bytes();
     else result.error = task->error();
-    return true;
+    return Next::result;
   }
 
   void inputs_ended() noexcept { inputs_ended_ = true; }
@@ -201,13 +201,19 @@ class MapWindow::State {
     return last_;
   }
 
-  TaskState* next_in_order(bool& starved) {
+  static bool is_over(const Deadline& deadline) noexcept { return deadline && Clock::now() >= *deadline; }
+
+  TaskState* next_in_order(const Deadline& deadline, Next& otherwise) {
     TaskState* first = under_way_.front();
     while (!first->ended()) {
       const bool nothing_left = core_->collect();
       if (first->ended()) break;
       if (nothing_left && grow()) {
-        starved = true;
+        otherwise = Next::starved;
+        return nullptr;
+      }
+      if (is_over(deadline)) {
+        otherwise = Next::timed_out;
         return nullptr;
       }
       // In a window of tiny tasks results come faster than one can look: rather than look at each and
@@ -216,7 +222,7 @@ class MapWindow::State {
         TaskState* half = under_way_[under_way_.size() / 2];
         if (!half->ended() && core_->sleep_for_bulk(*half, kBulkSleep)) continue;
       }
-      core_->wait_for_any_of(*first, last_under_way());
+      core_->wait_for_any_of(*first, last_under_way(), deadline);
     }
     under_way_.pop_front();
     return first;
@@ -229,7 +235,7 @@ class MapWindow::State {
     return task;
   }
 
-  TaskState* next_finished(bool& starved) {
+  TaskState* next_finished(const Deadline& deadline, Next& otherwise) {
     while (ready_ == nullptr) {
       ready_ = core_->take_finished(finished_);
       if (ready_ != nullptr) break;
@@ -237,10 +243,14 @@ class MapWindow::State {
       ready_ = core_->take_finished(finished_);
       if (ready_ != nullptr) break;
       if (nothing_left && grow()) {
-        starved = true;
+        otherwise = Next::starved;
         return nullptr;
       }
-      if (window_ < kBulkWindow || !core_->sleep_for_half(kBulkSleep)) core_->wait_for_finished(finished_);
+      if (is_over(deadline)) {
+        otherwise = Next::timed_out;
+        return nullptr;
+      }
+      if (window_ < kBulkWindow || !core_->sleep_for_half(kBulkSleep)) core_->wait_for_finished(finished_, deadline);
     }
     return pop_ready();
   }
@@ -277,7 +287,7 @@ std::size_t MapWindow::wanted() const { return state_->wanted(); }
 std::byte* MapWindow::stage(std::size_t bytes) { return state_->stage(bytes); }
 void MapWindow::unstage() noexcept { state_->unstage(); }
 void MapWindow::publish() { state_->publish(); }
-bool MapWindow::next(Result& result, bool& starved) { return state_->next(result, starved); }
+MapWindow::Next MapWindow::next(Result& result, const Deadline& deadline) { return state_->next(result, deadline); }
 void MapWindow::inputs_ended() noexcept { state_->inputs_ended(); }
 
 }  // namespace retinue::detail

@@ -47,7 +47,8 @@ std::atomic<PoolCore*> left_alone{nullptr};  // pools of a parent, kept in reach
 void add_ref(PoolCore& core) noexcept { core.add_ref(); }
 void release(PoolCore& core) noexcept { core.release(); }
 
-PoolCore::PoolCore(const ProcessPoolOptions& options) : generation_(fork_generation()) {
+PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks) : generation_(fork_generation()) {
+  plan_.hooks = &hooks;
   plan_.cpus = cpu_count();
   const unsigned workers = options.workers != 0 ? options.workers : std::min(plan_.cpus, kMostWorkers);
   if (workers > kMostWorkers)
@@ -90,9 +91,15 @@ void PoolCore::fork_server() {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &plan_.signal_mask);
   int error_number = injected_fault("fork");
+  call(plan_.hooks->before_fork);
   const pid_t pid = error_number != 0 ? -1 : fork();
-  if (pid == 0) run_fork_server(plan_);
+  if (pid == 0) {
+    call(plan_.hooks->after_fork_in_child);
+    run_fork_server(plan_);
+  }
+
   if (pid < 0 && error_number == 0) error_number = errno;
+  call(plan_.hooks->after_fork_in_parent);
   pthread_sigmask(SIG_SETMASK, &plan_.signal_mask, nullptr);
   if (pid < 0) throw_call_failed("fork", error_number, "the pool's fork server");
   server_pid_ = pid;
@@ -151,7 +158,7 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
     stage_ = Stage::draining;
   }
   try {
-    sleep_until_finished();
+    wait_until_idle(std::nullopt);
   } catch (const std::bad_alloc&) {
     const Hold hold(*this);
     break_pool("there was no memory left to read its results with");

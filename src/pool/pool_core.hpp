@@ -37,7 +37,7 @@ namespace retinue::detail {
 /// seat anew. The fork server: `break_pool`. The owner: the fork server ends all.
 class PoolCore {
  public:
-  explicit PoolCore(const ProcessPoolOptions& options);
+  PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks);
 
   void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept;
@@ -50,6 +50,10 @@ class PoolCore {
   void on_done(TaskState& task, std::function<void()> callback);
   bool arm(TaskState& task);
   void progress();
+  /// Waits until no task is unfinished; false if the deadline passed first.
+  bool wait_until_idle(const Deadline& deadline);
+  bool is_running(const TaskState& task) noexcept;
+  void check_open();
   void shutdown(bool cancel_pending);
   void terminate();
   PoolStats stats();
@@ -72,14 +76,14 @@ class PoolCore {
   void submit_all(std::span<const Staged> tasks, std::size_t& taken);
   /// Reads finished slots. True if no task was left that a free worker could claim.
   bool collect();
-  /// Waits until `first` or any of `others` is done.
-  void wait_for_any_of(TaskState& first, std::span<TaskState* const> others);
+  /// Waits until `first` or any of `others` is done, or the deadline passes.
+  void wait_for_any_of(TaskState& first, std::span<TaskState* const> others, const Deadline& deadline);
   /// On a crowded machine, sleeps until `task` is done, `longest` at the most; false, at once, on others.
   bool sleep_for_bulk(TaskState& task, std::chrono::nanoseconds longest);
   bool sleep_for_half(std::chrono::nanoseconds longest);
   /// Waits until `list`, which the pool appends to, is not empty, or until no task is left that a free
-  /// worker could claim.
-  void wait_for_finished(const FinishedList& list);
+  /// worker could claim, or the deadline passes.
+  void wait_for_finished(const FinishedList& list, const Deadline& deadline);
   /// Takes all of `list`, oldest first, linked by `next`; null if it is empty.
   TaskState* take_finished(FinishedList& list);
   /// Lets go of a map's tasks: takes back what has not started, forgets where the others shall be listed.
@@ -146,7 +150,6 @@ class PoolCore {
   // Waiting (waiting.cpp) ---------------------------------------------------------------------------
   template <class Ready>
   bool sleep_until(const Deadline& deadline, const std::uint32_t& mask, Ready&& ready);
-  void sleep_until_finished();
   /// How long a thread may poll before it sleeps; zero if not at all.
   std::chrono::nanoseconds longest_spin(const Deadline& deadline) const noexcept;
   bool crowded() const noexcept { return workers() >= plan_.cpus; }

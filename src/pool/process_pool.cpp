@@ -3,8 +3,11 @@
 #include "pool_core.hpp"
 
 namespace retinue {
+namespace {
+constexpr detail::ProcessHooks kNoHooks;
+}
 
-ProcessPool::ProcessPool(const ProcessPoolOptions& options) : core_(new detail::PoolCore(options)) {}
+ProcessPool::ProcessPool(const ProcessPoolOptions& options) : core_(new detail::PoolCore(options, kNoHooks)) {}
 
 ProcessPool::~ProcessPool() {
   if (core_.get() != nullptr) core_->shutdown(false);
@@ -30,6 +33,18 @@ std::byte* StagedPayload::prepare_block() {
 }
 
 void StagedPayload::drop_block() noexcept { Region::of_this_process().free(block_, size_); }
+
+CoreRef make_core(const ProcessPoolOptions& options, const ProcessHooks& hooks) {
+  return CoreRef(new PoolCore(options, hooks));
+}
+bool wait_until_idle(PoolCore& core, const Deadline& deadline) { return core.wait_until_idle(deadline); }
+void shut_down(PoolCore& core, bool cancel_pending) { core.shutdown(cancel_pending); }
+void terminate(PoolCore& core) { core.terminate(); }
+PoolStats stats_of(PoolCore& core) { return core.stats(); }
+std::vector<pid_t> worker_pids_of(PoolCore& core) { return core.worker_pids(); }
+unsigned workers_of(PoolCore& core) noexcept { return core.workers(); }
+void require_open(PoolCore& core) { core.check_open(); }
+bool is_running(Completion& task) noexcept { return static_cast<TaskState&>(task).running(); }
 
 Ref<Completion> submit_to(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
   return core.submit(entry, arguments, options);

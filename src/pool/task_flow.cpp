@@ -30,6 +30,19 @@ void PoolCore::require_open() const {
   if (stage_ != Stage::open || closed_) throw PoolClosed(closed_ ? closed_why_ : "the pool was shut down");
 }
 
+void PoolCore::check_open() {
+  refuse_foreign();
+  const std::lock_guard lock(mutex_);
+  require_open();
+}
+
+bool PoolCore::is_running(const TaskState& task) noexcept {
+  const std::uint64_t position = task.position.load(std::memory_order_acquire);
+  if (position == TaskState::kNowhere || task.ended() || foreign()) return false;
+  const std::uint64_t state = plan_.memory.slot(position).state.load(std::memory_order_acquire);
+  return State::is_at(state, position) && State::tag(state) == Tag::running;
+}
+
 Ref<Completion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
   refuse_foreign();
   add_ref();

@@ -107,6 +107,8 @@ class TaskState final : public Completion {
   bool arm() override;
   void progress() noexcept override;
 
+  /// A worker has claimed it and is not done with it.
+  bool running() const noexcept;
   bool ended() const noexcept { return ending.load(std::memory_order_acquire) != Ending::pending; }
   /// The exception of a task that ended without a value.
   std::exception_ptr error() const;

@@ -137,14 +137,14 @@ bool PoolCore::collect() {
   return !pump();
 }
 
-void PoolCore::wait_for_any_of(TaskState& first, std::span<TaskState* const> others) {
-  const auto longest = longest_spin(std::nullopt);
+void PoolCore::wait_for_any_of(TaskState& first, std::span<TaskState* const> others, const Deadline& deadline) {
+  const auto longest = longest_spin(deadline);
   const bool spins = longest.count() > 0;
   if (spins && wait_spin.until(longest, crowded(), [&](unsigned look) {
         return done(first) || (look % 8 == 7 && !others.empty() && done(*others[look / 8 % others.size()]));
       }))
     return;
-  sleep_until(std::nullopt, OwnerBell::kEveryone, [&] {
+  sleep_until(deadline, OwnerBell::kEveryone, [&] {
     pump();
     if (first.ended() || !mark(first, State::kRingOwner)) return true;
     for (TaskState* task : others)
@@ -183,8 +183,8 @@ bool PoolCore::sleep_for_half(std::chrono::nanoseconds longest) {
   return true;
 }
 
-void PoolCore::wait_for_finished(const FinishedList& list) {
-  const auto longest = longest_spin(std::nullopt);
+void PoolCore::wait_for_finished(const FinishedList& list, const Deadline& deadline) {
+  const auto longest = longest_spin(deadline);
   const bool spins = longest.count() > 0;
   if (spins && wait_spin.until(longest, crowded(), [&](unsigned look) {
         if (look % 16 != 15) return false;
@@ -194,7 +194,7 @@ void PoolCore::wait_for_finished(const FinishedList& list) {
       }))
     return;
   bool looked = false;
-  sleep_until(std::nullopt, OwnerBell::kEveryone, [&] {
+  sleep_until(deadline, OwnerBell::kEveryone, [&] {
     const bool more = pump();
     if (list.first != nullptr || (!more && looked)) return true;
     looked = true;
@@ -207,8 +207,9 @@ void PoolCore::wait_for_finished(const FinishedList& list) {
   if (spins) wait_spin.slept();
 }
 
-void PoolCore::sleep_until_finished() {
-  sleep_until(std::nullopt, OwnerBell::kEveryone, [&] {
+bool PoolCore::wait_until_idle(const Deadline& deadline) {
+  if (foreign()) return true;
+  return sleep_until(deadline, OwnerBell::kEveryone, [&] {
     do {
       pump();
       if (unfinished_ == 0 || closed_) return true;

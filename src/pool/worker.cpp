@@ -271,7 +271,9 @@ bool Worker::wait_for_work() noexcept {
     control_.head.store(cursor_, std::memory_order_relaxed);
   if (!poll()) {
     if (__fpending(stdout) != 0) std::fflush(stdout);
+    call(plan_.hooks->before_sleep);
     sleep();
+    call(plan_.hooks->after_sleep);
     spin_.slept();
   }
   known_tail_ = control_.tail.load(std::memory_order_acquire);
@@ -340,7 +342,9 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
     this_heap = new WorkerHeap(*plan.region, {seat.part_offset, seat.part_length}, seat.returned);
     heap_generation = fork_generation();
     install_crash_handlers(&seat.crash_stack, &seat.crash_signal);
+    call(plan.hooks->worker_begins, index);
     if (!run_initializer(plan, seat)) {
+      call(plan.hooks->worker_ends);
       flush_output();
       _exit(kExitInitializerFailed);
     }
@@ -349,6 +353,7 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
   } catch (...) {
     _exit(kExitInitializerFailed);
   }
+  call(plan.hooks->worker_ends);
   flush_output();
   _exit(kExitRetired);
 }

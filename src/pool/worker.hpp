@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <sys/types.h>
 
+#include <retinue/detail/pool/process_hooks.hpp>
+
 #include "data/region.hpp"
 #include "system/event_fd.hpp"
 #include "control.hpp"
@@ -25,6 +27,7 @@ struct PoolPlan {
   EventFd service_event;         ///< workers and fork server -> the owner's service thread
   EventFd server_event;          ///< owner -> fork server
   std::function<void()> initializer;
+  const ProcessHooks* hooks = nullptr;
   std::uint64_t max_tasks = 0;
   std::size_t max_memory = 0;
   std::chrono::nanoseconds longest_spin{0};
@@ -32,6 +35,12 @@ struct PoolPlan {
   pid_t owner = 0;
   sigset_t signal_mask{};        ///< the owner's, for the workers
 };
+
+/// Makes a call that a runtime asked for.
+template <class... A>
+void call(void (*hook)(A...) noexcept, A... arguments) noexcept {
+  if (hook != nullptr) hook(arguments...);
+}
 
 /// Exit codes of workers that leave by their own will.
 constexpr int kExitRetired = 0;

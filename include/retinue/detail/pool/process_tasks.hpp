@@ -6,12 +6,20 @@
 #include <exception>
 #include <memory>
 #include <span>
+#include <sys/types.h>
+#include <vector>
 
 #include <retinue/detail/data/entry.hpp>
 #include <retinue/detail/pool/completion.hpp>
+#include <retinue/detail/pool/process_hooks.hpp>
 #include <retinue/detail/pool/task_context.hpp>
 #include <retinue/executor.hpp>
 #include <retinue/task_options.hpp>
+
+namespace retinue {
+struct ProcessPoolOptions;
+struct PoolStats;
+}
 
 namespace retinue::detail {
 
@@ -79,6 +87,21 @@ class StagedPayload {
 /// Hands one task to the pool. Throws PoolClosed, ResourceExhausted, bad_alloc.
 Ref<Completion> submit_to(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options);
 
+/// A pool without the templates: bytes in, bytes out. The caller shuts it down before it lets go of it.
+CoreRef make_core(const ProcessPoolOptions& options, const ProcessHooks& hooks);
+/// Waits until every submitted task has ended, or the deadline; true if they have. For callers whose waits
+/// must be interruptible, before `shut_down`, which is not.
+bool wait_until_idle(PoolCore& core, const Deadline& deadline);
+void shut_down(PoolCore& core, bool cancel_pending);
+void terminate(PoolCore& core);
+PoolStats stats_of(PoolCore& core);
+std::vector<pid_t> worker_pids_of(PoolCore& core);
+unsigned workers_of(PoolCore& core) noexcept;
+/// Throws PoolClosed if the pool takes no tasks (any more, or in this process).
+void require_open(PoolCore& core);
+/// True once a worker has claimed the task (of a Completion that `submit_to` made) and while it runs it.
+bool is_running(Completion& task) noexcept;
+
 /// The bytes of a done task's value (of a Completion that `submit_to` made), good as long as the task
 /// is; or throws what it ended with.
 std::span<const std::byte> value_bytes(Completion& task);
@@ -107,9 +130,14 @@ class MapWindow {
     std::span<const std::byte> value;  ///< good until the next call
     std::exception_ptr error;          ///< set instead if the task failed
   };
-  /// Waits for the next result; false if nothing is under way. `wanted()` may have become more: then it
-  /// returns true with `starved` set and no result, so that inputs can be read while others run.
-  bool next(Result& result, bool& starved);
+  enum class Next {
+    result,
+    starved,    ///< `wanted()` became more: inputs should be read while others run
+    over,       ///< nothing is under way
+    timed_out,
+  };
+  /// Waits for the next result, until the deadline at the longest; one in the past only looks.
+  Next next(Result& result, const Deadline& deadline = std::nullopt);
   /// No more inputs will come.
   void inputs_ended() noexcept;
 

@@ -1,0 +1,36 @@
+"""Functions in worker processes, results back: a process pool for Python and C++.
+
+    from retinue.futures import ProcessPoolExecutor         # for concurrent.futures
+    from retinue.multiprocessing import Pool                # for multiprocessing
+
+Both are what the standard library calls by these names, on an engine of shared memory: a task costs about a
+microsecond, lambdas and closures travel, a worker that dies costs one task, and nothing hangs.
+"""
+
+from retinue._engine import cpu_count
+from retinue._errors import (
+    Cancelled,
+    Error,
+    PicklingError,
+    PoolClosed,
+    RemoteError,
+    ResourceExhausted,
+    TaskTimeout,
+    UnpicklingError,
+    WorkerDied,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cancelled",
+    "Error",
+    "PicklingError",
+    "PoolClosed",
+    "RemoteError",
+    "ResourceExhausted",
+    "TaskTimeout",
+    "UnpicklingError",
+    "WorkerDied",
+    "cpu_count",
+]

@@ -1,0 +1,139 @@
+"""Every way a task or a pool can fail, and how a task's exception comes back from its worker."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool, _RemoteTraceback  # type: ignore[attr-defined]
+from typing import Any, Optional
+
+
+class Error(Exception):
+    """The root of every exception that retinue itself makes."""
+
+
+class WorkerDied(Error, BrokenProcessPool):
+    """The worker that ran this task died: of a signal, or by leaving through ``os._exit``.
+
+    Only this task is lost; the worker has been replaced and the pool goes on. Ask for
+    ``executor.options(retries=1)`` to have such a task run again.
+
+    Attributes: ``signal`` that ended the worker, or 0; its ``exit_code`` if it left by itself, else -1; ``pid``;
+    ``task_index``: the place in its map, or the number of the submit; ``stack`` of a crash, one line a frame.
+    """
+
+    def __init__(
+        self, message: str, signal: int = 0, exit_code: int = -1, pid: int = 0, task_index: int = 0, stack: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.signal = signal
+        self.exit_code = exit_code
+        self.pid = pid
+        self.task_index = task_index
+        self.stack = stack
+
+    def __reduce__(self) -> Any:
+        return type(self), (str(self), self.signal, self.exit_code, self.pid, self.task_index, self.stack)
+
+
+class TaskTimeout(Error, TimeoutError):
+    """A task ran longer than the ``timeout`` it was given with ``options``. Its worker was killed and replaced."""
+
+
+class Cancelled(Error, CancelledError):
+    """The task was taken back by ``cancel`` or by a shutdown that cancels what has not started."""
+
+
+class PoolClosed(Error, BrokenProcessPool):
+    """The pool takes no more work: it was shut down, its initializer failed, its processes were killed, or it
+    belongs to the parent of this process."""
+
+
+class ResourceExhausted(Error, OSError):
+    """The machine or a limit gave out: shared memory, file descriptors, processes."""
+
+
+class PicklingError(Error, pickle.PicklingError):
+    """An argument, a function or a result cannot be pickled, and so cannot travel. Names its type."""
+
+
+class UnpicklingError(Error, pickle.UnpicklingError):
+    """An argument, a function or a result was pickled, but that cannot be loaded on the other side."""
+
+
+class RemoteError(Error):
+    """A task raised an exception that cannot travel itself. Its text is kept.
+
+    Attributes: ``type_name``, ``message`` and ``traceback`` of the original.
+    """
+
+    def __init__(self, type_name: str, message: str, traceback: str = "") -> None:
+        super().__init__(f"{type_name}: {message}")
+        self.type_name = type_name
+        self.message = message
+        self.traceback = traceback
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.type_name, self.message, self.traceback)
+
+
+_BY_NAME = {c.__name__: c for c in (Error, TaskTimeout, Cancelled, PoolClosed, ResourceExhausted)}
+
+
+def make_error(name: str, message: str, error_number: int) -> Exception:
+    """The Python side of an exception of the engine."""
+    if error_number:
+        return _BY_NAME[name](error_number, message)
+    return _BY_NAME[name](message)
+
+
+def make_worker_died(message: str, signal: int, exit_code: int, pid: int, task_index: int, stack: str) -> WorkerDied:
+    return WorkerDied(message, signal, exit_code, pid, task_index, stack)
+
+
+Description = tuple[Optional[bytes], str, str, str]
+
+
+def type_name(cls: type) -> str:
+    """As tracebacks name it: without the module for built-in types."""
+    return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def text_of(error: BaseException) -> str:
+    """The whole traceback."""
+    import traceback
+
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+
+
+def describe(error: BaseException) -> Description:
+    """An exception as it travels: its pickle if that can be loaded again, its type's name, message and traceback."""
+    from retinue import _pickling
+
+    try:
+        message = str(error)
+    except Exception:
+        message = "(its message cannot be shown)"
+    data: Optional[bytes]
+    try:
+        data = _pickling.dumps_in_band(error, None)
+        if type(pickle.loads(data)) is not type(error):
+            data = None
+    except Exception:
+        data = None
+    return data, type_name(type(error)), message, text_of(error)
+
+
+def rebuild(description: Description) -> BaseException:
+    """The exception of a task, with the worker's traceback as its cause."""
+    data, name, message, traceback = description
+    error: Any = None
+    if data is not None:
+        try:
+            error = pickle.loads(data)
+        except Exception:
+            pass
+    if not isinstance(error, BaseException):
+        error = RemoteError(name, message, traceback)
+    error.__cause__ = _RemoteTraceback(traceback)
+    return error

@@ -1,0 +1,51 @@
+"""The end of the interpreter: pools finish their work and leave no process behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from typing import Any
+
+from retinue import _engine
+
+over = False
+_pools: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+def register(pool: Any) -> None:
+    """`pool` is shut down when the interpreter ends: what was submitted is finished first, but for a Ctrl-C."""
+    if over:
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+    _pools.add(pool)
+
+
+def _interrupted() -> bool:
+    last = getattr(sys, "last_type", None)
+    return last is not None and issubclass(last, KeyboardInterrupt)
+
+
+def _end() -> None:
+    global over
+    over = True
+    at_once = _interrupted()
+    for pool in list(_pools):
+        try:
+            pool._end(at_once)
+        except KeyboardInterrupt:
+            at_once = True
+            pool._end(at_once)
+    _engine._wait_for_closing()
+
+
+def _forget() -> None:
+    """In the child of a fork: the parent's pools are the parent's to end."""
+    global over, _pools
+    over = False
+    _pools = weakref.WeakSet()
+
+
+os.register_at_fork(after_in_child=_forget)
+# Before the interpreter joins its threads, as concurrent.futures does it: callbacks still run.
+threading._register_atexit(_end)  # type: ignore[attr-defined]

@@ -1,0 +1,52 @@
+"""The part of a future that is written in Python: what concurrent.futures keeps in each."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future
+from threading import Condition
+from typing import Any, Callable
+
+from retinue import _engine
+
+make_condition = Condition
+
+
+class ProcessFuture(_engine.Future, Future):  # type: ignore[misc, type-arg]
+    """A ``concurrent.futures.Future`` of a task in a worker process.
+
+    All of ``wait``, ``as_completed``, ``asyncio.wrap_future`` and callbacks work on it. Beyond the standard,
+    ``cancel(force=True)`` also stops a task that is running.
+    """
+
+    def __repr__(self) -> str:
+        state = self._state.partition("_")[0].lower()
+        if state == "finished" and self.done():
+            error = self._exception
+            how = f"raised {type(error).__name__}" if error is not None else f"returned {type(self.result()).__name__}"
+            return f"<{type(self).__name__} at {id(self):#x} state={state} {how}>"
+        return f"<{type(self).__name__} at {id(self):#x} state={state}>"
+
+
+_engine._set_future_class(ProcessFuture)
+
+
+def tell(future: Any, cancelled: bool, failed: bool) -> None:
+    """Tells those who wait in functions of concurrent.futures."""
+    with future._condition:
+        future._note_told()
+        for waiter in future._waiters:
+            if cancelled:
+                waiter.add_cancelled(future)
+            elif failed:
+                waiter.add_exception(future)
+            else:
+                waiter.add_result(future)
+        future._condition.notify_all()
+
+
+def run_callback(callback: Callable[[Any], Any], future: Any) -> None:
+    try:
+        callback(future)
+    except Exception:
+        logging.getLogger("concurrent.futures").exception("exception calling callback for %r", future)

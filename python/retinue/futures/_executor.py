@@ -1,0 +1,216 @@
+"""ProcessPoolExecutor."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Executor, Future
+from typing import Any, Callable, Iterable, Iterator, Optional
+
+from retinue import _engine, _exit, _start
+from retinue._errors import PoolClosed
+
+_MOST_WORKERS = 1024
+
+
+class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
+    """Runs functions in worker processes. The signature of ``concurrent.futures.ProcessPoolExecutor``, on retinue.
+
+    Parameters
+    ----------
+    max_workers: worker processes; by default one for each CPU that this process may use.
+    mp_context: a context of ``multiprocessing``, which names the start method.
+    initializer, initargs: called as ``initializer(*initargs)`` in each worker before its first task, also in
+        replacements. If it raises, the pool ends with ``PoolClosed`` saying what was raised.
+    max_tasks_per_child: a worker is replaced after so many tasks.
+
+    The workers are forked when the first task is handed in, so they see all that existed then. Thread-safe.
+    After ``os.fork`` the executor stays with the parent: in the child it raises ``PoolClosed``.
+    """
+
+    def __init__(
+        self,
+        max_workers: Optional[int] = None,
+        mp_context: Any = None,
+        initializer: Optional[Callable[..., object]] = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: Optional[int] = None,
+    ) -> None:
+        if max_workers is None:
+            max_workers = _engine.cpu_count()
+        elif max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        elif max_workers > _MOST_WORKERS:
+            raise ValueError(f"max_workers must be <= {_MOST_WORKERS}")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if max_tasks_per_child is not None:
+            if not isinstance(max_tasks_per_child, int):
+                raise TypeError("max_tasks_per_child must be an integer")
+            if max_tasks_per_child <= 0:
+                raise ValueError("max_tasks_per_child must be >= 1")
+        self._max_workers = max_workers
+        self._mp_context = mp_context
+        self._initializer = initializer
+        self._initargs = tuple(initargs)
+        self._max_tasks_per_child = max_tasks_per_child
+        self._lock = threading.Lock()
+        self._shutdown = False
+        _exit.register(self)
+
+    def _start(self) -> None:
+        """Makes the pool, or says that it is over. Called by the engine before the first task."""
+        with self._lock:
+            if self._shutdown:
+                raise PoolClosed("cannot schedule new futures after shutdown")
+            if _exit.over:
+                raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+            if self._started:
+                return
+            _start.start(
+                self,
+                self._max_workers,
+                self._mp_context,
+                self._initializer,
+                self._initargs,
+                self._max_tasks_per_child or 0,
+            )
+
+    def map(  # type: ignore[override]
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: Optional[float] = None,
+        chunksize: int = 1,
+        buffersize: Optional[int] = None,
+    ) -> Iterator[Any]:
+        """Runs ``fn`` on each element, several iterables walked together, and gives the results in order.
+
+        Inputs are read only as far ahead as workers need, so an endless generator will do; ``buffersize`` limits how
+        far. An item that fails raises where it is looked at, and the rest goes on. ``timeout``: seconds from now
+        after which ``next`` raises TimeoutError. ``chunksize`` is accepted and not needed: a task costs little.
+        """
+        return _map(self, fn, iterables, timeout, chunksize, buffersize)
+
+    def options(
+        self, *, timeout: Optional[float] = None, retries: int = 0, ordered: bool = True
+    ) -> "ExecutorWithOptions":
+        """This executor with options for what is submitted through it.
+
+        timeout: seconds a task may run, from its start; then it ends with ``TaskTimeout`` and its worker is replaced.
+        retries: how often a task is run again after its worker died.
+        ordered: False lets ``map`` give each result as soon as it is there.
+        """
+        return ExecutorWithOptions(self, timeout, retries, ordered)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no more tasks. Finishes those submitted, or with ``cancel_futures`` takes back what has not started."""
+        with self._lock:
+            first = not self._shutdown
+            self._shutdown = True
+        self._refuse()
+        if not self._started:
+            return
+        try:
+            if first and not cancel_futures:
+                self._read_maps()
+            if not wait:
+                self._shut_down_later(cancel_futures)
+                return
+            if not cancel_futures:
+                self._wait_until_idle(None)
+            self._shut_down(cancel_futures)
+        except KeyboardInterrupt:
+            self._terminate()
+            raise
+
+    def terminate_workers(self) -> None:
+        """Ends the workers at once: running tasks end with ``WorkerDied``, others are cancelled."""
+        self._kill()
+
+    def kill_workers(self) -> None:
+        """The same as ``terminate_workers``: workers hold nothing that a signal could spare."""
+        self._kill()
+
+    def _kill(self) -> None:
+        with self._lock:
+            self._shutdown = True
+        if self._started:
+            self._terminate()
+
+    def _end(self, at_once: bool) -> None:
+        """Called when the interpreter ends."""
+        if at_once:
+            self._kill()
+        else:
+            self.shutdown(wait=True)
+
+    def __exit__(self, kind: Any, value: Any, traceback: Any) -> None:
+        if kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit)):
+            self._kill()
+        else:
+            self.shutdown(wait=True)
+
+
+def _map(
+    pool: ProcessPoolExecutor,
+    fn: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+    timeout: Optional[float],
+    chunksize: int,
+    buffersize: Optional[int],
+    **options: Any,
+) -> Iterator[Any]:
+    if chunksize < 1:
+        raise ValueError("chunksize must be >= 1.")
+    if buffersize is not None and not isinstance(buffersize, int):
+        raise TypeError("buffersize must be an integer or None")
+    if buffersize is not None and buffersize < 1:
+        raise ValueError("buffersize must be None or > 0")
+    if not iterables:
+        return iter(())
+    results: Iterator[Any] = pool._map(
+        fn, iterables, look_ahead=buffersize or 0, timeout=timeout, **options
+    )
+    return results
+
+
+class ExecutorWithOptions(Executor):
+    """What ``ProcessPoolExecutor.options`` gives: use it as the executor it came from."""
+
+    def __init__(self, pool: ProcessPoolExecutor, timeout: Optional[float], retries: int, ordered: bool) -> None:
+        if timeout is not None and not timeout > 0:
+            raise ValueError("timeout must be a number of seconds above zero, or None")
+        if retries < 0:
+            raise ValueError("retries must not be negative")
+        self._pool = pool
+        self._timeout = timeout
+        self._retries = retries
+        self._ordered = ordered
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        future: Future[Any] = self._pool._submit_with(self._timeout, self._retries, fn, *args, **kwargs)
+        return future
+
+    def map(  # type: ignore[override]
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: Optional[float] = None,
+        chunksize: int = 1,
+        buffersize: Optional[int] = None,
+    ) -> Iterator[Any]:
+        return _map(
+            self._pool,
+            fn,
+            iterables,
+            timeout,
+            chunksize,
+            buffersize,
+            ordered=self._ordered,
+            task_timeout=self._timeout,
+            retries=self._retries,
+        )
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)

@@ -1,0 +1,308 @@
+"""``multiprocessing.Pool`` on retinue's engine."""
+
+from __future__ import annotations
+
+import multiprocessing.pool as _standard
+import threading
+import time
+import warnings
+from multiprocessing import TimeoutError
+from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
+
+from retinue import _engine, _exit, _start
+
+ThreadPool = _standard.ThreadPool
+
+_RUN = "RUN"
+_CLOSE = "CLOSE"
+_TERMINATE = "TERMINATE"
+
+Callback = Optional[Callable[[Any], object]]
+
+
+class AsyncResult:
+    """What ``apply_async`` gives: one task's outcome."""
+
+    def __init__(self, pool: "Pool", future: Any, callback: Callback, error_callback: Callback) -> None:
+        self._pool = pool  # kept alive until the result is
+        self._future = future
+        if callback is not None or error_callback is not None:
+            future.add_done_callback(_Reporter(callback, error_callback))
+
+    def ready(self) -> bool:
+        """True once the task has ended, in whichever way."""
+        done: bool = self._future.done()
+        return done
+
+    def successful(self) -> bool:
+        """True if the task ended without an exception. Raises ValueError while it runs."""
+        if not self.ready():
+            raise ValueError(f"{self!r} not ready")
+        return self._future.exception() is None
+
+    def wait(self, timeout: Optional[float] = None) -> None:
+        """Waits until the task has ended, or for so many seconds."""
+        self._future._wait(timeout)
+
+    def get(self, timeout: Optional[float] = None) -> Any:
+        """Waits, then gives the value or raises the task's exception; TimeoutError after so many seconds."""
+        if not self._future._wait(timeout):
+            raise TimeoutError
+        return self._future.result()
+
+
+ApplyResult = AsyncResult
+
+
+class _Reporter:
+    def __init__(self, callback: Callback, error_callback: Callback) -> None:
+        self._callback = callback
+        self._error_callback = error_callback
+
+    def __call__(self, future: Any) -> None:
+        error = None if future.cancelled() else future.exception()
+        if future.cancelled():
+            return
+        if error is None:
+            if self._callback is not None:
+                self._callback(future.result())
+        elif self._error_callback is not None:
+            self._error_callback(error)
+
+
+class MapResult(AsyncResult):
+    """What ``map_async`` and ``starmap_async`` give: the outcomes of all items, as one list."""
+
+    def __init__(self, pool: "Pool", results: Any, callback: Callback, error_callback: Callback) -> None:
+        self._pool = pool
+        self._results = results
+        self._values: list[Any] = []
+        self._error: Optional[BaseException] = None
+        self._done = False
+        self._lock = threading.Lock()
+        self._callback = callback
+        self._error_callback = error_callback
+        results._read_all()
+        if callback is not None or error_callback is not None:
+            threading.Thread(target=self._gather_and_tell, name="retinue-map-result", daemon=True).start()
+
+    def _gather_and_tell(self) -> None:
+        self._gather(None)
+        if self._error is None:
+            if self._callback is not None:
+                self._callback(self._values)
+        elif self._error_callback is not None:
+            self._error_callback(self._error)
+
+    def _gather(self, timeout: Optional[float]) -> bool:
+        end = None if timeout is None else time.monotonic() + timeout
+        if self._done:
+            return True
+        if not self._lock.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
+            return self._done
+        try:
+            while not self._done:
+                left = None if end is None else max(end - time.monotonic(), 0)
+                try:
+                    if not self._results._gather(self._values, left):
+                        return False
+                    self._done = True
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
+                    if self._error is None:
+                        self._error = error
+            return True
+        finally:
+            self._lock.release()
+
+    def ready(self) -> bool:
+        return self._gather(0)
+
+    def successful(self) -> bool:
+        if not self.ready():
+            raise ValueError(f"{self!r} not ready")
+        return self._error is None
+
+    def wait(self, timeout: Optional[float] = None) -> None:
+        self._gather(timeout)
+
+    def get(self, timeout: Optional[float] = None) -> Any:
+        if not self._gather(timeout):
+            raise TimeoutError
+        if self._error is not None:
+            raise self._error
+        return self._values
+
+
+class Pool(_engine.Pool):  # type: ignore[misc]
+    """A pool of worker processes. The signature of ``multiprocessing.Pool``, on retinue.
+
+    Parameters
+    ----------
+    processes: worker processes; by default one for each CPU that this process may use.
+    initializer, initargs: called as ``initializer(*initargs)`` in each worker before its first task.
+    maxtasksperchild: a worker is replaced after so many tasks.
+    context: a context of ``multiprocessing``, which names the start method.
+
+    Workers are not daemons: tasks may make pools and processes of their own. A worker that dies fails the task it
+    ran, with ``retinue.WorkerDied``, and is replaced. ``chunksize`` is accepted everywhere and not needed.
+    """
+
+    def __init__(
+        self,
+        processes: Optional[int] = None,
+        initializer: Optional[Callable[..., object]] = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: Optional[int] = None,
+        context: Any = None,
+    ) -> None:
+        self._state = _TERMINATE
+        if processes is None:
+            processes = _engine.cpu_count()
+        if processes < 1:
+            raise ValueError("Number of processes must be at least 1")
+        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
+            raise ValueError("maxtasksperchild must be a positive int or None")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        self._processes = processes
+        _exit.register(self)
+        _start.start(self, processes, context, initializer, tuple(initargs), maxtasksperchild or 0)
+        self._state = _RUN
+
+    def _start(self) -> None:
+        """Called by the engine when it is handed work after the end."""
+        raise ValueError("Pool not running")
+
+    def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> Any:
+        """``func(*args, **kwds)`` in a worker; waits for the result."""
+        return self.submit(func, *args, **kwds).result()
+
+    def apply_async(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] = {},
+        callback: Callback = None,
+        error_callback: Callback = None,
+    ) -> AsyncResult:
+        """Starts ``func(*args, **kwds)`` in a worker. A callback is called with the result, or the other one with the
+        exception, in a thread of the pool's."""
+        return AsyncResult(self, self.submit(func, *args, **kwds), callback, error_callback)
+
+    def map(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: Optional[int] = None) -> list[Any]:
+        """``[func(x) for x in iterable]``. All items are run; then the first exception among them is raised."""
+        return _all_of(self._map(func, (iterable,)))
+
+    def starmap(
+        self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: Optional[int] = None
+    ) -> list[Any]:
+        """``[func(*x) for x in iterable]``."""
+        return _all_of(self._map(func, (iterable,), star=True))
+
+    def map_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        chunksize: Optional[int] = None,
+        callback: Callback = None,
+        error_callback: Callback = None,
+    ) -> MapResult:
+        """Starts a ``map``. A callback is called with the list of results, or the other one with the first exception."""
+        return MapResult(self, self._map(func, (iterable,)), callback, error_callback)
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: Optional[int] = None,
+        callback: Callback = None,
+        error_callback: Callback = None,
+    ) -> MapResult:
+        """Starts a ``starmap``."""
+        return MapResult(self, self._map(func, (iterable,), star=True), callback, error_callback)
+
+    def imap(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:
+        """Results in order, as they are asked for; inputs are read only as far ahead as workers need."""
+        _check_chunksize(chunksize)
+        results: Iterator[Any] = self._map(func, (iterable,))
+        return results
+
+    def imap_unordered(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:
+        """Results as soon as they are there."""
+        _check_chunksize(chunksize)
+        results: Iterator[Any] = self._map(func, (iterable,), ordered=False)
+        return results
+
+    def close(self) -> None:
+        """Takes no more tasks; those handed in are finished, and then the workers end."""
+        if self._state == _RUN:
+            self._state = _CLOSE
+            self._read_maps()
+            self._refuse()
+            self._shut_down_later(False)
+
+    def terminate(self) -> None:
+        """Ends the workers at once; what was not finished is lost."""
+        if self._state != _TERMINATE:
+            self._state = _TERMINATE
+            self._terminate()
+
+    def join(self) -> None:
+        """Waits until the workers have ended. To be called after ``close`` or ``terminate``."""
+        if self._state == _RUN:
+            raise ValueError("Pool is still running")
+        if self._state == _CLOSE:
+            try:
+                self._wait_until_idle(None)
+            except KeyboardInterrupt:
+                self.terminate()
+                raise
+        self._shut_down(False)
+
+    def _end(self, at_once: bool) -> None:
+        """Called when the interpreter ends."""
+        self.terminate()
+
+    def __enter__(self) -> "Pool":
+        if self._state != _RUN:
+            raise ValueError("Pool not running")
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.terminate()
+
+    def __del__(self, _warn: Any = warnings.warn) -> None:
+        if getattr(self, "_state", _TERMINATE) == _RUN:
+            _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
+            self._shut_down_later(True)
+
+    def __reduce__(self) -> Any:
+        raise NotImplementedError("pool objects cannot be passed between processes or pickled")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={self._processes}>"
+
+
+def _check_chunksize(chunksize: int) -> None:
+    if chunksize < 1:
+        raise ValueError(f"Chunksize must be 1+, not {chunksize}")
+
+
+def _all_of(results: Any) -> list[Any]:
+    values: list[Any] = []
+    first: Optional[BaseException] = None
+    while True:
+        try:
+            results._gather(values, None)
+            break
+        except KeyboardInterrupt:
+            results.close()
+            raise
+        except BaseException as error:
+            if first is None:
+                first = error
+    if first is not None:
+        raise first
+    return values

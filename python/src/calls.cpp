@@ -1,0 +1,145 @@
+#include "calls.hpp"
+
+#include <atomic>
+#include <cstring>
+
+#include <retinue/error.hpp>
+
+#include "decoder.hpp"
+
+namespace retinue::python {
+namespace {
+
+Helper function_bytes{"retinue._pickling", "function_bytes"};
+Helper describe_error{"retinue._errors", "describe"};
+Helper rebuild_error{"retinue._errors", "rebuild"};
+
+constexpr std::size_t kMostInline = 96;
+
+std::uint64_t next_id() {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+template <class T>
+void append(std::string& s, T value) {
+  s.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+/// What function_bytes says of a function: 0 travels each time, 1 its identity, 2 its content stands for it.
+enum class State { carried, none, content };
+
+struct Described {
+  Object bytes;
+  State state;
+};
+
+Described describe(PyObject* callable, PyObject* scope) {
+  const Object both = function_bytes(callable, scope);
+  const long state = PyLong_AsLong(PyTuple_GET_ITEM(both.get(), 1));
+  if (state < 0 || state > 2) throw PythonError{};
+  return {Object::borrowed(PyTuple_GET_ITEM(both.get(), 0)), static_cast<State>(state)};
+}
+
+}  // namespace
+
+Function::Function(PyObject* callable, FunctionKind kind, const char* bytes, std::size_t size)
+    : callable_(Object::borrowed(callable)) {
+  if (kind == FunctionKind::cached && size > kMostInline) {
+    kind = FunctionKind::in_block;
+    block_ = detail::allocate_shared(size);
+    std::memcpy(block_.data, bytes, size);
+  }
+  append(prefix_, kind);
+  if (kind != FunctionKind::here) append(prefix_, next_id());
+  if (kind == FunctionKind::in_block) {
+    append(prefix_, reinterpret_cast<std::uint64_t>(block_.data));
+    append(prefix_, std::uint64_t{size});
+  } else {
+    append(prefix_, static_cast<std::uint32_t>(size));
+    prefix_.append(bytes, size);
+  }
+}
+
+Function::~Function() {
+  if (block_.data != nullptr) detail::free_shared(block_);
+}
+
+FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope) {
+  if (const auto known = by_identity_.find(callable); known != by_identity_.end()) return known->second;
+  const Described d = describe(callable, scope);
+  const char* bytes = PyBytes_AS_STRING(d.bytes.get());
+  const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(d.bytes.get()));
+  if (d.state == State::carried) return std::make_shared<Function>(callable, FunctionKind::here, bytes, size);
+  if (d.state == State::none) {
+    if (by_identity_.size() >= kMost) by_identity_.clear();
+    auto function = std::make_shared<Function>(callable, FunctionKind::cached, bytes, size);
+    by_identity_.emplace(callable, function);
+    return function;
+  }
+  std::string content(bytes, size);
+  if (const auto known = by_content_.find(content); known != by_content_.end()) return known->second;
+  if (by_content_.size() >= kMost) {
+    for (auto& [_, function] : by_content_) retired_.push_back(std::move(function));
+    by_content_.clear();
+  }
+  auto function = std::make_shared<Function>(nullptr, FunctionKind::cached, bytes, size);
+  by_content_.emplace(std::move(content), function);
+  return function;
+}
+
+FunctionRef Functions::for_map(PyObject* callable, PyObject* scope) {
+  if (const auto known = by_identity_.find(callable); known != by_identity_.end()) return known->second;
+  const Described d = describe(callable, scope);
+  const char* bytes = PyBytes_AS_STRING(d.bytes.get());
+  const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(d.bytes.get()));
+  auto function = std::make_shared<Function>(callable, FunctionKind::cached, bytes, size);
+  if (d.state == State::none && by_identity_.size() < kMost) by_identity_.emplace(callable, function);
+  return function;
+}
+
+void Functions::retire(FunctionRef function) {
+  if (function && function->lies_in_block()) retired_.push_back(std::move(function));
+}
+
+void write_arguments(Encoder& encoder, PyObject* const* arguments, std::size_t count, PyObject* names) {
+  const std::size_t named = names != nullptr ? static_cast<std::size_t>(PyTuple_GET_SIZE(names)) : 0;
+  if (named != 0) {
+    const Object dict = check(PyDict_New());
+    for (std::size_t i = 0; i < named; ++i)
+      check(PyDict_SetItem(dict.get(), PyTuple_GET_ITEM(names, static_cast<Py_ssize_t>(i)), arguments[count + i]));
+    const Object tuple = check(PyTuple_New(static_cast<Py_ssize_t>(count)));
+    for (std::size_t i = 0; i < count; ++i)
+      PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), Py_NewRef(arguments[i]));
+    const Object both = check(PyTuple_Pack(2, tuple.get(), dict.get()));
+    encoder.number(ArgumentsKind::with_names);
+    return encoder.value(both.get());
+  }
+  const std::size_t begin = encoder.position();
+  encoder.number(ArgumentsKind::values);
+  encoder.number(static_cast<std::uint32_t>(count));
+  if (encoder.values(arguments, count)) return;
+  if (count == 1) return encoder.value(arguments[0]);
+  encoder.rewind(begin);
+  const Object tuple = check(PyTuple_New(static_cast<Py_ssize_t>(count)));
+  for (std::size_t i = 0; i < count; ++i)
+    PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), Py_NewRef(arguments[i]));
+  encoder.number(ArgumentsKind::tuple);
+  encoder.value(tuple.get());
+}
+
+void write_raise(Encoder& encoder, PyObject* error) {
+  encoder.number(FunctionKind::raise);
+  encoder.value(describe_error(error).get());
+}
+
+Object read_result(std::span<const std::byte> payload) {
+  Decoder decoder(payload);
+  if (decoder.number<ResultKind>() == ResultKind::value) return decoder.value();
+  const Object description = decoder.value();
+  const Object error = rebuild_error(description.get());
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.get())), error.get());
+  throw PythonError{};
+}
+
+}  // namespace retinue::python

@@ -1,0 +1,84 @@
+// What travels of a call: the function, once per worker, and the arguments.
+//
+//     owner -> worker   u8 CallKind, function, u8 ArgumentsKind, arguments
+//     worker -> owner   u8 ResultKind, value | (pickle or None, type name, message, traceback)
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <retinue/detail/data/entry.hpp>
+#include <retinue/shared_array.hpp>
+
+#include "encoder.hpp"
+
+namespace retinue::python {
+
+enum class FunctionKind : std::uint8_t {
+  here,     ///< a pickle, loaded for this call
+  cached,   ///< u64 id, u32 length, pickle: loaded once per worker
+  in_block, ///< u64 id, u64 address, u64 length: likewise, the pickle lies in shared memory
+  raise,    ///< no function: the arguments are the description of an exception, which is the result
+};
+enum class ArgumentsKind : std::uint8_t {
+  values,      ///< u32 count, that many values
+  tuple,       ///< a value, the tuple of all
+  with_names,  ///< a value, the tuple of (tuple, dict)
+  star,        ///< a value, one iterable of all: for starmap
+};
+enum class ResultKind : std::uint8_t { value, exception };
+
+/// A function as it travels. Immutable; whoever has submitted a call with it keeps it until that call has run.
+class Function {
+ public:
+  Function(PyObject* callable, FunctionKind kind, const char* bytes, std::size_t size);
+  ~Function();
+  Function(const Function&) = delete;
+  Function& operator=(const Function&) = delete;
+
+  void write(Encoder& encoder) const { encoder.raw(prefix_.data(), prefix_.size()); }
+  bool lies_in_block() const noexcept { return block_.data != nullptr; }
+  std::size_t bytes() const noexcept { return prefix_.size() + block_.bytes; }
+
+ private:
+  std::string prefix_;
+  detail::SharedMemory block_;
+  Object callable_;  // lives as long as its identity stands for the bytes
+};
+using FunctionRef = std::shared_ptr<const Function>;
+
+/// The functions that one pool has sent. With the GIL held.
+class Functions {
+ public:
+  /// For a submit: functions that carry no state are known by identity or by content, others travel each time.
+  FunctionRef for_submit(PyObject* callable, PyObject* scope);
+  /// For a map, whose workers load it once.
+  FunctionRef for_map(PyObject* callable, PyObject* scope);
+  /// No call is under way: what was retired can go.
+  void forget_retired() noexcept { retired_.clear(); }
+  void retire(FunctionRef function);
+  bool any_retired() const noexcept { return !retired_.empty(); }
+
+ private:
+  static constexpr std::size_t kMost = 1024;
+  std::unordered_map<PyObject*, FunctionRef> by_identity_;
+  std::unordered_map<std::string, FunctionRef> by_content_;
+  std::vector<FunctionRef> retired_;  // calls with them may be under way
+};
+
+/// Writes arguments so that `read_and_call` finds them. `names`: keyword names, their values behind the `count`
+/// positional ones, or null.
+void write_arguments(Encoder& encoder, PyObject* const* arguments, std::size_t count, PyObject* names);
+/// A call that ends with this exception.
+void write_raise(Encoder& encoder, PyObject* error);
+
+/// The name of the entry that runs calls.
+detail::EntryRef call_entry();
+
+/// The value, or throws PythonError with the task's exception set.
+Object read_result(std::span<const std::byte> payload);
+
+}  // namespace retinue::python

@@ -1,0 +1,74 @@
+// A map over a pool as a Python iterator.
+#pragma once
+
+#include <memory>
+
+#include <retinue/detail/pool/process_tasks.hpp>
+
+#include "calls.hpp"
+#include "waiting.hpp"
+
+namespace retinue::python {
+
+/// What a map is asked to be.
+struct MapPlan {
+  detail::CoreRef core;
+  FunctionRef function;
+  Object iterators;  ///< a tuple: walked together, up to the shortest
+  bool star = false; ///< one iterator, of tuples of arguments
+  TaskOptions options;
+  detail::Order order = detail::Order::inputs;
+  Deadline deadline;
+  Object scope;
+};
+
+/// The inputs and the tasks of one map. With the GIL held, except while it waits. One caller at a time: a second
+/// one, from another thread or from an input that asks for a result, gets a ValueError.
+///
+/// Inputs are read as far ahead as the engine's window says. A map nobody has begun to read when it or its pool goes
+/// is not dropped: `read_all` hands in what is left, as with concurrent.futures, where a map runs even if nobody looks.
+class MapTasks {
+ public:
+  explicit MapTasks(MapPlan plan);
+
+  /// The next result; null at the end. Throws PythonError with the failed item's exception, after which it goes on.
+  Object next() { return next(plan_.deadline); }
+  /// Likewise, but with a deadline of its own; sets `timed_out` instead of raising TimeoutError.
+  Object next_until(const Deadline& deadline, bool& timed_out);
+  /// Reads inputs as far as the window goes, so that tasks start before the first result is asked for.
+  void start();
+  /// Reads the inputs to their end.
+  void read_all();
+  /// True if the next result would be the first, and the inputs have not been read to the end.
+  bool untouched() const noexcept { return !begun_; }
+  bool inputs_ended() const noexcept { return inputs_ended_; }
+  /// Takes back what has not started and forgets the inputs.
+  void close() noexcept;
+  bool closed() const noexcept { return window_ == nullptr; }
+  /// Lets go of results that are there; true if no task is left.
+  bool drop_results();
+  const FunctionRef& function() const noexcept { return plan_.function; }
+  int traverse(visitproc visit, void* arg) const noexcept;
+
+ private:
+  class Busy;
+  Object next(const Deadline& deadline);
+  void read_inputs(std::size_t wanted);
+  bool read_one();
+  void stage(PyObject* const* arguments, std::size_t count);
+  void stage_star(PyObject* arguments);
+  void stage_encoded(const Encoder& encoder);
+  void stage_error(Object error);
+
+  MapPlan plan_;
+  std::unique_ptr<detail::MapWindow> window_;
+  Object input_error_;
+  bool inputs_ended_ = false;
+  bool begun_ = false;
+  bool busy_ = false;
+};
+
+extern PyTypeObject MapType;
+Object make_map(std::shared_ptr<MapTasks> tasks, PyObject* pool);
+
+}  // namespace retinue::python

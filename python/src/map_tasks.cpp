@@ -1,0 +1,190 @@
+#include <vector>
+
+#include "map.hpp"
+
+namespace retinue::python {
+namespace {
+
+Object next_of(PyObject* iterator) {
+  Object item(Py_TYPE(iterator)->tp_iternext(iterator));
+  if (!item && PyErr_Occurred() != nullptr) {
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) throw PythonError{};
+    PyErr_Clear();
+  }
+  return item;
+}
+
+}  // namespace
+
+class MapTasks::Busy {
+ public:
+  explicit Busy(MapTasks& tasks) : tasks_(tasks) {
+    if (tasks.busy_) {
+      PyErr_SetString(PyExc_ValueError, "this map is being read already, by another thread or by its own inputs");
+      throw PythonError{};
+    }
+    tasks.busy_ = true;
+  }
+  ~Busy() { tasks_.busy_ = false; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  MapTasks& tasks_;
+};
+
+MapTasks::MapTasks(MapPlan plan)
+    : plan_(std::move(plan)),
+      window_(std::make_unique<detail::MapWindow>(plan_.core, call_entry(), plan_.options, plan_.order)) {}
+
+void MapTasks::stage_encoded(const Encoder& encoder) { encoder.write_to(window_->stage(encoder.size())); }
+
+// An item that cannot be sent fails in its place: it travels as the exception that its task will end with.
+void MapTasks::stage_error(Object error) {
+  Encoder encoder(nullptr);
+  write_raise(encoder, error.get());
+  stage_encoded(encoder);
+}
+
+void MapTasks::stage(PyObject* const* arguments, std::size_t count) {
+  Encoder encoder(plan_.scope.get());
+  plan_.function->write(encoder);
+  try {
+    write_arguments(encoder, arguments, count, nullptr);
+  } catch (const PythonError&) {
+    return stage_error(take_error());
+  }
+  stage_encoded(encoder);
+}
+
+void MapTasks::stage_star(PyObject* arguments) {
+  if (PyTuple_CheckExact(arguments))
+    return stage(reinterpret_cast<PyTupleObject*>(arguments)->ob_item, static_cast<std::size_t>(PyTuple_GET_SIZE(arguments)));
+  const Object tuple(PySequence_Tuple(arguments));
+  if (!tuple) return stage_error(take_error());
+  stage_star(tuple.get());
+}
+
+bool MapTasks::read_one() {
+  PyObject* iterators = plan_.iterators.get();
+  const Py_ssize_t count = PyTuple_GET_SIZE(iterators);
+  if (count == 1) {
+    const Object item = next_of(PyTuple_GET_ITEM(iterators, 0));
+    if (!item) return false;
+    PyObject* argument = item.get();
+    if (plan_.star) stage_star(argument);
+    else stage(&argument, 1);
+    return true;
+  }
+  const Object items = check(PyTuple_New(count));
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    Object item = next_of(PyTuple_GET_ITEM(iterators, i));
+    if (!item) return false;
+    PyTuple_SET_ITEM(items.get(), i, item.release());
+  }
+  stage_star(items.get());
+  return true;
+}
+
+void MapTasks::read_inputs(std::size_t wanted) {
+  try {
+    for (; wanted > 0; --wanted)
+      if (!read_one()) {
+        inputs_ended_ = true;
+        break;
+      }
+  } catch (const PythonError&) {  // results of earlier inputs come first
+    input_error_ = take_error();
+    inputs_ended_ = true;
+  }
+  if (inputs_ended_) {
+    window_->inputs_ended();
+    plan_.iterators = Object();
+  }
+  window_->publish();
+}
+
+void MapTasks::start() {
+  const Busy busy(*this);
+  if (window_ == nullptr || inputs_ended_) return;
+  if (const std::size_t wanted = window_->wanted(); wanted != 0) read_inputs(wanted);
+}
+
+void MapTasks::read_all() {
+  const Busy busy(*this);
+  while (window_ != nullptr && !inputs_ended_) {
+    read_inputs(256);
+    check(PyErr_CheckSignals());
+  }
+}
+
+void MapTasks::close() noexcept {
+  if (busy_) return;
+  window_.reset();
+  plan_.iterators = Object();
+  inputs_ended_ = true;
+  input_error_ = Object();
+}
+
+bool MapTasks::drop_results() {
+  const Busy busy(*this);
+  detail::MapWindow::Result result;
+  while (window_ != nullptr)
+    switch (window_->next(result, Clock::time_point::min())) {
+      case detail::MapWindow::Next::over: window_.reset(); break;
+      case detail::MapWindow::Next::timed_out: return false;
+      default: break;
+    }
+  return true;
+}
+
+Object MapTasks::next(const Deadline& deadline) {
+  bool timed_out = false;
+  Object value = next_until(deadline, timed_out);
+  if (timed_out) {
+    PyErr_SetNone(PyExc_TimeoutError);
+    throw PythonError{};
+  }
+  return value;
+}
+
+Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
+  const Busy busy(*this);
+  begun_ = true;
+  detail::MapWindow::Result result;
+  while (window_ != nullptr) {
+    if (!inputs_ended_)
+      if (const std::size_t wanted = window_->wanted(); wanted != 0) read_inputs(wanted);
+    auto found = window_->next(result, Clock::time_point::min());
+    if (found == detail::MapWindow::Next::timed_out) {
+      timed_out = !wait_in_slices(deadline, [&](const Deadline& slice) {
+        found = window_->next(result, slice);
+        return found != detail::MapWindow::Next::timed_out;
+      });
+      if (timed_out) break;
+    }
+    switch (found) {
+      case detail::MapWindow::Next::result:
+        if (result.error) std::rethrow_exception(result.error);
+        return read_result(result.value);
+      case detail::MapWindow::Next::over:
+        if (input_error_) {
+          const Object error = std::exchange(input_error_, Object());
+          PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.get())), error.get());
+          throw PythonError{};
+        }
+        return Object();
+      default: break;
+    }
+  }
+  return Object();
+}
+
+int MapTasks::traverse(visitproc visit, void* arg) const noexcept {
+  Py_VISIT(plan_.iterators.get());
+  Py_VISIT(plan_.scope.get());
+  Py_VISIT(input_error_.get());
+  return 0;
+}
+
+}  // namespace retinue::python

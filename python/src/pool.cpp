@@ -1,0 +1,447 @@
+// A pool as Python sees it: submits and maps, and its end. What is policy (names, defaults, messages) is written in
+// Python, in the classes that derive from this one.
+#include "pool.hpp"
+
+#include <condition_variable>
+#include <mutex>
+#include <new>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <retinue/process_pool.hpp>
+
+#include "calls.hpp"
+#include "future.hpp"
+#include "map.hpp"
+#include "waiting.hpp"
+#include "worker.hpp"
+
+namespace retinue::python {
+namespace {
+
+Helper initializer_text{"retinue._errors", "text_of"};
+
+/// With the GIL held.
+struct Pool {
+  detail::CoreRef core;  // null until it is started
+  Functions functions;
+  Object scope;
+  std::vector<std::weak_ptr<MapTasks>> maps;
+  std::vector<std::shared_ptr<MapTasks>> dropped;  // maps nobody reads, whose tasks run all the same
+  bool closed = false;  // takes no more work
+  bool ended = false;   // its end has begun
+
+  detail::PoolCore& open_core() const {
+    if (core.get() == nullptr) throw PoolClosed("the pool was not started");
+    return *core;
+  }
+  void sweep() {
+    std::erase_if(maps, [](const auto& map) { return map.expired(); });
+    std::erase_if(dropped, [this](const auto& map) {
+      if (!map->inputs_ended() || !map->drop_results()) return false;
+      functions.retire(map->function());
+      return true;
+    });
+    if (functions.any_retired() && core.get() != nullptr) {
+      const PoolStats stats = detail::stats_of(*core);
+      if (stats.finished == stats.submitted) functions.forget_retired();
+    }
+  }
+};
+
+struct PoolObject {
+  PyObject_HEAD
+  PyObject* weak_references;
+  Pool* pool;
+};
+
+Pool& pool_of(PyObject* self) noexcept { return *reinterpret_cast<PoolObject*>(self)->pool; }
+
+/// Pools that end in the background, each in a thread of its own.
+class Closing {
+ public:
+  void begin(detail::CoreRef core, bool cancel_pending) {
+    {
+      const std::lock_guard lock(mutex_);
+      ++under_way_;
+    }
+    try {
+      std::thread([this, core = std::move(core), cancel_pending]() mutable {
+        detail::shut_down(*core, cancel_pending);
+        core = {};
+        const std::lock_guard lock(mutex_);
+        --under_way_;
+        changed_.notify_all();
+      }).detach();
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      --under_way_;
+      throw;
+    }
+  }
+  bool wait(const Deadline& deadline) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_until(lock, *deadline, [this] { return under_way_ == 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int under_way_ = 0;
+};
+
+Closing& closing() {
+  static auto& all = *new Closing;
+  return all;
+}
+
+std::chrono::nanoseconds nanoseconds_from(PyObject* seconds) {
+  if (seconds == nullptr || seconds == Py_None) return {};
+  const double s = PyFloat_AsDouble(seconds);
+  if (s == -1.0 && PyErr_Occurred() != nullptr) throw PythonError{};
+  if (!(s > 0)) {
+    PyErr_SetString(PyExc_ValueError, "a task's timeout must be a number of seconds above zero");
+    throw PythonError{};
+  }
+  return std::chrono::nanoseconds(s < 9e9 ? static_cast<std::int64_t>(s * 1e9) : std::int64_t{0});
+}
+
+/// (timeout, retries) as given to options().
+TaskOptions options_from(PyObject* timeout, PyObject* retries) {
+  TaskOptions options;
+  options.timeout = nanoseconds_from(timeout);
+  if (retries != nullptr && retries != Py_None) {
+    const long n = PyLong_AsLong(retries);
+    if (n == -1 && PyErr_Occurred() != nullptr) throw PythonError{};
+    if (n < 0) {
+      PyErr_SetString(PyExc_ValueError, "retries must not be negative");
+      throw PythonError{};
+    }
+    options.retries = static_cast<unsigned>(std::min(n, 1'000'000L));
+  }
+  return options;
+}
+
+Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* arguments, std::size_t count, PyObject* names) {
+  if (count == 0) {
+    PyErr_SetString(PyExc_TypeError, "submit() needs a function as its first argument");
+    throw PythonError{};
+  }
+  if (pool_of(self).core.get() == nullptr || pool_of(self).closed) check(PyObject_CallMethod(self, "_start", nullptr));
+  Pool& pool = pool_of(self);
+  const detail::CoreRef core = pool.core;
+  if (core.get() == nullptr) throw PoolClosed("the pool was shut down");
+  FunctionRef function;
+  detail::StagedPayload payload;
+  try {
+    Encoder encoder(pool.scope.get());
+    function = pool.functions.for_submit(arguments[0], pool.scope.get());
+    function->write(encoder);
+    write_arguments(encoder, arguments + 1, count - 1, names);
+    const std::size_t size = encoder.size();
+    encoder.write_to(payload.prepare(size));
+  } catch (const PythonError&) {
+    detail::require_open(*core);
+    return make_failed_future(take_error());
+  }
+  return make_future(detail::submit_to(*core, call_entry(), payload, options), std::move(function));
+}
+
+PyObject* submit(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) noexcept {
+  return guarded([&]() -> PyObject* {
+    return submit_call(self, TaskOptions{}, arguments, static_cast<std::size_t>(count), names).release();
+  });
+}
+
+// (timeout, retries, function, *arguments, **names)
+PyObject* submit_with(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) noexcept {
+  return guarded([&]() -> PyObject* {
+    if (count < 2) {
+      PyErr_SetString(PyExc_TypeError, "_submit_with() needs a timeout and retries");
+      return nullptr;
+    }
+    const TaskOptions options = options_from(arguments[0], arguments[1]);
+    return submit_call(self, options, arguments + 2, static_cast<std::size_t>(count - 2), names).release();
+  });
+}
+
+PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
+  return guarded([&]() -> PyObject* {
+    static const char* keywords[] = {"function", "iterables", "star", "ordered", "look_ahead",
+                                     "timeout", "task_timeout", "retries", nullptr};
+    PyObject *callable = nullptr, *iterables = nullptr, *timeout = nullptr, *task_timeout = nullptr, *retries = nullptr;
+    int star = 0, ordered = 1;
+    Py_ssize_t look_ahead = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "OO!|ppnOOO:_map", const_cast<char**>(keywords), &callable,
+                                     &PyTuple_Type, &iterables, &star, &ordered, &look_ahead, &timeout, &task_timeout,
+                                     &retries))
+      return nullptr;
+    MapPlan plan;
+    plan.deadline = deadline_from(timeout);
+    plan.star = star != 0;
+    plan.order = ordered != 0 ? detail::Order::inputs : detail::Order::completion;
+    plan.options = options_from(task_timeout, retries);
+    plan.options.look_ahead = static_cast<std::size_t>(std::max<Py_ssize_t>(look_ahead, 0));
+    const Py_ssize_t count = PyTuple_GET_SIZE(iterables);
+    plan.iterators = check(PyTuple_New(count));
+    for (Py_ssize_t i = 0; i < count; ++i)
+      PyTuple_SET_ITEM(plan.iterators.get(), i, check(PyObject_GetIter(PyTuple_GET_ITEM(iterables, i))).release());
+
+    if (pool_of(self).core.get() == nullptr || pool_of(self).closed) check(PyObject_CallMethod(self, "_start", nullptr));
+    Pool& pool = pool_of(self);
+    plan.core = pool.core;
+    if (plan.core.get() == nullptr) throw PoolClosed("the pool was shut down");
+    detail::require_open(*plan.core);
+    plan.scope = pool.scope;
+    pool.sweep();
+    plan.function = pool.functions.for_map(callable, pool.scope.get());
+    auto tasks = std::make_shared<MapTasks>(std::move(plan));
+    pool.maps.push_back(tasks);
+    tasks->start();
+    return make_map(std::move(tasks), self).release();
+  });
+}
+
+/// Runs in each worker. The objects were inherited by the fork.
+struct Initializer {
+  PyObject* function;
+  PyObject* arguments;
+  void operator()() const {
+    PyObject* done = PyObject_Call(function, arguments, nullptr);
+    if (done != nullptr) {
+      Py_DECREF(done);
+      return;
+    }
+    const Object error = take_error();
+    std::string text = "an exception that could not be told";
+    try {
+      const Object told = initializer_text(error.get());
+      Py_ssize_t size = 0;
+      if (const char* utf8 = PyUnicode_AsUTF8AndSize(told.get(), &size)) text.assign(utf8, static_cast<std::size_t>(size));
+    } catch (const PythonError&) {
+      PyErr_Clear();
+    }
+    throw std::runtime_error(text);
+  }
+};
+
+PyObject* start(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
+  return guarded([&]() -> PyObject* {
+    static const char* keywords[] = {"workers", "scope", "initializer", "initargs", "max_tasks", "max_memory", nullptr};
+    unsigned workers = 0;
+    PyObject *scope = nullptr, *initializer = nullptr, *initargs = nullptr;
+    unsigned long long max_tasks = 0, max_memory = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "IOOO!|KK:_start_engine", const_cast<char**>(keywords), &workers,
+                                     &scope, &initializer, &PyTuple_Type, &initargs, &max_tasks, &max_memory))
+      return nullptr;
+    Pool& pool = pool_of(self);
+    ProcessPoolOptions options;
+    options.workers = workers;
+    options.max_tasks_per_worker = max_tasks;
+    options.max_memory_per_worker = max_memory;
+    if (initializer != Py_None) options.initializer = Initializer{initializer, initargs};
+    pool.scope = Object::borrowed(scope);
+    pool.core = detail::make_core(options, kHooks);
+    pool.closed = pool.ended = false;
+    return Py_NewRef(Py_None);
+  });
+}
+
+/// Reads the inputs of maps to their end, so that the pool's end finds all that was asked for. Not those that somebody
+/// has begun to read and whose inputs may have no end.
+PyObject* read_maps(PyObject* self, PyObject*) noexcept {
+  return guarded([&]() -> PyObject* {
+    const auto maps = pool_of(self).maps;
+    for (const auto& weak : maps)
+      if (const auto tasks = weak.lock(); tasks && tasks->untouched() && !tasks->inputs_ended()) tasks->read_all();
+    return Py_NewRef(Py_None);
+  });
+}
+
+PyObject* wait_until_idle(PyObject* self, PyObject* timeout) noexcept {
+  return guarded([&]() -> PyObject* {
+    const detail::CoreRef core = pool_of(self).core;
+    if (core.get() == nullptr) return Py_NewRef(Py_True);
+    return PyBool_FromLong(wait_in_slices(deadline_from(timeout), [&core](const Deadline& slice) {
+      return detail::wait_until_idle(*core, slice);
+    }));
+  });
+}
+
+/// Takes the core for its end: from now on the pool is closed.
+detail::CoreRef core_to_end(PyObject* self) {
+  pool_of(self).closed = pool_of(self).ended = true;
+  return pool_of(self).core;
+}
+
+// From now on nothing can be handed in: `_start` is called, and says why.
+PyObject* refuse(PyObject* self, PyObject*) noexcept {
+  pool_of(self).closed = true;
+  return Py_NewRef(Py_None);
+}
+
+PyObject* shut_down(PyObject* self, PyObject* cancel_pending) noexcept {
+  return guarded([&]() -> PyObject* {
+    const bool cancel = PyObject_IsTrue(cancel_pending) == 1;
+    if (const detail::CoreRef core = core_to_end(self); core.get() != nullptr) {
+      const WithoutGil without;
+      detail::shut_down(*core, cancel);
+    }
+    return Py_NewRef(Py_None);
+  });
+}
+
+PyObject* shut_down_later(PyObject* self, PyObject* cancel_pending) noexcept {
+  return guarded([&]() -> PyObject* {
+    const bool cancel = PyObject_IsTrue(cancel_pending) == 1;
+    if (detail::CoreRef core = core_to_end(self); core.get() != nullptr) closing().begin(std::move(core), cancel);
+    return Py_NewRef(Py_None);
+  });
+}
+
+PyObject* terminate(PyObject* self, PyObject*) noexcept {
+  return guarded([&]() -> PyObject* {
+    if (const detail::CoreRef core = core_to_end(self); core.get() != nullptr) {
+      const WithoutGil without;
+      detail::terminate(*core);
+    }
+    return Py_NewRef(Py_None);
+  });
+}
+
+PyObject* worker_pids(PyObject* self, PyObject*) noexcept {
+  return guarded([&]() -> PyObject* {
+    const detail::CoreRef core = pool_of(self).core;
+    Object list = check(PyList_New(0));
+    if (core.get() != nullptr)
+      for (const pid_t pid : detail::worker_pids_of(*core)) {
+        const Object number = check(PyLong_FromLong(pid));
+        check(PyList_Append(list.get(), number.get()));
+      }
+    return list.release();
+  });
+}
+
+PyObject* stats(PyObject* self, PyObject*) noexcept {
+  return guarded([&]() -> PyObject* {
+    const detail::CoreRef core = pool_of(self).core;
+    const PoolStats s = core.get() != nullptr ? detail::stats_of(*core) : PoolStats{};
+    return Py_BuildValue("{sK sK sK sK sK sK sK sI sI sK sK sK}", "submitted", s.submitted, "finished", s.finished,
+                         "failed", s.failed, "cancelled", s.cancelled, "retried", s.retried, "waiting", s.waiting,
+                         "in_slots", s.in_slots, "workers", s.workers, "workers_alive", s.workers_alive,
+                         "workers_died", s.workers_died, "workers_started", s.workers_started, "bytes_in_use",
+                         s.bytes_in_use);
+  });
+}
+
+PyObject* is_started(PyObject* self, void*) noexcept { return PyBool_FromLong(pool_of(self).core.get() != nullptr); }
+PyObject* is_closed(PyObject* self, void*) noexcept { return PyBool_FromLong(pool_of(self).closed); }
+
+PyObject* make(PyTypeObject* type, PyObject*, PyObject*) {
+  PyObject* self = type->tp_alloc(type, 0);
+  if (self == nullptr) return nullptr;
+  auto& object = *reinterpret_cast<PoolObject*>(self);
+  object.pool = new (std::nothrow) Pool;
+  if (object.pool == nullptr) {
+    Py_DECREF(self);
+    return PyErr_NoMemory();
+  }
+  return self;
+}
+
+int init(PyObject*, PyObject*, PyObject*) { return 0; }
+
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  const Pool* pool = reinterpret_cast<PoolObject*>(self)->pool;
+  if (pool == nullptr) return 0;
+  Py_VISIT(pool->scope.get());
+  for (const auto& map : pool->dropped)
+    if (const int stop = map->traverse(visit, arg); stop != 0) return stop;
+  return 0;
+}
+
+void dealloc(PyObject* self) {
+  PyObject_GC_UnTrack(self);
+  auto& object = *reinterpret_cast<PoolObject*>(self);
+  if (object.weak_references != nullptr) PyObject_ClearWeakRefs(self);
+  if (Pool* pool = std::exchange(object.pool, nullptr)) {
+    // Nobody has shut it down: what was submitted is finished, as with concurrent.futures, but not waited for.
+    if (pool->core.get() != nullptr && !pool->ended) {
+      try {
+        closing().begin(pool->core, false);
+      } catch (...) {
+        detail::shut_down(*pool->core, true);
+      }
+    }
+    delete pool;
+  }
+  Py_TYPE(self)->tp_free(self);
+}
+
+template <class F>
+PyCFunction method(F* f) noexcept {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
+}
+
+PyMethodDef methods[] = {
+    {"submit", method(submit), METH_FASTCALL | METH_KEYWORDS,
+     "submit(function, /, *args, **kwargs) -> Future\n\nRuns function(*args, **kwargs) in a worker. Never blocks."},
+    {"_submit_with", method(submit_with), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"_map", method(map), METH_VARARGS | METH_KEYWORDS, nullptr},
+    {"_start_engine", method(start), METH_VARARGS | METH_KEYWORDS, nullptr},
+    {"_read_maps", read_maps, METH_NOARGS, nullptr},
+    {"_wait_until_idle", wait_until_idle, METH_O, nullptr},
+    {"_refuse", refuse, METH_NOARGS, nullptr},
+    {"_shut_down", shut_down, METH_O, nullptr},
+    {"_shut_down_later", shut_down_later, METH_O, nullptr},
+    {"_terminate", terminate, METH_NOARGS, nullptr},
+    {"worker_pids", worker_pids, METH_NOARGS, "The process ids of the workers now alive."},
+    {"stats", stats, METH_NOARGS, "What the pool has done so far, as a dict of counts."},
+    {},
+};
+
+PyGetSetDef properties[] = {
+    {"_started", is_started, nullptr, nullptr, nullptr},
+    {"_closed", is_closed, nullptr, nullptr, nullptr},
+    {},
+};
+
+}  // namespace
+
+void map_is_dropped(PyObject* self, const std::shared_ptr<MapTasks>& tasks) {
+  Pool& pool = pool_of(self);
+  if (tasks->closed()) return;
+  if (tasks->untouched() && !pool.ended) {
+    tasks->read_all();
+    pool.dropped.push_back(tasks);
+    return;
+  }
+  tasks->close();
+  pool.functions.retire(tasks->function());
+}
+
+PyObject* wait_for_closing(PyObject*, PyObject*) noexcept {
+  return guarded([]() -> PyObject* {
+    wait_in_slices(std::nullopt, [](const Deadline& slice) { return closing().wait(slice); });
+    return Py_NewRef(Py_None);
+  });
+}
+
+PyTypeObject PoolType = [] {
+  PyTypeObject type = {PyVarObject_HEAD_INIT(nullptr, 0)};
+  type.tp_name = "retinue._engine.Pool";
+  type.tp_basicsize = sizeof(PoolObject);
+  type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC;
+  type.tp_weaklistoffset = offsetof(PoolObject, weak_references);
+  type.tp_new = make;
+  type.tp_init = init;
+  type.tp_dealloc = dealloc;
+  type.tp_traverse = traverse;
+  type.tp_methods = methods;
+  type.tp_getset = properties;
+  type.tp_doc = "A pool of worker processes, without policy. Use retinue.futures or retinue.multiprocessing.";
+  return type;
+}();
+
+}  // namespace retinue::python

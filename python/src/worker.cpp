@@ -1,0 +1,219 @@
+// A worker holds the GIL while it runs tasks and lets go of it only to sleep.
+#include "worker.hpp"
+
+#include <unordered_map>
+
+#include <retinue/detail/data/entry.hpp>
+#include <retinue/detail/pool/task_context.hpp>
+#include <retinue/error.hpp>
+
+#include "calls.hpp"
+#include "decoder.hpp"
+
+namespace retinue::python {
+namespace {
+
+Helper describe_error{"retinue._errors", "describe"};
+Helper load_function{"retinue._pickling", "load_function"};
+Helper worker_begins{"retinue._worker", "begin"};
+Helper worker_ends{"retinue._worker", "end"};
+Helper worker_idles{"retinue._worker", "idle"};
+
+PyThreadState* sleeping = nullptr;
+bool ran_since_idle = false;
+
+/// The functions this worker has loaded, by the owner's ids.
+class Loaded {
+ public:
+  PyObject* find(std::uint64_t id) noexcept {
+    if (id == last_id_) return last_;
+    const auto known = functions_.find(id);
+    if (known == functions_.end()) return nullptr;
+    last_id_ = id;
+    return last_ = known->second.get();
+  }
+  PyObject* add(std::uint64_t id, Object function) {
+    if (functions_.size() >= kMost) functions_.clear();
+    last_id_ = id;
+    return last_ = functions_.insert_or_assign(id, std::move(function)).first->second.get();
+  }
+  /// A worker of a worker inherits what that one has loaded, under another owner's ids.
+  void forget() noexcept {
+    functions_.clear();
+    last_id_ = 0;
+  }
+
+ private:
+  static constexpr std::size_t kMost = 2048;
+  std::unordered_map<std::uint64_t, Object> functions_;
+  std::uint64_t last_id_ = 0;
+  PyObject* last_ = nullptr;
+};
+
+Loaded& loaded() {
+  static auto& all = *new Loaded;  // never destroyed: the interpreter may be gone by then
+  return all;
+}
+
+Object load(const void* bytes, std::size_t n) {
+  const Object view = check(PyMemoryView_FromMemory(const_cast<char*>(static_cast<const char*>(bytes)),
+                                                    static_cast<Py_ssize_t>(n), PyBUF_READ));
+  return load_function(view.get());
+}
+
+Object read_function(Decoder& call, FunctionKind kind) {
+  if (kind == FunctionKind::here) {
+    const auto n = call.number<std::uint32_t>();
+    return load(call.take(n), n);
+  }
+  const auto id = call.number<std::uint64_t>();
+  PyObject* known = loaded().find(id);
+  if (kind == FunctionKind::cached) {
+    const auto n = call.number<std::uint32_t>();
+    const std::byte* bytes = call.take(n);
+    if (known == nullptr) known = loaded().add(id, load(bytes, n));
+  } else {
+    const auto address = call.number<std::uint64_t>();
+    const auto n = call.number<std::uint64_t>();
+    if (known == nullptr) known = loaded().add(id, load(reinterpret_cast<const void*>(address), n));
+  }
+  return Object::borrowed(known);
+}
+
+Object call_with_values(Decoder& call, PyObject* function) {
+  constexpr std::size_t kFew = 8;
+  const auto count = call.number<std::uint32_t>();
+  PyObject* few[kFew + 1];
+  if (count > kFew) {
+    if (count > (1u << 24)) throw CodecError("damaged payload: a call with very many arguments");
+    const Object all = check(PyTuple_New(count));
+    for (Py_ssize_t i = 0; i < count; ++i) PyTuple_SET_ITEM(all.get(), i, call.value().release());
+    return check(PyObject_Call(function, all.get(), nullptr));
+  }
+  Object held[kFew];
+  for (std::size_t i = 0; i < count; ++i) {
+    held[i] = call.value();
+    few[i + 1] = held[i].get();
+  }
+  return check(PyObject_Vectorcall(function, few + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+}
+
+Object make_call(Decoder& call, PyObject* function) {
+  switch (call.number<ArgumentsKind>()) {
+    case ArgumentsKind::values: return call_with_values(call, function);
+    case ArgumentsKind::tuple: return check(PyObject_Call(function, call.value().get(), nullptr));
+    case ArgumentsKind::with_names: {
+      const Object both = call.value();
+      if (!PyTuple_Check(both.get()) || PyTuple_GET_SIZE(both.get()) != 2) break;
+      return check(PyObject_Call(function, PyTuple_GET_ITEM(both.get(), 0), PyTuple_GET_ITEM(both.get(), 1)));
+    }
+    case ArgumentsKind::star: {
+      const Object all = check(PySequence_Tuple(call.value().get()));
+      return check(PyObject_Call(function, all.get(), nullptr));
+    }
+  }
+  throw CodecError("damaged payload: arguments of no known kind");
+}
+
+void send(detail::TaskContext& context, const Encoder& result) { result.write_to(context.result(result.size())); }
+
+void send_error(detail::TaskContext& context) {
+  const Object error = take_error();
+  Object description;
+  try {
+    description = describe_error(error.get());
+  } catch (const PythonError&) {  // even that failed, say for want of memory
+    PyErr_Clear();
+    description = check(Py_BuildValue("(Osss)", Py_None, Py_TYPE(error.get())->tp_name, "(it could not be told)", ""));
+  }
+  Encoder result(nullptr);
+  result.number(ResultKind::exception);
+  result.value(description.get());
+  send(context, result);
+}
+
+void run_call(detail::TaskContext& context) {
+  ran_since_idle = true;
+  try {
+    Object value;
+    {
+      Decoder call(context.arguments());
+      const auto kind = call.number<FunctionKind>();
+      if (kind == FunctionKind::raise) {
+        Encoder result(nullptr);
+        result.number(ResultKind::exception);
+        result.value(call.value().get());
+        return send(context, result);
+      }
+      const Object function = read_function(call, kind);
+      value = make_call(call, function.get());
+    }
+    Encoder result(nullptr);
+    result.number(ResultKind::value);
+    result.value(value.get());
+    send(context, result);
+  } catch (const PythonError&) {
+    try {
+      send_error(context);
+    } catch (const PythonError&) {
+      PyErr_Clear();
+      throw Error("the task's exception could not be told");
+    }
+  }
+}
+
+template <class F>
+void quietly(F&& f) noexcept {
+  try {
+    f();
+  } catch (...) {
+    PyErr_Clear();
+  }
+}
+
+void server_begins() noexcept {
+  // Nothing here will be collected in any worker: pages stay shared with the owner.
+  quietly([] {
+    const Object gc = check(PyImport_ImportModule("gc"));
+    check(PyObject_CallMethod(gc.get(), "freeze", nullptr));
+  });
+}
+
+void before_sleep() noexcept {
+  if (std::exchange(ran_since_idle, false)) quietly([] { worker_idles(); });
+  sleeping = PyEval_SaveThread();
+}
+
+void after_sleep() noexcept { PyEval_RestoreThread(std::exchange(sleeping, nullptr)); }
+
+void begin(unsigned seat) noexcept {
+  quietly([seat] {
+    loaded().forget();
+    const Object number = check(PyLong_FromUnsignedLong(seat));
+    worker_begins(number.get());
+  });
+}
+
+void end() noexcept {
+  quietly([] { worker_ends(); });
+}
+
+}  // namespace
+
+const detail::ProcessHooks kHooks{
+    .before_fork = []() noexcept { PyOS_BeforeFork(); },
+    .after_fork_in_parent = []() noexcept { PyOS_AfterFork_Parent(); },
+    .after_fork_in_child = []() noexcept { PyOS_AfterFork_Child(); },
+    .server_begins = server_begins,
+    .worker_begins = begin,
+    .worker_ends = end,
+    .before_sleep = before_sleep,
+    .after_sleep = after_sleep,
+};
+
+detail::EntryRef call_entry() {
+  static const detail::EntryRef entry = detail::name_code(reinterpret_cast<const void*>(&run_call));
+  return entry;
+}
+
+}  // namespace retinue::python

@@ -1,0 +1,11 @@
+// The interpreter in the fork server and in workers.
+#pragma once
+
+#include <retinue/detail/pool/process_hooks.hpp>
+
+namespace retinue::python {
+
+/// What the interpreter needs around forks and in workers.
+extern const detail::ProcessHooks kHooks;
+
+}  // namespace retinue::python
