@@ -30,6 +30,9 @@ struct ProcessPoolOptions {
   std::uint64_t max_tasks_per_worker = 0;
   /// A worker is replaced after the task that left it with more private memory than this many bytes; 0: never.
   std::size_t max_memory_per_worker = 0;
+  /// The death of a worker ends the whole pool with PoolClosed, rather than costing its task alone: for programs
+  /// that cannot go on with a part of their results.
+  bool break_on_worker_death = false;
   /// Tasks that may be in shared memory at once (256 bytes each), rounded up to a power of two; further
   /// ones wait in the owner's memory.
   std::size_t slots = 4096;

@@ -88,6 +88,7 @@ def make_error(name: str, message: str, error_number: int) -> Exception:
 
 
 def make_worker_died(message: str, signal: int, exit_code: int, pid: int, task_index: int, stack: str) -> WorkerDied:
+    message = message.replace("give TaskOptions::retries", "ask for options(retries=1)")
     return WorkerDied(message, signal, exit_code, pid, task_index, stack)
 
 

@@ -15,6 +15,7 @@ def start(
     initializer: Optional[Callable[..., object]],
     initargs: tuple[Any, ...],
     max_tasks: int,
+    break_on_death: bool = False,
 ) -> None:
     """Forks the pool's processes. `context`: a context of multiprocessing, or None for the fork it is by default."""
     for stream in (sys.stdout, sys.stderr):  # what is not flushed now would be printed by every worker
@@ -23,4 +24,4 @@ def start(
         except Exception:
             pass
     _worker.set_owner()
-    pool._start_engine(workers, _pickling.Scope(), initializer, initargs, max_tasks)
+    pool._start_engine(workers, _pickling.Scope(), initializer, initargs, max_tasks, 0, break_on_death)

@@ -228,18 +228,22 @@ struct Initializer {
 
 PyObject* start(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
   return guarded([&]() -> PyObject* {
-    static const char* keywords[] = {"workers", "scope", "initializer", "initargs", "max_tasks", "max_memory", nullptr};
+    static const char* keywords[] = {"workers", "scope", "initializer", "initargs", "max_tasks", "max_memory",
+                                     "break_on_death", nullptr};
     unsigned workers = 0;
     PyObject *scope = nullptr, *initializer = nullptr, *initargs = nullptr;
     unsigned long long max_tasks = 0, max_memory = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "IOOO!|KK:_start_engine", const_cast<char**>(keywords), &workers,
-                                     &scope, &initializer, &PyTuple_Type, &initargs, &max_tasks, &max_memory))
+    int break_on_death = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "IOOO!|KKp:_start_engine", const_cast<char**>(keywords), &workers,
+                                     &scope, &initializer, &PyTuple_Type, &initargs, &max_tasks, &max_memory,
+                                     &break_on_death))
       return nullptr;
     Pool& pool = pool_of(self);
     ProcessPoolOptions options;
     options.workers = workers;
     options.max_tasks_per_worker = max_tasks;
     options.max_memory_per_worker = max_memory;
+    options.break_on_worker_death = break_on_death != 0;
     if (initializer != Py_None) options.initializer = Initializer{initializer, initargs};
     pool.scope = Object::borrowed(scope);
     pool.core = detail::make_core(options, kHooks);

@@ -222,6 +222,8 @@ void PoolCore::on_worker_end(unsigned index) {
                                      : "exited with code " + std::to_string(WEXITSTATUS(status)));
   } else if (ready == 1) {
     deaths_at_start_ = 0;
+    if (plan_.break_on_death && !retired && !killed_by_us)
+      trouble = "one of its workers died, process " + std::to_string(pid) + ", and the pool was to end with it";
   }
 
   region().retire(tended.part);

@@ -30,6 +30,7 @@ struct PoolPlan {
   const ProcessHooks* hooks = nullptr;
   std::uint64_t max_tasks = 0;
   std::size_t max_memory = 0;
+  bool break_on_death = false;
   std::chrono::nanoseconds longest_spin{0};
   unsigned cpus = 1;
   pid_t owner = 0;

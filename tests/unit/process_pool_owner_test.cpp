@@ -13,6 +13,7 @@ using namespace retinue_test;
 using retinue::Future;
 using retinue::PoolClosed;
 using retinue::ProcessPool;
+using retinue::ProcessPoolOptions;
 using retinue::WorkerDied;
 
 // The fork server ----------------------------------------------------------------------------------
@@ -342,6 +343,21 @@ TEST(ProcessPool, a_child_forked_while_threads_use_the_pool_is_not_hurt) {
   }
   over = true;
   for (auto& t : threads) t.join();
+}
+
+TEST(ProcessPool, the_death_of_a_worker_may_be_asked_to_end_the_pool) {
+  ProcessPoolOptions options;
+  options.workers = 2;
+  options.break_on_worker_death = true;
+  ProcessPool pool(options);
+  EXPECT_THROW(pool.with({.timeout = 50ms}).submit(spin_for_ever).get(), retinue::TaskTimeout);
+  EXPECT_EQ(pool.submit(square, 3).get(), 9) << "a worker that the pool itself stopped is no death";
+  auto dying = pool.submit(leave_with, 3);
+  std::vector<retinue::Future<int>> others;
+  for (int i = 0; i < 50; ++i) others.push_back(pool.submit([](int x) { nap(100ms); return x; }, i));
+  EXPECT_THROW(dying.get(), WorkerDied);
+  EXPECT_THROW(others.back().get(), PoolClosed);
+  EXPECT_THROW(pool.submit(square, 3), PoolClosed);
 }
 
 }  // namespace

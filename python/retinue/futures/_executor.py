@@ -22,6 +22,8 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
     initializer, initargs: called as ``initializer(*initargs)`` in each worker before its first task, also in
         replacements. If it raises, the pool ends with ``PoolClosed`` saying what was raised.
     max_tasks_per_child: a worker is replaced after so many tasks.
+    on_worker_death: "task", the default: the death of a worker fails the task it ran, with ``WorkerDied``, and the
+        worker is replaced. "break": it ends the whole pool, as in the standard library.
 
     The workers are forked when the first task is handed in, so they see all that existed then. Thread-safe.
     After ``os.fork`` the executor stays with the parent: in the child it raises ``PoolClosed``.
@@ -35,6 +37,7 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
         initargs: tuple[Any, ...] = (),
         *,
         max_tasks_per_child: Optional[int] = None,
+        on_worker_death: str = "task",
     ) -> None:
         if max_workers is None:
             max_workers = _engine.cpu_count()
@@ -49,6 +52,9 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
                 raise TypeError("max_tasks_per_child must be an integer")
             if max_tasks_per_child <= 0:
                 raise ValueError("max_tasks_per_child must be >= 1")
+        if on_worker_death not in ("task", "break"):
+            raise ValueError("on_worker_death must be 'task' or 'break'")
+        self._on_worker_death = on_worker_death
         self._max_workers = max_workers
         self._mp_context = mp_context
         self._initializer = initializer
@@ -74,6 +80,7 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
                 self._initializer,
                 self._initargs,
                 self._max_tasks_per_child or 0,
+                self._on_worker_death == "break",
             )
 
     def map(  # type: ignore[override]
