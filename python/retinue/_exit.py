@@ -30,13 +30,16 @@ def _end() -> None:
     global over
     over = True
     at_once = _interrupted()
+    interrupted_here = False
     for pool in list(_pools):
         try:
             pool._end(at_once)
         except KeyboardInterrupt:
-            at_once = True
+            at_once = interrupted_here = True
             pool._end(at_once)
     _engine._wait_for_closing()
+    if interrupted_here:
+        raise KeyboardInterrupt
 
 
 def _forget() -> None:
