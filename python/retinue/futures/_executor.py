@@ -90,14 +90,16 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
         timeout: Optional[float] = None,
         chunksize: int = 1,
         buffersize: Optional[int] = None,
+        progress: bool = False,
     ) -> Iterator[Any]:
         """Runs ``fn`` on each element, several iterables walked together, and gives the results in order.
 
         Inputs are read only as far ahead as workers need, so an endless generator will do; ``buffersize`` limits how
         far. An item that fails raises where it is looked at, and the rest goes on. ``timeout``: seconds from now
         after which ``next`` raises TimeoutError. ``chunksize`` is accepted and not needed: a task costs little.
+        ``progress`` shows a bar of tqdm's, or where that is missing a count on the terminal.
         """
-        return _map(self, fn, iterables, timeout, chunksize, buffersize)
+        return _map(self, fn, iterables, timeout, chunksize, buffersize, progress)
 
     def options(
         self, *, timeout: Optional[float] = None, retries: int = 0, ordered: bool = True
@@ -166,6 +168,7 @@ def _map(
     timeout: Optional[float],
     chunksize: int,
     buffersize: Optional[int],
+    progress: bool,
     **options: Any,
 ) -> Iterator[Any]:
     if chunksize < 1:
@@ -179,6 +182,10 @@ def _map(
     results: Iterator[Any] = pool._map(
         fn, iterables, look_ahead=buffersize or 0, timeout=timeout, **options
     )
+    if progress:
+        from retinue._progress import with_progress
+
+        return with_progress(results, iterables)
     return results
 
 
@@ -206,6 +213,7 @@ class ExecutorWithOptions(Executor):
         timeout: Optional[float] = None,
         chunksize: int = 1,
         buffersize: Optional[int] = None,
+        progress: bool = False,
     ) -> Iterator[Any]:
         return _map(
             self._pool,
@@ -214,6 +222,7 @@ class ExecutorWithOptions(Executor):
             timeout,
             chunksize,
             buffersize,
+            progress,
             ordered=self._ordered,
             task_timeout=self._timeout,
             retries=self._retries,
