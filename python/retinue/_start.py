@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Callable, Optional
 
-from retinue import _futures, _pickling, _worker  # noqa: F401
+from retinue import _futures, _openmp, _pickling, _worker  # noqa: F401
 
 
 def start(
@@ -24,4 +24,5 @@ def start(
         except Exception:
             pass
     _worker.set_owner()
+    _openmp.let_threads_go()
     pool._start_engine(workers, _pickling.Scope(), initializer, initargs, max_tasks, 0, break_on_death)
