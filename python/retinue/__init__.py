@@ -33,4 +33,13 @@ __all__ = [
     "UnpicklingError",
     "WorkerDied",
     "cpu_count",
+    "register_joblib_backend",
 ]
+
+
+def register_joblib_backend(make_default: bool = False) -> None:
+    """Makes ``joblib.parallel_backend("retinue")`` known to joblib: its ``Parallel``, and with it scikit-learn, on
+    retinue's workers. With `make_default`, also where no backend is named."""
+    from retinue import _joblib  # here, because joblib is slow to import
+
+    _joblib.register(make_default)
