@@ -68,7 +68,7 @@ def _make_function(module: str, code: Any, *rest: Any) -> FunctionType:
     return FunctionType(code, vars(sys.modules[module]), *rest)
 
 
-def _dump_by_value(it: Any, scope: Optional[Scope], buffer_callback: Optional[Callable[[Any], Any]]) -> bytes:
+def dump_by_value(it: Any, scope: Optional[Scope], buffer_callback: Optional[Callable[[Any], Any]]) -> bytes:
     from cloudpickle import CloudPickler
 
     class ByValue(CloudPickler):  # type: ignore[misc]
@@ -113,7 +113,7 @@ def dumps(it: Any, scope: Optional[Scope]) -> Pickled:
     if by_value:
         buffers = []
         try:
-            data = _dump_by_value(it, scope, buffers.append)
+            data = dump_by_value(it, scope, buffers.append)
         except Exception as error:
             raise _refuse(it, error) from error
     return (data, buffers) if buffers else data
@@ -128,7 +128,7 @@ def dumps_in_band(it: Any, scope: Optional[Scope]) -> bytes:
     except Exception:
         pass
     try:
-        return _dump_by_value(it, scope, None)
+        return dump_by_value(it, scope, None)
     except Exception as error:
         raise _refuse(it, error) from error
 

@@ -1,28 +1,161 @@
-"""How the processes of a pool are started."""
+"""How the processes of a pool are started: forked from the owner as it is, or from a fresh interpreter."""
 
 from __future__ import annotations
 
+import io
+import multiprocessing
+import os
+import pickle
 import sys
+from multiprocessing import context, process, reduction, resource_tracker, spawn, util
+from types import CodeType
 from typing import Any, Callable, Optional
 
-from retinue import _futures, _openmp, _pickling, _worker  # noqa: F401
+from retinue import _futures, _pickling, _worker  # noqa: F401
 
 
 def start(
     pool: Any,
     workers: int,
-    context: Any,
+    mp_context: Any,
     initializer: Optional[Callable[..., object]],
     initargs: tuple[Any, ...],
     max_tasks: int,
     break_on_death: bool = False,
 ) -> None:
-    """Forks the pool's processes. `context`: a context of multiprocessing, or None for the fork it is by default."""
-    for stream in (sys.stdout, sys.stderr):  # what is not flushed now would be printed by every worker
-        try:
-            stream.flush()
-        except Exception:
-            pass
+    """Starts the pool's processes. `mp_context`: a context of multiprocessing, or None for what
+    ``multiprocessing.set_start_method`` chose, which is a fork if nothing was."""
+    if getattr(process.current_process(), "_inheriting", False):
+        raise RuntimeError(
+            "a pool is being made while a worker's interpreter imports this program's main module. Its main part "
+            "must be guarded, so that only the first process runs it:\n\n"
+            "    if __name__ == '__main__':\n        ..."
+        )
+    if mp_context is not None:
+        method = mp_context.get_start_method()
+    else:
+        method = multiprocessing.get_start_method(allow_none=True) or "fork"
+    _worker.flush()  # what is not flushed now would be printed by every worker
     _worker.set_owner()
-    _openmp.let_threads_go()
-    pool._start_engine(workers, _pickling.Scope(), initializer, initargs, max_tasks, 0, break_on_death)
+    if method == "fork":
+        pool._start_engine(workers, _pickling.Scope(), initializer, initargs, max_tasks, 0, break_on_death)
+    else:
+        _start_fresh(pool, workers, initializer, initargs, max_tasks, break_on_death)
+
+
+class _Spawning:
+    """What multiprocessing's locks, queues and connections ask for when they are pickled for a new process."""
+
+    method = "spawn"
+    DupFd = staticmethod(lambda fd: _Inherited(fd))
+
+    def __init__(self) -> None:
+        self.descriptors: list[int] = []
+
+    def duplicate_for_child(self, fd: int) -> int:
+        self.descriptors.append(fd)
+        return fd
+
+
+class _Inherited:
+    """A descriptor that keeps its number in the new process."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def detach(self) -> int:
+        return self.fd
+
+
+def _start_fresh(
+    pool: Any,
+    workers: int,
+    initializer: Optional[Callable[..., object]],
+    initargs: tuple[Any, ...],
+    max_tasks: int,
+    break_on_death: bool,
+) -> None:
+    spawning = _Spawning()
+    context.set_spawning_popen(spawning)
+    try:
+        file = io.BytesIO()
+        reduction.dump(spawn.get_preparation_data("retinue-server"), file)
+        by_name, by_value = _both_ways((initializer, initargs))
+    finally:
+        context.set_spawning_popen(None)
+    pickle.dump((os.getpid(), by_name, by_value), file)
+    tracker = getattr(resource_tracker._resource_tracker, "_fd", None)  # type: ignore[attr-defined]
+    if tracker is not None:
+        spawning.descriptors.append(tracker)
+    data = os.memfd_create("retinue-start")
+    names_read, names_write = os.pipe()
+    try:
+        with open(data, "wb", closefd=False) as out:
+            out.write(file.getvalue())
+        os.lseek(data, 0, os.SEEK_SET)
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}\n"
+            f"from retinue._fresh import main; main({data}, {names_write}, {tracker})"
+        )
+        program = [os.fsdecode(spawn.get_executable()), *util._args_from_interpreter_flags(), "-c", code]  # type: ignore
+        scope = _FreshScope()
+        try:
+            pool._start_engine(
+                workers, scope, None, (), max_tasks, 0, break_on_death,
+                (program, [data, names_write, *spawning.descriptors]),
+            )  # fmt: skip
+        except OSError as error:
+            raise RuntimeError(
+                "the interpreter for the workers could not be started, or this program's main module could not be "
+                "imported there (its error output says more)"
+            ) from error
+        os.close(names_write)
+        names_write = -1
+        with open(names_read, "rb", closefd=False) as answer:
+            scope.learn(pickle.load(answer))
+    finally:
+        for fd in (data, names_read, names_write):
+            if fd >= 0:
+                os.close(fd)
+
+
+def _both_ways(it: Any) -> tuple[Optional[bytes], Optional[bytes]]:
+    """A value for a new process: with the names of the main module, and for names it turns out not to have, by value."""
+    by_name: Optional[bytes] = None
+    by_value: Optional[bytes] = None
+    failure: Optional[BaseException] = None
+    try:
+        by_name = bytes(reduction.ForkingPickler.dumps(it, 5))
+    except Exception as error:
+        failure = error
+    try:
+        by_value = _pickling.dump_by_value(it, None, None)
+    except Exception as error:
+        failure = failure or error
+    if by_name is None and by_value is None and failure is not None:
+        raise failure
+    return by_name, by_value
+
+
+Fingerprint = Optional["tuple[bytes, int]"]
+
+
+def fingerprint(it: Any) -> Fingerprint:
+    """Tells a function of the main module from another of the same name; None for what is no function."""
+    code = getattr(it, "__code__", None)
+    return (code.co_code, code.co_firstlineno) if isinstance(code, CodeType) else None
+
+
+class _FreshScope(_pickling.Scope):
+    """What workers of a fresh interpreter have: the names of the main module as that one has imported it."""
+
+    def __init__(self) -> None:
+        self.modules = frozenset(sys.builtin_module_names)
+        self.names = {}
+
+    def learn(self, names: dict[str, Fingerprint]) -> None:
+        main = sys.modules.get("__main__")
+        for name, theirs in names.items():
+            ours = getattr(main, name, None)
+            if ours is not None and fingerprint(ours) == theirs:
+                self.names[name] = ours

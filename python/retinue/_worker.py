@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from multiprocessing import process, util
-from typing import Any
+from typing import Any, Optional
 
 
 def flush() -> None:
@@ -52,7 +52,7 @@ def end() -> None:
 _owner = os.getpid()
 
 
-def set_owner() -> None:
-    """Called in the owner before it makes a pool."""
+def set_owner(pid: Optional[int] = None) -> None:
+    """Called in the owner before it makes a pool, and in a fresh interpreter with the owner's pid."""
     global _owner
-    _owner = os.getpid()
+    _owner = pid or os.getpid()

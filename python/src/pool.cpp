@@ -7,6 +7,7 @@
 #include <new>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include <retinue/process_pool.hpp>
@@ -91,9 +92,15 @@ class Closing {
   int under_way_ = 0;
 };
 
+/// Those of this process: what a parent was ending when it forked is not its child's to wait for. With the GIL held.
 Closing& closing() {
-  static auto& all = *new Closing;
-  return all;
+  static Closing* all = nullptr;
+  static pid_t process = 0;
+  if (process != getpid()) {
+    all = new Closing;  // never destroyed: its threads may outlive main
+    process = getpid();
+  }
+  return *all;
 }
 
 std::chrono::nanoseconds nanoseconds_from(PyObject* seconds) {
@@ -226,17 +233,38 @@ struct Initializer {
   }
 };
 
+constexpr detail::ProcessHooks kNoHooks;
+
+/// (arguments, descriptors)
+detail::FreshProgram program_from(PyObject* both) {
+  PyObject *arguments = nullptr, *descriptors = nullptr;
+  check(PyArg_ParseTuple(both, "O!O!", &PyList_Type, &arguments, &PyList_Type, &descriptors) ? 0 : -1);
+  detail::FreshProgram program;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(arguments); ++i) {
+    const char* word = PyUnicode_AsUTF8(PyList_GET_ITEM(arguments, i));
+    if (word == nullptr) throw PythonError{};
+    program.arguments.emplace_back(word);
+  }
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(descriptors); ++i) {
+    const long fd = PyLong_AsLong(PyList_GET_ITEM(descriptors, i));
+    if (fd == -1 && PyErr_Occurred() != nullptr) throw PythonError{};
+    program.descriptors.push_back(static_cast<int>(fd));
+  }
+  return program;
+}
+
 PyObject* start(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
   return guarded([&]() -> PyObject* {
     static const char* keywords[] = {"workers", "scope", "initializer", "initargs", "max_tasks", "max_memory",
-                                     "break_on_death", nullptr};
+                                     "break_on_death", "program", nullptr};
     unsigned workers = 0;
     PyObject *scope = nullptr, *initializer = nullptr, *initargs = nullptr;
     unsigned long long max_tasks = 0, max_memory = 0;
     int break_on_death = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "IOOO!|KKp:_start_engine", const_cast<char**>(keywords), &workers,
+    PyObject* program = nullptr;
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "IOOO!|KKpO:_start_engine", const_cast<char**>(keywords), &workers,
                                      &scope, &initializer, &PyTuple_Type, &initargs, &max_tasks, &max_memory,
-                                     &break_on_death))
+                                     &break_on_death, &program))
       return nullptr;
     Pool& pool = pool_of(self);
     ProcessPoolOptions options;
@@ -246,7 +274,13 @@ PyObject* start(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
     options.break_on_worker_death = break_on_death != 0;
     if (initializer != Py_None) options.initializer = Initializer{initializer, initargs};
     pool.scope = Object::borrowed(scope);
-    pool.core = detail::make_core(options, kHooks);
+    if (program == nullptr || program == Py_None) {
+      pool.core = detail::make_core(options, kHooks);
+    } else {
+      const detail::FreshProgram fresh = program_from(program);
+      const WithoutGil without;
+      pool.core = detail::make_core(options, kNoHooks, &fresh);
+    }
     pool.closed = pool.ended = false;
     return Py_NewRef(Py_None);
   });
@@ -427,8 +461,19 @@ void map_is_dropped(PyObject* self, const std::shared_ptr<MapTasks>& tasks) {
 
 PyObject* wait_for_closing(PyObject*, PyObject*) noexcept {
   return guarded([]() -> PyObject* {
-    wait_in_slices(std::nullopt, [](const Deadline& slice) { return closing().wait(slice); });
+    wait_in_slices(std::nullopt, [&all = closing()](const Deadline& slice) { return all.wait(slice); });
     return Py_NewRef(Py_None);
+  });
+}
+
+PyObject* serve(PyObject*, PyObject* arguments) noexcept {
+  return guarded([&]() -> PyObject* {
+    const char* told = nullptr;
+    PyObject *initializer = nullptr, *initargs = nullptr;
+    if (!PyArg_ParseTuple(arguments, "sOO!:_serve", &told, &initializer, &PyTuple_Type, &initargs)) return nullptr;
+    std::function<void()> call;
+    if (initializer != Py_None) call = Initializer{Py_NewRef(initializer), Py_NewRef(initargs)};
+    detail::serve_as_told(told, kHooks, std::move(call));
   });
 }
 

@@ -16,4 +16,7 @@ void map_is_dropped(PyObject* pool, const std::shared_ptr<MapTasks>& tasks);
 /// Waits for the pools that end in the background; see `_shut_down_later`.
 PyObject* wait_for_closing(PyObject*, PyObject*) noexcept;
 
+/// (plan, initializer or None, initargs): this process becomes the fork server of a pool. Never returns.
+PyObject* serve(PyObject*, PyObject* arguments) noexcept;
+
 }  // namespace retinue::python

@@ -26,6 +26,14 @@ constexpr std::uint64_t kMostAddresses = 32 * 1024 * kGiB;
 #endif
 constexpr std::uint64_t kLeastAddresses = kGiB / 4;
 
+// Where a program keeps nothing of its own, so that one started anew can have the region at the same address. Only a
+// wish; the second is for workers that make pools.
+constexpr std::uintptr_t kWishes[] = {0x1100'0000'0000, 0x3200'0000'0000};
+
+void* map_shared(std::uintptr_t wish, std::uint64_t bytes, int fd, int flags = 0) noexcept {
+  return mmap(reinterpret_cast<void*>(wish), bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | flags, fd, 0);
+}
+
 std::uint64_t round_to_page(std::uint64_t n) noexcept { return (n + kPage - 1) / kPage * kPage; }
 
 std::uint64_t machine_memory() noexcept {
@@ -73,7 +81,7 @@ Region::Region() : memfd_(create_memfd("retinue")) {
   const std::uint64_t most = std::min(kMostAddresses, std::bit_floor(file_size_limit()));
   int error_number = EFBIG;
   for (reach_ = most; reach_ >= kLeastAddresses; reach_ /= 2) {
-    void* p = mmap(nullptr, reach_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memfd_.get(), 0);
+    void* p = map_shared(kWishes[newest_region != nullptr ? 1 : 0], reach_, memfd_.get());
     if (p != MAP_FAILED) {
       base_ = static_cast<std::byte*>(p);
       break;
@@ -105,6 +113,27 @@ Region::Region() : memfd_(create_memfd("retinue")) {
     munmap(base_, reach_);
     throw;
   }
+}
+
+Region::Region(int memfd, std::uintptr_t base, std::uint64_t reach) : memfd_(memfd), reach_(reach) {
+  void* p = map_shared(base, reach, memfd, MAP_FIXED_NOREPLACE);
+  if (p == MAP_FAILED || reinterpret_cast<std::uintptr_t>(p) != base) {
+    const int error_number = p == MAP_FAILED ? errno : EEXIST;
+    if (p != MAP_FAILED) munmap(p, reach);
+    throw ResourceExhausted("mmap of the owner's region at its address, where this program has something else",
+                            error_number);
+  }
+  base_ = static_cast<std::byte*>(p);
+  madvise(base_, reach_, MADV_DONTDUMP);
+  modules_ = reinterpret_cast<ModuleTable*>(base_);
+}
+
+Region& Region::attach(int memfd, std::uintptr_t base, std::uint64_t reach) {
+  const std::lock_guard lock(making_mutex());
+  auto* region = new Region(memfd, base, reach);
+  region->older_ = newest_region;
+  newest_region = region;
+  return *region;
 }
 
 Extent Region::take_addresses(std::uint64_t bytes) {

@@ -52,6 +52,9 @@ class Region {
  public:
   /// The calling process's own region. Throws ResourceExhausted when it cannot be made.
   static Region& of_this_process();
+  /// The region of another process, in a program started anew by it: the same file at the same address, for `at`,
+  /// `memfd` and `modules`. Throws ResourceExhausted if something else lies there.
+  static Region& attach(int memfd, std::uintptr_t base, std::uint64_t reach);
 
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
@@ -64,6 +67,8 @@ class Region {
     return p >= base_ && static_cast<const std::byte*>(p) < base_ + reach_;
   }
   int memfd() const noexcept { return memfd_.get(); }
+  std::byte* base() const noexcept { return base_; }
+  std::uint64_t reach() const noexcept { return reach_; }
   const ModuleTable* modules() const noexcept { return modules_; }
 
   /// Zeroed shared memory of the owner's own, page-aligned, such as a pool's slots.
@@ -97,6 +102,7 @@ class Region {
 
  private:
   Region();
+  Region(int memfd, std::uintptr_t base, std::uint64_t reach);
   ~Region();
   Extent take_addresses(std::uint64_t bytes);
   void give_addresses(Extent extent) noexcept;

@@ -7,19 +7,23 @@
 
 namespace retinue::detail {
 
-PoolMemory PoolMemory::lay_out(std::byte* memory, unsigned workers, std::uint64_t slots) noexcept {
+PoolMemory PoolMemory::at(std::byte* memory, unsigned workers, std::uint64_t slots) noexcept {
   static_assert(sizeof(Control) % 64 == 0 && sizeof(Seat) % 64 == 0);
   PoolMemory m;
   m.workers = workers;
   m.slot_mask = slots - 1;
-  m.control = new (memory) Control();
-  memory += sizeof(Control);
-  m.seats = reinterpret_cast<Seat*>(memory);
-  for (unsigned i = 0; i < workers; ++i) new (m.seats + i) Seat();
-  memory += workers * sizeof(Seat);
+  m.control = std::launder(reinterpret_cast<Control*>(memory));
+  m.seats = std::launder(reinterpret_cast<Seat*>(memory + sizeof(Control)));
+  m.slots = reinterpret_cast<Slot*>(memory + sizeof(Control) + workers * sizeof(Seat));
+  return m;
+}
+
+PoolMemory PoolMemory::lay_out(std::byte* memory, unsigned workers, std::uint64_t slots) noexcept {
+  new (memory) Control();
+  for (unsigned i = 0; i < workers; ++i) new (memory + sizeof(Control) + i * sizeof(Seat)) Seat();
+  const PoolMemory m = at(memory, workers, slots);
   // Slots are left as the zeros the memory comes with, all free; none of their pages is written to. Only
   // where giving back pages failed some time ago is there something to clear.
-  m.slots = reinterpret_cast<Slot*>(memory);
   for (std::uint64_t i = 0; i < slots; ++i)
     if (m.slots[i].state.load(std::memory_order_relaxed) != 0) m.slots[i].state.store(0, std::memory_order_relaxed);
   return m;

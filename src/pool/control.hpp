@@ -94,6 +94,9 @@ struct PoolMemory {
   /// Lays the structures into zeroed memory.
   static PoolMemory lay_out(std::byte* memory, unsigned workers, std::uint64_t slots) noexcept;
 
+  /// Structures laid out already, by the owner.
+  static PoolMemory at(std::byte* memory, unsigned workers, std::uint64_t slots) noexcept;
+
   Slot& slot(std::uint64_t position) const noexcept { return slots[position & slot_mask]; }
   unsigned idler_words() const noexcept { return (workers + 63) / 64; }
 };

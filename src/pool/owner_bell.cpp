@@ -10,6 +10,7 @@
 
 #include "system/fork_watch.hpp"
 #include "system/futex.hpp"
+#include "system/memfd.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -18,29 +19,53 @@ namespace {
 // parent's tasks ring there) but makes a bell of its own for what it waits for itself, when it first asks.
 std::atomic<OwnerBell*> bell_of_process{nullptr};
 
-// Beside the bell in its page: the process it was made in. Written before the bell is published.
 thread_local bool short_sleeps = false;
 
-constexpr std::size_t kGenerationOffset = 64;
-unsigned& generation_of(OwnerBell* bell) noexcept {
-  return *std::launder(reinterpret_cast<unsigned*>(reinterpret_cast<std::byte*>(bell) + kGenerationOffset));
+/// Beside the bell in its page; written before the bell is published.
+struct Maker {
+  unsigned generation;  // of the process it was made in
+  int memfd;
+};
+constexpr std::size_t kMakerOffset = 64;
+Maker& maker_of(const OwnerBell* bell) noexcept {
+  auto* page = reinterpret_cast<std::byte*>(const_cast<OwnerBell*>(bell));
+  return *std::launder(reinterpret_cast<Maker*>(page + kMakerOffset));
 }
+
+std::size_t page_size() noexcept { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
+
+// Like the region's: an address that a program started anew is likely to have free as well.
+void* const kWish = reinterpret_cast<void*>(std::uintptr_t{0x10f0'0000'0000});
 
 }  // namespace
 
 OwnerBell& OwnerBell::of_this_process() {
   OwnerBell* known = bell_of_process.load(std::memory_order_acquire);
   const unsigned generation = fork_generation();
-  if (known != nullptr && generation_of(known) == generation) return *known;
+  if (known != nullptr && maker_of(known).generation == generation) return *known;
 
-  const auto bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  void* const page = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  UniqueFd file = create_memfd("retinue-bell");
+  reserve(file.get(), 0, page_size());
+  void* const page = ::mmap(kWish, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
   if (page == MAP_FAILED) throw ResourceExhausted("mmap of one shared page for the owner's doorbell failed", errno);
   auto* const fresh = ::new (page) OwnerBell;
-  ::new (static_cast<void*>(static_cast<std::byte*>(page) + kGenerationOffset)) unsigned(generation);
-  if (bell_of_process.compare_exchange_strong(known, fresh, std::memory_order_acq_rel)) return *fresh;
-  ::munmap(page, bytes);  // another thread was quicker
+  ::new (static_cast<void*>(static_cast<std::byte*>(page) + kMakerOffset)) Maker{generation, file.get()};
+  if (bell_of_process.compare_exchange_strong(known, fresh, std::memory_order_acq_rel)) {
+    (void)file.release();
+    return *fresh;
+  }
+  ::munmap(page, page_size());  // another thread was quicker
   return *known;
+}
+
+int OwnerBell::memfd() const noexcept { return maker_of(this).memfd; }
+
+OwnerBell& OwnerBell::attach(int memfd, std::uintptr_t address) {
+  void* const page = ::mmap(reinterpret_cast<void*>(address), page_size(), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_FIXED_NOREPLACE, memfd, 0);
+  if (reinterpret_cast<std::uintptr_t>(page) != address)
+    throw ResourceExhausted("mmap of the owner's doorbell at its address, where this program has something else", errno);
+  return *std::launder(static_cast<OwnerBell*>(page));
 }
 
 void OwnerBell::ring(std::uint32_t mask) noexcept {

@@ -16,6 +16,7 @@
 #include "system/fork_watch.hpp"
 #include "system/pidfd.hpp"
 #include "fork_server.hpp"
+#include "fresh_start.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -47,7 +48,8 @@ std::atomic<PoolCore*> left_alone{nullptr};  // pools of a parent, kept in reach
 void add_ref(PoolCore& core) noexcept { core.add_ref(); }
 void release(PoolCore& core) noexcept { core.release(); }
 
-PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks) : generation_(fork_generation()) {
+PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program)
+    : generation_(fork_generation()) {
   plan_.hooks = &hooks;
   plan_.cpus = cpu_count();
   const unsigned workers = options.workers != 0 ? options.workers : std::min(plan_.cpus, kMostWorkers);
@@ -76,7 +78,7 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks)
         throw ResourceExhausted("no room in the shared region for worker " + std::to_string(i + 1) + " of " +
                                     std::to_string(workers), 0);
     }
-    fork_server();
+    fork_server(program);
     wait_for_first_spawns();
     start_service();
   } catch (...) {
@@ -86,14 +88,18 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks)
   }
 }
 
-void PoolCore::fork_server() {
+void PoolCore::fork_server(const FreshProgram* program) {
+  pthread_sigmask(SIG_SETMASK, nullptr, &plan_.signal_mask);
+  std::optional<FreshStart> fresh;
+  if (program != nullptr) fresh.emplace(plan_, *program);
   // No handler of the program's may run in the child before it has put its signals in order.
   sigset_t all;
   sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &plan_.signal_mask);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);
   int error_number = injected_fault("fork");
   call(plan_.hooks->before_fork);
   const pid_t pid = error_number != 0 ? -1 : fork();
+  if (pid == 0 && fresh) fresh->exec();
   if (pid == 0) {
     call(plan_.hooks->after_fork_in_child);
     run_fork_server(plan_);
@@ -132,7 +138,7 @@ void PoolCore::wait_for_first_spawns() {
     pollfd fds[2] = {{plan_.service_event.fd(), POLLIN, 0}, {server_.get(), POLLIN, 0}};
     ::poll(fds, 2, 100);
     plan_.service_event.drain();
-    if (server_has_died()) throw ResourceExhausted("the pool's fork server died while it forked the workers", 0);
+    if (server_has_died()) throw ResourceExhausted("the pool's fork server died while it started the workers", 0);
     if (Clock::now() > deadline)
       throw ResourceExhausted("the workers could not be forked within 60 seconds: " + std::to_string(answered) +
                                   " of " + std::to_string(workers()), 0);

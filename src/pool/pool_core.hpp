@@ -37,7 +37,7 @@ namespace retinue::detail {
 /// seat anew. The fork server: `break_pool`. The owner: the fork server ends all.
 class PoolCore {
  public:
-  PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks);
+  PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program = nullptr);
 
   void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept;
@@ -157,7 +157,7 @@ class PoolCore {
   bool end_if_foreign(TaskState& task) noexcept;
 
   // Workers and the service thread (service.cpp) ----------------------------------------------------
-  void fork_server();
+  void fork_server(const FreshProgram* program);
   void wait_for_first_spawns();
   void start_service();
   void serve() noexcept;

@@ -34,8 +34,8 @@ std::byte* StagedPayload::prepare_block() {
 
 void StagedPayload::drop_block() noexcept { Region::of_this_process().free(block_, size_); }
 
-CoreRef make_core(const ProcessPoolOptions& options, const ProcessHooks& hooks) {
-  return CoreRef(new PoolCore(options, hooks));
+CoreRef make_core(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program) {
+  return CoreRef(new PoolCore(options, hooks, program));
 }
 bool wait_until_idle(PoolCore& core, const Deadline& deadline) { return core.wait_until_idle(deadline); }
 void shut_down(PoolCore& core, bool cancel_pending) { core.shutdown(cancel_pending); }

@@ -21,6 +21,10 @@ class OwnerBell;
 /// All that the fork server and the workers of a pool need to know. Made by the owner before the fork,
 /// constant afterwards, copied by the forks.
 struct PoolPlan {
+  PoolPlan() = default;
+  PoolPlan(EventFd service, EventFd server) noexcept
+      : service_event(std::move(service)), server_event(std::move(server)) {}
+
   PoolMemory memory;
   Region* region = nullptr;      ///< the owner's; its workers use only `at`, `memfd` and `modules`
   OwnerBell* owner_bell = nullptr;

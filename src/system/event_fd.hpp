@@ -11,6 +11,8 @@ class EventFd {
  public:
   /// Throws ResourceExhausted (EMFILE, ENFILE, ENOMEM).
   EventFd();
+  /// One that was made by another process and inherited.
+  explicit EventFd(UniqueFd made) noexcept : fd_(std::move(made)) {}
 
   /// For poll and epoll (readable while rung).
   int fd() const noexcept { return fd_.get(); }

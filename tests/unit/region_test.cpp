@@ -314,7 +314,7 @@ TEST(Region, making_it_in_several_threads_makes_one) {
 TEST(Region, its_file_has_no_name_and_grows_no_core_dump) {
   Region::of_this_process();
   const std::string maps = text_of("/proc/self/smaps");
-  const auto at = maps.find("memfd:retinue");
+  const auto at = maps.find("memfd:retinue ");
   ASSERT_NE(at, std::string::npos);
   const auto flags = maps.find("VmFlags:", at);
   EXPECT_NE(maps.substr(flags, 80).find(" dd"), std::string::npos) << maps.substr(flags, 80);

@@ -25,6 +25,11 @@ class OwnerBell {
   /// The bell of the calling process, made on first use; throws ResourceExhausted if that fails.
   static OwnerBell& of_this_process();
 
+  /// The file that the bell lies in, for a program started anew; close-on-exec.
+  int memfd() const noexcept;
+  /// The bell of another process, in a program started anew by it: at the same address. Throws ResourceExhausted.
+  static OwnerBell& attach(int memfd, std::uintptr_t address);
+
   std::uint32_t value() const noexcept { return word_.load(std::memory_order_seq_cst); }
   void ring(std::uint32_t mask = kEveryone) noexcept;
   /// False if the deadline passed first.

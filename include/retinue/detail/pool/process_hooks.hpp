@@ -1,6 +1,10 @@
 // What a language's runtime must do where processes of a pool are forked, begin, sleep and end.
 #pragma once
 
+#include <functional>
+#include <string>
+#include <vector>
+
 namespace retinue::detail {
 
 /// Calls that a language's runtime needs around the processes of a pool; null ones are not made. They must not
@@ -15,5 +19,16 @@ struct ProcessHooks {
   void (*before_sleep)() noexcept = nullptr;   ///< in a worker that finds no work ...
   void (*after_sleep)() noexcept = nullptr;    ///< ... and when it may have found some
 };
+
+/// A program to start as the fork server of a pool, in the place of a fork of the owner: its workers then have nothing of
+/// the owner's but what they are sent.
+struct FreshProgram {
+  std::vector<std::string> arguments;  ///< the first is the program's path; the pool's plan is added as the last
+  std::vector<int> descriptors;        ///< that it inherits, besides the pool's own
+};
+
+/// What that program calls, with its last argument; `initializer` may be empty. Never returns. Throws Error or
+/// ResourceExhausted if it cannot serve.
+[[noreturn]] void serve_as_told(const std::string& told, const ProcessHooks& hooks, std::function<void()> initializer);
 
 }  // namespace retinue::detail

@@ -88,7 +88,8 @@ class StagedPayload {
 Ref<Completion> submit_to(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options);
 
 /// A pool without the templates: bytes in, bytes out. The caller shuts it down before it lets go of it.
-CoreRef make_core(const ProcessPoolOptions& options, const ProcessHooks& hooks);
+/// With a `program` its processes start anew.
+CoreRef make_core(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program = nullptr);
 /// Waits until every submitted task has ended, or the deadline; true if they have. For callers whose waits
 /// must be interruptible, before `shut_down`, which is not.
 bool wait_until_idle(PoolCore& core, const Deadline& deadline);
