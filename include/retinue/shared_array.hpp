@@ -27,6 +27,8 @@ struct SharedMemory {
 };
 /// From the part of the region that belongs to this process, aligned to 64. Throws ResourceExhausted.
 SharedMemory allocate_shared(std::uint64_t bytes);
+/// The same from this process's own region, also in a worker: for the workers of a worker.
+SharedMemory allocate_for_workers(std::uint64_t bytes);
 void free_shared(const SharedMemory& memory) noexcept;
 
 }  // namespace detail

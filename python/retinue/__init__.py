@@ -7,6 +7,8 @@ Both are what the standard library calls by these names, on an engine of shared 
 microsecond, lambdas and closures travel, a worker that dies costs one task, and nothing hangs.
 """
 
+from typing import Any
+
 from retinue._engine import cpu_count
 from retinue._errors import (
     Cancelled,
@@ -34,6 +36,8 @@ __all__ = [
     "WorkerDied",
     "cpu_count",
     "register_joblib_backend",
+    "share",
+    "shared_array",
 ]
 
 
@@ -43,3 +47,11 @@ def register_joblib_backend(make_default: bool = False) -> None:
     from retinue import _joblib  # here, because joblib is slow to import
 
     _joblib.register(make_default)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("share", "shared_array"):  # they need NumPy, which is slow to import
+        from retinue import _arrays
+
+        return getattr(_arrays, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,12 @@ from retinue._errors import PicklingError, UnpicklingError, type_name
 _dumps = pickle.dumps
 _loads = pickle.loads
 
-Pickled = Union[bytes, "tuple[bytes, list[pickle.PickleBuffer]]"]
+Pickled = Union[bytes, "tuple[bytes, list[pickle.PickleBuffer], Optional[list[Any]]]"]
+
+# Shared memory named by what was pickled last: it must live until the task has run. Filled by the reductions of
+# shared arrays and objects.
+kept: list[Any] = []
+to_owner = False  # what is being pickled is the result of a task
 
 
 class Scope:
@@ -103,20 +108,27 @@ def _refuse(it: Any, error: BaseException) -> PicklingError:
 
 
 def dumps(it: Any, scope: Optional[Scope]) -> Pickled:
-    """The pickle of a value, and its large buffers if it has some."""
+    """The pickle of a value; with its large buffers and the shared memory it names, if it has some."""
+    global kept, to_owner
     buffers: list[pickle.PickleBuffer] = []
+    named = kept = []
+    to_owner = scope is None
     try:
-        data = _dumps(it, 5, buffer_callback=buffers.append)
-        by_value = scope is not None and b"__main__" in data
-    except Exception:
-        by_value = True
-    if by_value:
-        buffers = []
         try:
-            data = dump_by_value(it, scope, buffers.append)
-        except Exception as error:
-            raise _refuse(it, error) from error
-    return (data, buffers) if buffers else data
+            data = _dumps(it, 5, buffer_callback=buffers.append)
+            by_value = scope is not None and b"__main__" in data
+        except Exception:
+            by_value = True
+        if by_value:
+            buffers = []
+            named.clear()
+            try:
+                data = dump_by_value(it, scope, buffers.append)
+            except Exception as error:
+                raise _refuse(it, error) from error
+    finally:
+        kept = []
+    return (data, buffers, named or None) if buffers or named else data
 
 
 def dumps_in_band(it: Any, scope: Optional[Scope]) -> bytes:

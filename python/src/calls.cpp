@@ -47,7 +47,7 @@ Function::Function(PyObject* callable, FunctionKind kind, const char* bytes, std
     : callable_(Object::borrowed(callable)) {
   if (kind == FunctionKind::cached && size > kMostInline) {
     kind = FunctionKind::in_block;
-    block_ = detail::allocate_shared(size);
+    block_ = detail::allocate_for_workers(size);
     std::memcpy(block_.data, bytes, size);
   }
   append(prefix_, kind);
@@ -98,7 +98,8 @@ FunctionRef Functions::for_map(PyObject* callable, PyObject* scope) {
   return function;
 }
 
-void Functions::retire(FunctionRef function) {
+void Functions::retire(FunctionRef function, std::vector<Object> kept) {
+  for (Object& it : kept) kept_.push_back(std::move(it));
   if (function && function->lies_in_block()) retired_.push_back(std::move(function));
 }
 

@@ -58,15 +58,19 @@ class Functions {
   /// For a map, whose workers load it once.
   FunctionRef for_map(PyObject* callable, PyObject* scope);
   /// No call is under way: what was retired can go.
-  void forget_retired() noexcept { retired_.clear(); }
-  void retire(FunctionRef function);
-  bool any_retired() const noexcept { return !retired_.empty(); }
+  void forget_retired() noexcept {
+    retired_.clear();
+    kept_.clear();
+  }
+  void retire(FunctionRef function, std::vector<Object> kept);
+  bool any_retired() const noexcept { return !retired_.empty() || !kept_.empty(); }
 
  private:
   static constexpr std::size_t kMost = 1024;
   std::unordered_map<PyObject*, FunctionRef> by_identity_;
   std::unordered_map<std::string, FunctionRef> by_content_;
-  std::vector<FunctionRef> retired_;  // calls with them may be under way
+  std::vector<FunctionRef> retired_;  // calls with them may be under way ...
+  std::vector<Object> kept_;          // ... that name memory of these
 };
 
 /// Writes arguments so that `read_and_call` finds them. `names`: keyword names, their values behind the `count`

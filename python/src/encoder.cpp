@@ -156,9 +156,12 @@ bool Encoder::values(PyObject* const* objects, std::size_t count) {
 
 void Encoder::value(PyObject* object) {
   if (values(&object, 1)) return;
-  const Object both = dumps(object, scope_ != nullptr ? scope_ : Py_None);
-  if (!PyTuple_CheckExact(both.get())) return pickled(both.get(), nullptr);
-  pickled(PyTuple_GET_ITEM(both.get(), 0), PyTuple_GET_ITEM(both.get(), 1));
+  const Object parts = dumps(object, scope_ != nullptr ? scope_ : Py_None);
+  if (!PyTuple_CheckExact(parts.get())) return pickled(parts.get(), nullptr);
+  if (PyTuple_GET_ITEM(parts.get(), 2) != Py_None) {
+    kept_ = Object::borrowed(PyTuple_GET_ITEM(parts.get(), 2));
+  }
+  pickled(PyTuple_GET_ITEM(parts.get(), 0), PyTuple_GET_ITEM(parts.get(), 1));
 }
 
 void Encoder::pickled(PyObject* bytes, PyObject* buffers) {

@@ -63,6 +63,9 @@ class Encoder {
   /// Bytes that go outside the head if they are many.
   void pickled(PyObject* bytes, PyObject* buffers);
 
+  /// What must live until the task has run: shared memory that a pickle only names. A list, or null.
+  const Object& kept() const noexcept { return kept_; }
+
   /// Where the next byte of the head goes; `rewind` forgets what was written to the head since.
   std::size_t position() const noexcept { return head_size_; }
   void rewind(std::size_t position) noexcept { head_size_ = position; }
@@ -103,6 +106,7 @@ class Encoder {
   std::size_t capacity_ = kInline;
   std::vector<External> externals_;
   int containers_ = 0;
+  Object kept_;
 };
 
 }  // namespace retinue::python

@@ -338,6 +338,10 @@ Object make_future(detail::Ref<detail::Completion> task, FunctionRef function) {
   return future;
 }
 
+void keep_until_done(detail::Completion& task, PyObject* object) {
+  task.on_done([held = std::make_shared<HeldByEngine>(object)] {});
+}
+
 Object make_failed_future(Object error) {
   Object future(make(reinterpret_cast<PyTypeObject*>(future_class), nullptr, nullptr));
   if (!future) throw PythonError{};

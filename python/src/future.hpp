@@ -13,6 +13,8 @@ extern PyTypeObject FutureType;
 PyObject* set_future_class(PyObject*, PyObject* type) noexcept;
 
 Object make_future(detail::Ref<detail::Completion> task, FunctionRef function);
+/// `object` lives until the task has ended, whether or not its future does.
+void keep_until_done(detail::Completion& task, PyObject* object);
 /// One that has failed already, with this exception.
 Object make_failed_future(Object error);
 

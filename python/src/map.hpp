@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include <retinue/detail/pool/process_tasks.hpp>
 
@@ -48,6 +49,8 @@ class MapTasks {
   /// Lets go of results that are there; true if no task is left.
   bool drop_results();
   const FunctionRef& function() const noexcept { return plan_.function; }
+  /// What tasks under way may still need.
+  std::vector<Object> take_kept() noexcept { return std::move(kept_); }
   int traverse(visitproc visit, void* arg) const noexcept;
 
  private:
@@ -59,10 +62,12 @@ class MapTasks {
   void stage_star(PyObject* arguments);
   void stage_encoded(const Encoder& encoder);
   void stage_error(Object error);
+  void keep(const Object& kept);
 
   MapPlan plan_;
   std::unique_ptr<detail::MapWindow> window_;
   Object input_error_;
+  std::vector<Object> kept_;
   bool inputs_ended_ = false;
   bool begun_ = false;
   bool busy_ = false;

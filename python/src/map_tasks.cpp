@@ -37,7 +37,17 @@ MapTasks::MapTasks(MapPlan plan)
     : plan_(std::move(plan)),
       window_(std::make_unique<detail::MapWindow>(plan_.core, call_entry(), plan_.options, plan_.order)) {}
 
-void MapTasks::stage_encoded(const Encoder& encoder) { encoder.write_to(window_->stage(encoder.size())); }
+void MapTasks::stage_encoded(const Encoder& encoder) {
+  encoder.write_to(window_->stage(encoder.size()));
+  if (encoder.kept()) keep(encoder.kept());
+}
+
+void MapTasks::keep(const Object& kept) {
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(kept.get()); ++i) {
+    PyObject* it = PyList_GET_ITEM(kept.get(), i);
+    if (kept_.empty() || kept_.back().get() != it) kept_.push_back(Object::borrowed(it));
+  }
+}
 
 // An item that cannot be sent fails in its place: it travels as the exception that its task will end with.
 void MapTasks::stage_error(Object error) {

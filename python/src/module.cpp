@@ -4,6 +4,7 @@
 #include "future.hpp"
 #include "map.hpp"
 #include "pool.hpp"
+#include "shared_memory.hpp"
 
 namespace retinue::python {
 namespace {
@@ -27,13 +28,14 @@ PyModuleDef definition = {PyModuleDef_HEAD_INIT, "retinue._engine", "The C++ eng
 
 PyMODINIT_FUNC PyInit__engine() {
   using namespace retinue::python;
-  for (PyTypeObject* type : {&FutureType, &MapType, &PoolType})
+  for (PyTypeObject* type : {&FutureType, &MapType, &PoolType, &SharedMemoryType})
     if (PyType_Ready(type) < 0) return nullptr;
   Object module(PyModule_Create(&definition));
   if (!module) return nullptr;
   if (PyModule_AddObjectRef(module.get(), "Future", reinterpret_cast<PyObject*>(&FutureType)) < 0 ||
       PyModule_AddObjectRef(module.get(), "MapIterator", reinterpret_cast<PyObject*>(&MapType)) < 0 ||
-      PyModule_AddObjectRef(module.get(), "Pool", reinterpret_cast<PyObject*>(&PoolType)) < 0)
+      PyModule_AddObjectRef(module.get(), "Pool", reinterpret_cast<PyObject*>(&PoolType)) < 0 ||
+      PyModule_AddObjectRef(module.get(), "SharedMemory", reinterpret_cast<PyObject*>(&SharedMemoryType)) < 0)
     return nullptr;
   return module.release();
 }

@@ -21,7 +21,7 @@
 namespace retinue::python {
 namespace {
 
-Helper initializer_text{"retinue._errors", "text_of"};
+Helper initializer_text{"retinue._errors", "text_of_initializer"};
 
 /// With the GIL held.
 struct Pool {
@@ -41,7 +41,7 @@ struct Pool {
     std::erase_if(maps, [](const auto& map) { return map.expired(); });
     std::erase_if(dropped, [this](const auto& map) {
       if (!map->inputs_ended() || !map->drop_results()) return false;
-      functions.retire(map->function());
+      functions.retire(map->function(), map->take_kept());
       return true;
     });
     if (functions.any_retired() && core.get() != nullptr) {
@@ -141,6 +141,7 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
   if (core.get() == nullptr) throw PoolClosed("the pool was shut down");
   FunctionRef function;
   detail::StagedPayload payload;
+  Object kept;
   try {
     Encoder encoder(pool.scope.get());
     function = pool.functions.for_submit(arguments[0], pool.scope.get());
@@ -148,11 +149,14 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
     write_arguments(encoder, arguments + 1, count - 1, names);
     const std::size_t size = encoder.size();
     encoder.write_to(payload.prepare(size));
+    kept = encoder.kept();
   } catch (const PythonError&) {
     detail::require_open(*core);
     return make_failed_future(take_error());
   }
-  return make_future(detail::submit_to(*core, call_entry(), payload, options), std::move(function));
+  detail::Ref<detail::Completion> task = detail::submit_to(*core, call_entry(), payload, options);
+  if (kept) keep_until_done(*task, kept.get());
+  return make_future(std::move(task), std::move(function));
 }
 
 PyObject* submit(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) noexcept {
@@ -376,6 +380,22 @@ PyObject* stats(PyObject* self, PyObject*) noexcept {
 PyObject* is_started(PyObject* self, void*) noexcept { return PyBool_FromLong(pool_of(self).core.get() != nullptr); }
 PyObject* is_closed(PyObject* self, void*) noexcept { return PyBool_FromLong(pool_of(self).closed); }
 
+// As the standard executor has it: False, or why the pool takes no more work though nobody has ended it.
+PyObject* is_broken(PyObject* self, void*) noexcept {
+  return guarded([&]() -> PyObject* {
+    const Pool& pool = pool_of(self);
+    if (pool.core.get() == nullptr || pool.ended) return Py_NewRef(Py_False);
+    try {
+      const detail::CoreRef core = pool.core;
+      const WithoutGil without;
+      detail::require_open(*core);
+    } catch (const PoolClosed& e) {
+      return PyUnicode_FromString(e.what());
+    }
+    return Py_NewRef(Py_False);
+  });
+}
+
 PyObject* make(PyTypeObject* type, PyObject*, PyObject*) {
   PyObject* self = type->tp_alloc(type, 0);
   if (self == nullptr) return nullptr;
@@ -442,6 +462,7 @@ PyMethodDef methods[] = {
 PyGetSetDef properties[] = {
     {"_started", is_started, nullptr, nullptr, nullptr},
     {"_closed", is_closed, nullptr, nullptr, nullptr},
+    {"_broken", is_broken, nullptr, nullptr, nullptr},
     {},
 };
 
@@ -456,7 +477,7 @@ void map_is_dropped(PyObject* self, const std::shared_ptr<MapTasks>& tasks) {
     return;
   }
   tasks->close();
-  pool.functions.retire(tasks->function());
+  pool.functions.retire(tasks->function(), tasks->take_kept());
 }
 
 PyObject* wait_for_closing(PyObject*, PyObject*) noexcept {

@@ -12,6 +12,10 @@ namespace retinue::detail {
 SharedMemory allocate_shared(std::uint64_t bytes) {
   bytes = std::max<std::uint64_t>(bytes, 1);
   if (WorkerHeap* heap = worker_heap()) return {heap->at(heap->allocate(bytes)), bytes, fork_generation()};
+  return allocate_for_workers(bytes);
+}
+
+SharedMemory allocate_for_workers(std::uint64_t bytes) {
   Region& region = Region::of_this_process();
   return {region.at(region.allocate(bytes)), bytes, fork_generation()};
 }
