@@ -7,20 +7,26 @@ Both are what the standard library calls by these names, on an engine of shared 
 microsecond, lambdas and closures travel, a worker that dies costs one task, and nothing hangs.
 """
 
-from typing import Any
+from __future__ import annotations
+
 
 from retinue._engine import cpu_count
-from retinue._errors import (
-    Cancelled,
-    Error,
-    PicklingError,
-    PoolClosed,
-    RemoteError,
-    ResourceExhausted,
-    TaskTimeout,
-    UnpicklingError,
-    WorkerDied,
-)
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from retinue._arrays import share, shared_array
+    from retinue._errors import (
+        Cancelled,
+        Error,
+        PicklingError,
+        PoolClosed,
+        RemoteError,
+        ResourceExhausted,
+        TaskTimeout,
+        UnpicklingError,
+        WorkerDied,
+    )
+    from typing import Any
 
 __version__ = "0.1.0"
 
@@ -50,8 +56,17 @@ def register_joblib_backend(make_default: bool = False) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("share", "shared_array"):  # they need NumPy, which is slow to import
+    """Errors, arrays: imported when they are asked for, because what they build on is slow to import."""
+    if name in ("share", "shared_array"):
         from retinue import _arrays
 
         return getattr(_arrays, name)
+    if name in __all__:
+        from retinue import _errors
+
+        return getattr(_errors, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -48,7 +48,7 @@ def _memory_of(array: Any) -> Any:
 
 
 def _attach(address: int, size: int, offset: int, shape: Any, strides: Any, dtype: Any) -> SharedArray:
-    memory = _made_here.get(address) or _engine.SharedMemory(size, address)
+    memory: Any = _made_here.get(address) or _engine.SharedMemory(size, address)
     return SharedArray(shape, dtype, buffer=memory, offset=offset, strides=strides)
 
 
@@ -73,7 +73,7 @@ def shared_array(shape: Union[int, tuple[int, ...]], dtype: Any = float) -> Shar
     count = int(np.prod(shape, dtype=object)) if not isinstance(shape, int) else shape
     if count < 0:
         raise ValueError("negative dimensions are not allowed")
-    memory = _engine.SharedMemory(max(count * wanted.itemsize, 1))
+    memory: Any = _engine.SharedMemory(max(count * wanted.itemsize, 1))
     _made_here[memory.address] = memory
     return SharedArray(shape, wanted, buffer=memory)
 
@@ -99,7 +99,7 @@ class Shared:
             spans.append((at, raw.nbytes))
             at = _aligned(at + raw.nbytes)
         self._number = (os.getpid() << 32) + next(_numbers)
-        self._memory = _engine.SharedMemory(at, zeroed=False)
+        self._memory: Any = _engine.SharedMemory(at, zeroed=False)
         view = memoryview(self._memory)
         _HEAD.pack_into(view, 0, self._number, len(data), len(raws))
         for i, (span, raw) in enumerate(zip(spans, raws)):
@@ -130,7 +130,7 @@ def _load(number: int, address: int, size: int) -> Any:
         return known[0]
     for old in [n for n, (_, memory) in _loaded.items() if not _is_current(n, memory)]:
         del _loaded[old]  # the owner has dropped it
-    memory = _engine.SharedMemory(size, address, True)
+    memory: Any = _engine.SharedMemory(size, address, True)
     view = memoryview(memory)
     _, length, count = _HEAD.unpack_from(view)
     spans = [_SPAN.unpack_from(view, _HEAD.size + i * _SPAN.size) for i in range(count)]

@@ -1,11 +1,14 @@
-"""Every way a task or a pool can fail, and how a task's exception comes back from its worker."""
+"""Every way a task or a pool can fail."""
 
 from __future__ import annotations
 
 import pickle
 from concurrent.futures import CancelledError
-from concurrent.futures.process import BrokenProcessPool, _RemoteTraceback  # type: ignore[attr-defined]
-from typing import Any, Optional
+from concurrent.futures.process import BrokenProcessPool
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Error(Exception):
@@ -90,51 +93,3 @@ def make_error(name: str, message: str, error_number: int) -> Exception:
 def make_worker_died(message: str, signal: int, exit_code: int, pid: int, task_index: int, stack: str) -> WorkerDied:
     message = message.replace("give TaskOptions::retries", "ask for options(retries=1)")
     return WorkerDied(message, signal, exit_code, pid, task_index, stack)
-
-
-Description = tuple[Optional[bytes], str, str, str]
-
-
-def type_name(cls: type) -> str:
-    """As tracebacks name it: without the module for built-in types."""
-    return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
-
-
-def text_of(error: BaseException) -> str:
-    """The whole traceback."""
-    import traceback
-
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
-
-
-def describe(error: BaseException) -> Description:
-    """An exception as it travels: its pickle if that can be loaded again, its type's name, message and traceback."""
-    from retinue import _pickling
-
-    try:
-        message = str(error)
-    except Exception:
-        message = "(its message cannot be shown)"
-    data: Optional[bytes]
-    try:
-        data = _pickling.dumps_in_band(error, None)
-        if type(pickle.loads(data)) is not type(error):
-            data = None
-    except Exception:
-        data = None
-    return data, type_name(type(error)), message, text_of(error)
-
-
-def rebuild(description: Description) -> BaseException:
-    """The exception of a task, with the worker's traceback as its cause."""
-    data, name, message, traceback = description
-    error: Any = None
-    if data is not None:
-        try:
-            error = pickle.loads(data)
-        except Exception:
-            pass
-    if not isinstance(error, BaseException):
-        error = RemoteError(name, message, traceback)
-    error.__cause__ = _RemoteTraceback(traceback)
-    return error

@@ -6,9 +6,12 @@ import os
 import sys
 import threading
 import weakref
-from typing import Any
 
 from retinue import _engine
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from typing import Any
 
 over = False
 _pools: "weakref.WeakSet[Any]" = weakref.WeakSet()

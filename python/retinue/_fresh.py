@@ -6,9 +6,12 @@ import os
 import pickle
 import sys
 from multiprocessing import process, resource_tracker, spawn
-from typing import Any, Optional
 
 from retinue import _engine, _start, _worker
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from typing import Any, Optional
 
 
 def main(data: int, names: int, tracker: Optional[int]) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from concurrent.futures import Future
 from threading import Condition
-from typing import Any, Callable
 
 from retinue import _engine
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 make_condition = Condition
 

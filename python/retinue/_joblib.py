@@ -122,8 +122,9 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     # joblib reads results when it is told that they are there, rather than polling for them
     supports_retrieve_callback = False
 
-    # Seconds; joblib's 0.2 is for processes that are dearer to reach
+    # Seconds; a tenth of joblib's, which are for processes that are dearer to reach
     MIN_IDEAL_BATCH_DURATION = 0.02
+    MAX_IDEAL_BATCH_DURATION = 0.2
 
     def __init__(self, retries: int = 0, serves: Any = None, **options: Any) -> None:
         super().__init__(**options)
@@ -164,6 +165,10 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
 
     def start_call(self) -> None:
         self._call = Call()
+        # What joblib had cut into batches when an earlier call failed; it would run them as tasks of this one.
+        left_over: Any = getattr(self.parallel, "_ready_batches", None)
+        while left_over is not None and not left_over.empty():
+            left_over.get_nowait()
 
     def submit(self, func: Callable[[], Any], callback: Optional[Callback] = None) -> Job:
         future: Future[Any]

@@ -12,14 +12,17 @@ import pickle
 import sys
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any, Callable, Optional, Union
 
-from retinue._errors import PicklingError, UnpicklingError, type_name
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from typing import Any, Callable, Optional, Union
+
+    Pickled = Union[bytes, tuple[bytes, list[pickle.PickleBuffer], Optional[list[Any]]]]
 
 _dumps = pickle.dumps
 _loads = pickle.loads
 
-Pickled = Union[bytes, "tuple[bytes, list[pickle.PickleBuffer], Optional[list[Any]]]"]
 
 # Shared memory named by what was pickled last: it must live until the task has run. Filled by the reductions of
 # shared arrays and objects.
@@ -103,7 +106,14 @@ def dump_by_value(it: Any, scope: Optional[Scope], buffer_callback: Optional[Cal
     return file.getvalue()
 
 
-def _refuse(it: Any, error: BaseException) -> PicklingError:
+def type_name(cls: type) -> str:
+    """As tracebacks name it: without the module for built-in types."""
+    return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _refuse(it: Any, error: BaseException) -> Exception:
+    from retinue._errors import PicklingError
+
     return PicklingError(f"a value of type {type_name(type(it))} cannot be pickled: {error}")
 
 
@@ -145,20 +155,24 @@ def dumps_in_band(it: Any, scope: Optional[Scope]) -> bytes:
         raise _refuse(it, error) from error
 
 
+def _not_loaded(what: str, error: BaseException) -> Exception:
+    from retinue._errors import UnpicklingError
+
+    return UnpicklingError(f"{what}: {type_name(type(error))}: {error}")
+
+
 def loads(data: Any, buffers: Any = ()) -> Any:
     try:
         return _loads(data, buffers=buffers)
     except Exception as error:
-        raise UnpicklingError(f"a value that travelled cannot be loaded: {type_name(type(error))}: {error}") from error
+        raise _not_loaded("a value that travelled cannot be loaded", error) from error
 
 
 def load_function(data: Any) -> Any:
     try:
         return _loads(data)
     except Exception as error:
-        raise UnpicklingError(
-            f"the function of a task cannot be loaded in the worker: {type_name(type(error))}: {error}"
-        ) from error
+        raise _not_loaded("the function of a task cannot be loaded in the worker", error) from error
 
 
 # What stands for a function that is sent a second time.

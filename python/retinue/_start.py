@@ -7,11 +7,16 @@ import multiprocessing
 import os
 import pickle
 import sys
-from multiprocessing import context, process, reduction, resource_tracker, spawn, util
+from multiprocessing import process
 from types import CodeType
-from typing import Any, Callable, Optional
 
-from retinue import _futures, _pickling, _worker  # noqa: F401
+from retinue import _futures, _pickling, _remote, _worker  # noqa: F401
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from typing import Any, Callable, Optional
+
+    Fingerprint = Optional[tuple[bytes, int]]
 
 
 def start(
@@ -38,6 +43,9 @@ def start(
     _worker.flush()  # what is not flushed now would be printed by every worker
     _worker.set_owner()
     if method == "fork":
+        from retinue import _openmp
+
+        _openmp.let_threads_go()
         pool._start_engine(workers, _pickling.Scope(), initializer, initargs, max_tasks, 0, break_on_death)
     else:
         _start_fresh(pool, workers, initializer, initargs, max_tasks, break_on_death)
@@ -75,6 +83,8 @@ def _start_fresh(
     max_tasks: int,
     break_on_death: bool,
 ) -> None:
+    from multiprocessing import context, reduction, resource_tracker, spawn, util
+
     spawning = _Spawning()
     context.set_spawning_popen(spawning)
     try:
@@ -121,6 +131,8 @@ def _start_fresh(
 
 def _both_ways(it: Any) -> tuple[Optional[bytes], Optional[bytes]]:
     """A value for a new process: with the names of the main module, and for names it turns out not to have, by value."""
+    from multiprocessing import reduction
+
     by_name: Optional[bytes] = None
     by_value: Optional[bytes] = None
     failure: Optional[BaseException] = None
@@ -135,9 +147,6 @@ def _both_ways(it: Any) -> tuple[Optional[bytes], Optional[bytes]]:
     if by_name is None and by_value is None and failure is not None:
         raise failure
     return by_name, by_value
-
-
-Fingerprint = Optional["tuple[bytes, int]"]
 
 
 def fingerprint(it: Any) -> Fingerprint:

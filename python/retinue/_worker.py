@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from multiprocessing import process, util
-from typing import Any, Optional
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from typing import Any, Optional
 
 
 def flush() -> None:

@@ -11,8 +11,8 @@ namespace retinue::python {
 namespace {
 
 Helper function_bytes{"retinue._pickling", "function_bytes"};
-Helper describe_error{"retinue._errors", "describe"};
-Helper rebuild_error{"retinue._errors", "rebuild"};
+Helper describe_error{"retinue._remote", "describe"};
+Helper rebuild_error{"retinue._remote", "rebuild"};
 
 constexpr std::size_t kMostInline = 96;
 

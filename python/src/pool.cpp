@@ -21,7 +21,7 @@
 namespace retinue::python {
 namespace {
 
-Helper initializer_text{"retinue._errors", "text_of_initializer"};
+Helper initializer_text{"retinue._remote", "text_of_initializer"};
 
 /// With the GIL held.
 struct Pool {

@@ -13,7 +13,7 @@
 namespace retinue::python {
 namespace {
 
-Helper describe_error{"retinue._errors", "describe"};
+Helper describe_error{"retinue._remote", "describe"};
 Helper load_function{"retinue._pickling", "load_function"};
 Helper worker_begins{"retinue._worker", "begin"};
 Helper worker_ends{"retinue._worker", "end"};

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import concurrent.futures as _standard
-from concurrent.futures import *  # noqa: F403
-from typing import Any
+from concurrent.futures import (
+    ALL_COMPLETED as ALL_COMPLETED,
+    FIRST_COMPLETED as FIRST_COMPLETED,
+    FIRST_EXCEPTION as FIRST_EXCEPTION,
+    BrokenExecutor as BrokenExecutor,
+    CancelledError as CancelledError,
+    Executor as Executor,
+    Future as Future,
+    InvalidStateError as InvalidStateError,
+    TimeoutError as TimeoutError,
+    as_completed as as_completed,
+    wait as wait,
+)
 
-from retinue.futures._executor import ProcessPoolExecutor
+from retinue.futures._executor import ProcessPoolExecutor as ProcessPoolExecutor
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor as ThreadPoolExecutor
+    from typing import Any
 
 __all__ = list(dict.fromkeys([*_standard.__all__, "ProcessPoolExecutor"]))
 
 
 def __getattr__(name: str) -> Any:
+    """What is left of concurrent.futures, such as ThreadPoolExecutor, is imported when it is asked for."""
     return getattr(_standard, name)

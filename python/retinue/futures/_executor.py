@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Executor, Future
-from typing import Any, Callable, Iterable, Iterator, Optional
 
+import retinue
 from retinue import _engine, _exit, _start
-from retinue._errors import PoolClosed
+from retinue._processes import WorkerProcess, processes_of
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, Iterator, Optional
 
 _MOST_WORKERS = 1024
 
@@ -67,10 +71,10 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
     def _start(self) -> None:
         """Makes the pool, or says that it is over. Called by the engine before the first task."""
         with self._lock:
-            if self._shutdown:
-                raise PoolClosed("cannot schedule new futures after shutdown")
-            if _exit.over:
+            if _exit.over:  # first, because the end of the interpreter has shut it down
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+            if self._shutdown:
+                raise retinue.PoolClosed("cannot schedule new futures after shutdown")
             if self._started:
                 return
             _start.start(
@@ -82,6 +86,11 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
                 self._max_tasks_per_child or 0,
                 self._on_worker_death == "break",
             )
+
+    @property
+    def _processes(self) -> dict[int, WorkerProcess]:
+        """The workers now alive, by pid: there is code that looks for them here in the standard class."""
+        return processes_of(self.worker_pids())
 
     def map(  # type: ignore[override]
         self,

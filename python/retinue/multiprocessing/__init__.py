@@ -8,10 +8,14 @@ from __future__ import annotations
 import importlib
 import multiprocessing as _standard
 from multiprocessing import *  # noqa: F403
-from typing import Any, Optional
 
 from retinue._engine import cpu_count
-from retinue.multiprocessing.pool import Pool
+from retinue.multiprocessing import pool as _pool
+from retinue.multiprocessing.pool import Pool  # type: ignore[assignment]
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from typing import Any, Optional
 
 __all__ = list(dict.fromkeys([*_standard.__all__, "Pool", "cpu_count"]))
 
@@ -28,14 +32,14 @@ class _Context:
         initializer: Any = None,
         initargs: tuple[Any, ...] = (),
         maxtasksperchild: Optional[int] = None,
-    ) -> Pool:
-        return Pool(processes, initializer, initargs, maxtasksperchild, context=self._standard)
+    ) -> _pool.Pool:
+        return _pool.Pool(processes, initializer, initargs, maxtasksperchild, context=self._standard)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._standard, name)
 
 
-def get_context(method: Optional[str] = None) -> Any:
+def get_context(method: Optional[str] = None) -> Any:  # type: ignore[no-redef]
     """The context of a start method: ``fork``, ``spawn`` or ``forkserver``."""
     return _Context(_standard.get_context(method))
 

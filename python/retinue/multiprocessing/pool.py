@@ -6,10 +6,18 @@ import multiprocessing.pool as _standard
 import threading
 import time
 import warnings
+import weakref
+from concurrent.futures import CancelledError
 from multiprocessing import TimeoutError
-from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
 
 from retinue import _engine, _exit, _start
+from retinue._processes import WorkerProcess, processes_of
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
+
+    Callback = Optional[Callable[[Any], object]]
 
 ThreadPool = _standard.ThreadPool
 
@@ -17,7 +25,30 @@ _RUN = "RUN"
 _CLOSE = "CLOSE"
 _TERMINATE = "TERMINATE"
 
-Callback = Optional[Callable[[Any], object]]
+class _Telling:
+    """Calls the callback for a result. The result is ready only then: who has waited for it finds the callback done."""
+
+    def __init__(self, callback: Callback, error_callback: Callback) -> None:
+        self._callback = callback
+        self._error_callback = error_callback
+        self._over = threading.Event()
+        self._thread = 0
+
+    def tell(self, value: Any, error: Optional[BaseException]) -> None:
+        self._thread = threading.get_ident()
+        try:
+            if isinstance(error, CancelledError):  # by the pool's end
+                return
+            if error is None and self._callback is not None:
+                self._callback(value)
+            if error is not None and self._error_callback is not None:
+                self._error_callback(error)
+        finally:
+            self._over.set()
+
+    def wait(self, timeout: Optional[float]) -> bool:
+        """False if the time is over first. A callback that looks at its own result does not wait for itself."""
+        return self._over.is_set() or self._thread == threading.get_ident() or self._over.wait(timeout)
 
 
 class AsyncResult:
@@ -26,13 +57,30 @@ class AsyncResult:
     def __init__(self, pool: "Pool", future: Any, callback: Callback, error_callback: Callback) -> None:
         self._pool = pool  # kept alive until the result is
         self._future = future
+        self._telling: Optional[_Telling] = None
         if callback is not None or error_callback is not None:
-            future.add_done_callback(_Reporter(callback, error_callback))
+            self._telling = _Telling(callback, error_callback)
+            self._caller = threading.get_ident()
+            future.add_done_callback(self._tell)
+            self._caller = 0
+
+    def _tell(self, future: Any) -> None:
+        if threading.get_ident() == self._caller:  # done so soon; the caller may hold a lock that the callback wants
+            self._pool._tell_in_thread(self._tell, future)
+        elif self._telling is not None:
+            error = CancelledError() if future.cancelled() else future.exception()
+            self._telling.tell(None if error is not None else future.result(), error)
+
+    def _wait(self, timeout: Optional[float]) -> bool:
+        if self._telling is None:
+            done: bool = self._future._wait(timeout)
+            return done
+        end = _end_of(timeout)
+        return self._future._wait(timeout) and self._telling.wait(_left_until(end))
 
     def ready(self) -> bool:
-        """True once the task has ended, in whichever way."""
-        done: bool = self._future.done()
-        return done
+        """True once the task has ended, in whichever way, and its callback has been called."""
+        return self._wait(0)
 
     def successful(self) -> bool:
         """True if the task ended without an exception. Raises ValueError while it runs."""
@@ -42,11 +90,11 @@ class AsyncResult:
 
     def wait(self, timeout: Optional[float] = None) -> None:
         """Waits until the task has ended, or for so many seconds."""
-        self._future._wait(timeout)
+        self._wait(timeout)
 
     def get(self, timeout: Optional[float] = None) -> Any:
         """Waits, then gives the value or raises the task's exception; TimeoutError after so many seconds."""
-        if not self._future._wait(timeout):
+        if not self._wait(timeout):
             raise TimeoutError
         return self._future.result()
 
@@ -54,20 +102,12 @@ class AsyncResult:
 ApplyResult = AsyncResult
 
 
-class _Reporter:
-    def __init__(self, callback: Callback, error_callback: Callback) -> None:
-        self._callback = callback
-        self._error_callback = error_callback
+def _end_of(timeout: Optional[float]) -> Optional[float]:
+    return None if timeout is None else time.monotonic() + timeout
 
-    def __call__(self, future: Any) -> None:
-        error = None if future.cancelled() else future.exception()
-        if future.cancelled():
-            return
-        if error is None:
-            if self._callback is not None:
-                self._callback(future.result())
-        elif self._error_callback is not None:
-            self._error_callback(error)
+
+def _left_until(end: Optional[float]) -> Optional[float]:
+    return None if end is None else max(end - time.monotonic(), 0)
 
 
 class MapResult(AsyncResult):
@@ -80,31 +120,31 @@ class MapResult(AsyncResult):
         self._error: Optional[BaseException] = None
         self._done = False
         self._lock = threading.Lock()
-        self._callback = callback
-        self._error_callback = error_callback
+        self._telling = None
         results._read_all()
         if callback is not None or error_callback is not None:
-            threading.Thread(target=self._gather_and_tell, name="retinue-map-result", daemon=True).start()
+            self._telling = _Telling(callback, error_callback)
+            pool._tell_in_thread(self._gather_and_tell)
 
     def _gather_and_tell(self) -> None:
         self._gather(None)
-        if self._error is None:
-            if self._callback is not None:
-                self._callback(self._values)
-        elif self._error_callback is not None:
-            self._error_callback(self._error)
+        if self._telling is not None:
+            self._telling.tell(self._values, self._error)
+
+    def _wait(self, timeout: Optional[float]) -> bool:
+        end = _end_of(timeout)
+        return self._gather(timeout) and (self._telling is None or self._telling.wait(_left_until(end)))
 
     def _gather(self, timeout: Optional[float]) -> bool:
-        end = None if timeout is None else time.monotonic() + timeout
+        end = _end_of(timeout)
         if self._done:
             return True
         if not self._lock.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
             return self._done
         try:
             while not self._done:
-                left = None if end is None else max(end - time.monotonic(), 0)
                 try:
-                    if not self._results._gather(self._values, left):
+                    if not self._results._gather(self._values, _left_until(end)):
                         return False
                     self._done = True
                 except KeyboardInterrupt:
@@ -116,19 +156,13 @@ class MapResult(AsyncResult):
         finally:
             self._lock.release()
 
-    def ready(self) -> bool:
-        return self._gather(0)
-
     def successful(self) -> bool:
         if not self.ready():
             raise ValueError(f"{self!r} not ready")
         return self._error is None
 
-    def wait(self, timeout: Optional[float] = None) -> None:
-        self._gather(timeout)
-
     def get(self, timeout: Optional[float] = None) -> Any:
-        if not self._gather(timeout):
+        if not self._wait(timeout):
             raise TimeoutError
         if self._error is not None:
             raise self._error
@@ -167,6 +201,7 @@ class Pool(_engine.Pool):  # type: ignore[misc]
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         self._processes = processes
+        self._tellers: "weakref.WeakSet[threading.Thread]" = weakref.WeakSet()
         _exit.register(self)
         _start.start(self, processes, context, initializer, tuple(initargs), maxtasksperchild or 0)
         self._state = _RUN
@@ -235,6 +270,11 @@ class Pool(_engine.Pool):  # type: ignore[misc]
         results: Iterator[Any] = self._map(func, (iterable,), ordered=False)
         return results
 
+    def _tell_in_thread(self, tell: Callable[..., None], *args: Any) -> None:
+        thread = threading.Thread(target=tell, args=args, name="retinue-callback", daemon=True)
+        self._tellers.add(thread)
+        thread.start()
+
     def close(self) -> None:
         """Takes no more tasks; those handed in are finished, and then the workers end."""
         if self._state == _RUN:
@@ -260,6 +300,14 @@ class Pool(_engine.Pool):  # type: ignore[misc]
                 self.terminate()
                 raise
         self._shut_down(False)
+        for thread in list(self._tellers):  # whoever has joined the pool finds all callbacks done
+            if thread is not threading.current_thread():
+                thread.join()
+
+    @property
+    def _pool(self) -> list[WorkerProcess]:
+        """The workers now alive: there is code that looks for them here in the standard class."""
+        return list(processes_of(self.worker_pids()).values())
 
     def _end(self, at_once: bool) -> None:
         """Called when the interpreter ends."""
