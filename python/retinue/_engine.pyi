@@ -1,6 +1,6 @@
 """The C++ engine behind retinue. Internal: use retinue.futures or retinue.multiprocessing."""
 
-from typing import Any, Callable, Generic, Iterator, Optional, TypeVar
+from typing import Any, Callable, Generic, Iterator, Optional, TypeVar, Union
 
 _T = TypeVar("_T")
 
@@ -42,6 +42,8 @@ class Pool:
     def _started(self) -> bool: ...
     @property
     def _closed(self) -> bool: ...
+    @property
+    def _broken(self) -> Union[bool, str]: ...
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Any: ...
     def _submit_with(
         self, timeout: Optional[float], retries: int, fn: Callable[..., _T], /, *args: Any, **kwargs: Any

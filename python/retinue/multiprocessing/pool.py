@@ -4,169 +4,25 @@ from __future__ import annotations
 
 import multiprocessing.pool as _standard
 import threading
-import time
 import warnings
 import weakref
-from concurrent.futures import CancelledError
-from multiprocessing import TimeoutError
+from multiprocessing import TimeoutError  # noqa: F401 (found here in the standard module)
 
 from retinue import _engine, _exit, _start
 from retinue._processes import WorkerProcess, processes_of
+from retinue.multiprocessing._results import ApplyResult, AsyncResult, MapResult  # noqa: F401
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
 
-    Callback = Optional[Callable[[Any], object]]
+    from retinue.multiprocessing._results import Callback
 
 ThreadPool = _standard.ThreadPool
 
 _RUN = "RUN"
 _CLOSE = "CLOSE"
 _TERMINATE = "TERMINATE"
-
-class _Telling:
-    """Calls the callback for a result. The result is ready only then: who has waited for it finds the callback done."""
-
-    def __init__(self, callback: Callback, error_callback: Callback) -> None:
-        self._callback = callback
-        self._error_callback = error_callback
-        self._over = threading.Event()
-        self._thread = 0
-
-    def tell(self, value: Any, error: Optional[BaseException]) -> None:
-        self._thread = threading.get_ident()
-        try:
-            if isinstance(error, CancelledError):  # by the pool's end
-                return
-            if error is None and self._callback is not None:
-                self._callback(value)
-            if error is not None and self._error_callback is not None:
-                self._error_callback(error)
-        finally:
-            self._over.set()
-
-    def wait(self, timeout: Optional[float]) -> bool:
-        """False if the time is over first. A callback that looks at its own result does not wait for itself."""
-        return self._over.is_set() or self._thread == threading.get_ident() or self._over.wait(timeout)
-
-
-class AsyncResult:
-    """What ``apply_async`` gives: one task's outcome."""
-
-    def __init__(self, pool: "Pool", future: Any, callback: Callback, error_callback: Callback) -> None:
-        self._pool = pool  # kept alive until the result is
-        self._future = future
-        self._telling: Optional[_Telling] = None
-        if callback is not None or error_callback is not None:
-            self._telling = _Telling(callback, error_callback)
-            self._caller = threading.get_ident()
-            future.add_done_callback(self._tell)
-            self._caller = 0
-
-    def _tell(self, future: Any) -> None:
-        if threading.get_ident() == self._caller:  # done so soon; the caller may hold a lock that the callback wants
-            self._pool._tell_in_thread(self._tell, future)
-        elif self._telling is not None:
-            error = CancelledError() if future.cancelled() else future.exception()
-            self._telling.tell(None if error is not None else future.result(), error)
-
-    def _wait(self, timeout: Optional[float]) -> bool:
-        if self._telling is None:
-            done: bool = self._future._wait(timeout)
-            return done
-        end = _end_of(timeout)
-        return self._future._wait(timeout) and self._telling.wait(_left_until(end))
-
-    def ready(self) -> bool:
-        """True once the task has ended, in whichever way, and its callback has been called."""
-        return self._wait(0)
-
-    def successful(self) -> bool:
-        """True if the task ended without an exception. Raises ValueError while it runs."""
-        if not self.ready():
-            raise ValueError(f"{self!r} not ready")
-        return self._future.exception() is None
-
-    def wait(self, timeout: Optional[float] = None) -> None:
-        """Waits until the task has ended, or for so many seconds."""
-        self._wait(timeout)
-
-    def get(self, timeout: Optional[float] = None) -> Any:
-        """Waits, then gives the value or raises the task's exception; TimeoutError after so many seconds."""
-        if not self._wait(timeout):
-            raise TimeoutError
-        return self._future.result()
-
-
-ApplyResult = AsyncResult
-
-
-def _end_of(timeout: Optional[float]) -> Optional[float]:
-    return None if timeout is None else time.monotonic() + timeout
-
-
-def _left_until(end: Optional[float]) -> Optional[float]:
-    return None if end is None else max(end - time.monotonic(), 0)
-
-
-class MapResult(AsyncResult):
-    """What ``map_async`` and ``starmap_async`` give: the outcomes of all items, as one list."""
-
-    def __init__(self, pool: "Pool", results: Any, callback: Callback, error_callback: Callback) -> None:
-        self._pool = pool
-        self._results = results
-        self._values: list[Any] = []
-        self._error: Optional[BaseException] = None
-        self._done = False
-        self._lock = threading.Lock()
-        self._telling = None
-        results._read_all()
-        if callback is not None or error_callback is not None:
-            self._telling = _Telling(callback, error_callback)
-            pool._tell_in_thread(self._gather_and_tell)
-
-    def _gather_and_tell(self) -> None:
-        self._gather(None)
-        if self._telling is not None:
-            self._telling.tell(self._values, self._error)
-
-    def _wait(self, timeout: Optional[float]) -> bool:
-        end = _end_of(timeout)
-        return self._gather(timeout) and (self._telling is None or self._telling.wait(_left_until(end)))
-
-    def _gather(self, timeout: Optional[float]) -> bool:
-        end = _end_of(timeout)
-        if self._done:
-            return True
-        if not self._lock.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
-            return self._done
-        try:
-            while not self._done:
-                try:
-                    if not self._results._gather(self._values, _left_until(end)):
-                        return False
-                    self._done = True
-                except KeyboardInterrupt:
-                    raise
-                except BaseException as error:
-                    if self._error is None:
-                        self._error = error
-            return True
-        finally:
-            self._lock.release()
-
-    def successful(self) -> bool:
-        if not self.ready():
-            raise ValueError(f"{self!r} not ready")
-        return self._error is None
-
-    def get(self, timeout: Optional[float] = None) -> Any:
-        if not self._wait(timeout):
-            raise TimeoutError
-        if self._error is not None:
-            raise self._error
-        return self._values
 
 
 class Pool(_engine.Pool):  # type: ignore[misc]
