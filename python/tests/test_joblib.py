@@ -210,7 +210,7 @@ def test_ctrl_c_leaves_no_process():
         from joblib import Parallel, delayed, parallel_backend
         retinue.register_joblib_backend()
         def pids(_):
-            print(os.getpid(), flush=True)
+            os.write(1, b"%d\\n" % os.getpid())
             time.sleep(30)
         with parallel_backend("retinue", n_jobs=2):
             Parallel()(delayed(pids)(i) for i in range(10))
@@ -218,10 +218,13 @@ def test_ctrl_c_leaves_no_process():
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    workers = [int(process.stdout.readline()) for _ in range(2)]
-    begin = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to all
-    _, errors = process.communicate(timeout=30)
+    try:
+        workers = [int(process.stdout.readline()) for _ in range(2)]
+        begin = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to all
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert time.monotonic() - begin < 5
     assert errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors
     for pid in workers:
