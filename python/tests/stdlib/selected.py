@@ -40,7 +40,7 @@ def plain_name(kind, method, test):
         if not name.startswith(prefix) or getattr(test, "ctx", None) != method:
             return ""
         return f"{name[len(prefix):]}.{test._testMethodName}"
-    uses_pools = name.startswith(("WithProcessesTestPool", "TestPool"))
+    uses_pools = name.startswith(("WithProcessesTestPool", "WithManagerTestPool", "TestPool"))
     uses_pools = uses_pools or "pool" in test._testMethodName and not name.startswith("With")
     return f"{name}.{test._testMethodName}" if uses_pools else ""
 
