@@ -171,14 +171,6 @@ void quietly(F&& f) noexcept {
   }
 }
 
-void server_begins() noexcept {
-  // Nothing here will be collected in any worker: pages stay shared with the owner.
-  quietly([] {
-    const Object gc = check(PyImport_ImportModule("gc"));
-    check(PyObject_CallMethod(gc.get(), "freeze", nullptr));
-  });
-}
-
 void before_sleep() noexcept {
   if (std::exchange(ran_since_idle, false)) quietly([] { worker_idles(); });
   sleeping = PyEval_SaveThread();
@@ -189,6 +181,9 @@ void after_sleep() noexcept { PyEval_RestoreThread(std::exchange(sleeping, nullp
 void begin(unsigned seat) noexcept {
   quietly([seat] {
     loaded().forget();
+    // What was inherited is not collected here, so that its pages stay shared with the owner.
+    const Object gc = check(PyImport_ImportModule("gc"));
+    check(PyObject_CallMethod(gc.get(), "freeze", nullptr));
     const Object number = check(PyLong_FromUnsignedLong(seat));
     worker_begins(number.get());
   });
@@ -203,8 +198,7 @@ void end() noexcept {
 const detail::ProcessHooks kHooks{
     .before_fork = []() noexcept { PyOS_BeforeFork(); },
     .after_fork_in_parent = []() noexcept { PyOS_AfterFork_Parent(); },
-    .after_fork_in_child = []() noexcept { PyOS_AfterFork_Child(); },
-    .server_begins = server_begins,
+    .after_fork_in_worker = []() noexcept { PyOS_AfterFork_Child(); },
     .worker_begins = begin,
     .worker_ends = end,
     .before_sleep = before_sleep,

@@ -314,7 +314,23 @@ std::unique_ptr<Module> summon(const ModuleRecord& wanted) {
   return module;  // the handle stays open: the module is needed from now on
 }
 
+/// A module that this process, or the one it was forked from, has enrolled itself, if it is still loaded as it was.
+const Module* find_enrolled(std::uint64_t fingerprint) noexcept {
+  Registry& r = registry();
+  const std::uint32_t count = r.count.load(std::memory_order_acquire);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const Module* module = r.modules[i].load(std::memory_order_acquire);
+    if (module->fingerprint != fingerprint || module->text.empty()) continue;
+    if (loading_at(module->base + module->text.front().begin) == module->loading) return module;
+  }
+  return nullptr;
+}
+
 [[gnu::noinline]] const Module& serve_anew(const ModuleRecord& wanted, std::size_t index) {
+  if (const Module* enrolled = find_enrolled(wanted.fingerprint)) {
+    registry().served[index].store(enrolled, std::memory_order_release);
+    return *enrolled;
+  }
   auto module = summon(wanted);
   module->fingerprint = wanted.fingerprint;  // whatever path it was loaded under, it is the one named so
   const Module* fresh = module.release();
@@ -377,11 +393,7 @@ const void* find_code(const ModuleTable* table, CodeName name) {
     return module.address(name.offset);
   };
   Registry& r = registry();
-  const std::uint32_t own = r.count.load(std::memory_order_acquire);
-  for (std::uint32_t i = 0; i < own; ++i) {
-    const Module* module = r.modules[i].load(std::memory_order_acquire);
-    if (module->fingerprint == name.module) return checked(*module);
-  }
+  if (const Module* enrolled = find_enrolled(name.module)) return checked(*enrolled);
   if (table != nullptr) {
     const std::size_t count = std::min<std::size_t>(table->count.load(std::memory_order_acquire), kMaxModules);
     for (std::size_t i = 0; i < count; ++i)

@@ -62,10 +62,8 @@ void ForkServer::spawn(unsigned index) noexcept {
   Seat& seat = plan_.memory.seats[index];
   const pid_t self = getpid();
   int error_number = injected_fault("fork");
-  call(plan_.hooks->before_fork);
   const pid_t pid = error_number != 0 ? -1 : fork();
   if (pid == 0) {
-    call(plan_.hooks->after_fork_in_child);
     for (std::size_t i = 0; i < std::size(kIgnored); ++i) sigaction(kIgnored[i], &owners_[i], nullptr);
     sigaction(SIGCHLD, &owners_child_, nullptr);
     if (signals_ >= 0) close(signals_);
@@ -73,7 +71,6 @@ void ForkServer::spawn(unsigned index) noexcept {
     run_worker(plan_, index, self);
   }
   if (pid < 0 && error_number == 0) error_number = errno;
-  call(plan_.hooks->after_fork_in_parent);
   if (pid < 0) {
     seat.status.store(error_number, std::memory_order_relaxed);
     seat.life.store(Life::spawn_failed, std::memory_order_release);
@@ -131,7 +128,6 @@ void ForkServer::run() noexcept {
   __fpurge(stdout);
   take_signals();
   warm_up_stack_capture();
-  call(plan_.hooks->server_begins);
   try {
     owner_pidfd_ = pidfd_open(plan_.owner).release();
   } catch (...) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <retinue/cpu_count.hpp>
+#include <retinue/detail/data/entry.hpp>
 #include <retinue/detail/pool/owner_bell.hpp>
 
 #include "system/fork_watch.hpp"
@@ -71,6 +72,8 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
   stats_.workers = workers;
   control_extent_ = region().take_control(PoolMemory::bytes_needed(workers, slots));
   plan_.memory = PoolMemory::lay_out(region().at(control_extent_.offset), workers, slots);
+  // Most entries are of the program that this function is part of: what names them is found before the fork, once.
+  name_code(reinterpret_cast<const void*>(&PoolMemory::lay_out));
   try {
     for (unsigned i = 0; i < workers; ++i) {
       want_spawn(i);
@@ -100,10 +103,7 @@ void PoolCore::fork_server(const FreshProgram* program) {
   call(plan_.hooks->before_fork);
   const pid_t pid = error_number != 0 ? -1 : fork();
   if (pid == 0 && fresh) fresh->exec();
-  if (pid == 0) {
-    call(plan_.hooks->after_fork_in_child);
-    run_fork_server(plan_);
-  }
+  if (pid == 0) run_fork_server(plan_);
 
   if (pid < 0 && error_number == 0) error_number = errno;
   call(plan_.hooks->after_fork_in_parent);

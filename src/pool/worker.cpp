@@ -342,6 +342,7 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
     this_heap = new WorkerHeap(*plan.region, {seat.part_offset, seat.part_length}, seat.returned);
     heap_generation = fork_generation();
     install_crash_handlers(&seat.crash_stack, &seat.crash_signal);
+    call(plan.hooks->after_fork_in_worker);
     call(plan.hooks->worker_begins, index);
     if (!run_initializer(plan, seat)) {
       call(plan.hooks->worker_ends);
