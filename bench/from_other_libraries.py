@@ -117,8 +117,29 @@ def parallel():
 
         return parallel
 
+    def with_array(backend):
+        def parallel():
+            with joblib.parallel_backend(backend, n_jobs=WORKERS):
+                joblib.Parallel()(joblib.delayed(numpy.take)(array, i) for i in range(20))
+
+        return parallel
+
+    def with_results(backend):
+        def parallel():
+            with joblib.parallel_backend(backend, n_jobs=WORKERS):
+                joblib.Parallel()(joblib.delayed(numpy.ones)(array.size) for _ in range(6))
+
+        return parallel
+
     report("joblib.Parallel, 20,000 tiny tasks", 20_000, call("loky", 20_000), call("retinue", 20_000))
     report("joblib.Parallel, a call of 10 tasks, warm", 1, call("loky", 10), call("retinue", 10))
+    try:
+        import numpy
+    except ImportError:
+        return
+    array = numpy.ones(5_000_000)
+    report("joblib.Parallel, 20 tasks that get one array of 40 MB", 1, with_array("loky"), with_array("retinue"))
+    report("joblib.Parallel, 6 results of 40 MB", 1, with_results("loky"), with_results("retinue"))
 
 
 def graphs():

@@ -14,6 +14,7 @@ from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, register_par
 from retinue import _joblib_pools
 from retinue._engine import cpu_count
 from retinue._errors import PoolClosed, TaskTimeout
+from retinue._joblib_arrays import Sharing
 
 try:
     from joblib._parallel_backends import FallbackToBackend, SequentialBackend
@@ -134,6 +135,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         self._serves = serves
         self._pool: Any = None
         self._call = Call()
+        self._sharing = Sharing(None)
         self.parallel: Any = None
 
     def effective_n_jobs(self, n_jobs: Optional[int]) -> int:
@@ -143,7 +145,9 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
             return 1
         return n_jobs if n_jobs > 0 else max(cpu_count() + 1 + n_jobs, 1)
 
-    def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
+    def configure(
+        self, n_jobs: int = 1, parallel: Any = None, max_nbytes: Optional[int] = None, **_: Any
+    ) -> int:
         n_jobs = self.effective_n_jobs(n_jobs)
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
@@ -159,6 +163,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
                 )
             )
         self.parallel = parallel
+        self._sharing = Sharing(max_nbytes)
         if self._pool is None:
             self._pool = _joblib_pools.lend(n_jobs, self._prepare_worker_env(n_jobs=n_jobs))
         return n_jobs
@@ -173,7 +178,8 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     def submit(self, func: Callable[[], Any], callback: Optional[Callback] = None) -> Job:
         future: Future[Any]
         try:
-            # As an argument, the batch's arrays travel beside its pickle.
+            self._sharing.share_arguments(func)
+            # As an argument, the batch's other arrays travel beside its pickle.
             future = self._pool._submit_with(None, self._retries, _run, func)
         except Exception as error:  # joblib does not expect one here, and would wait for ever
             future = Future()
@@ -210,6 +216,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
 
     def stop_call(self) -> None:
         self._call.fail(CancelledError())
+        self._sharing.clear()
 
     def terminate(self) -> None:
         """The pool is kept for the next call."""

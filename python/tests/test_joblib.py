@@ -177,6 +177,45 @@ def test_arrays_travel_both_ways(backend):
         assert (back == i + 1).all()
 
 
+def test_an_array_given_to_many_tasks_is_written_once_and_read_in_place(backend):
+    numpy = pytest.importorskip("numpy")
+    big = numpy.arange(500_000.0)
+
+    def look(array, i, *, again):
+        return array[i], again is array, array.flags.writeable, array.ctypes.data
+
+    looks = Parallel(batch_size=1)(delayed(look)(big, i, again=big) for i in range(20))
+    assert [value for value, *_ in looks] == list(range(20))
+    assert {same for _, same, *_ in looks} == {True}
+    assert {writeable for *_, writeable, _ in looks} == {False}
+    assert len({address for *_, address in looks}) == 1
+    big[0] = 7  # a later call sees it
+    assert Parallel()(delayed(look)(big, 0, again=big) for _ in range(3))[0][0] == 7
+
+
+def test_arrays_made_for_one_task_each_do_not_pile_up(backend):
+    numpy = pytest.importorskip("numpy")
+    from retinue._joblib_arrays import Sharing
+
+    most = 0
+
+    class Watched(Sharing):
+        def share_arguments(self, batch):
+            nonlocal most
+            super().share_arguments(batch)
+            most = max(most, len(self._shared))
+
+    from retinue import _joblib
+
+    original, _joblib.Sharing = _joblib.Sharing, Watched
+    try:
+        sums = Parallel(batch_size=1)(delayed(numpy.sum)(numpy.full(200_000, float(i))) for i in range(40))
+    finally:
+        _joblib.Sharing = original
+    assert sums == [200_000.0 * i for i in range(40)]
+    assert 0 < most < 20
+
+
 def test_generators_of_results():
     if not hasattr(joblib, "parallel_config"):
         pytest.skip("joblib 1.3 has them")
