@@ -2,7 +2,8 @@
 
 Called by scripts/bench, which builds them. A benchmark is named `row/column`; each of its counters is a
 line of the table of its program, and the last word of a counter's name is its unit. Figures are medians over the
-repetitions, which Google Benchmark shuffles between all benchmarks of one program.
+repetitions, which are shuffled between all benchmarks of one program: by Google Benchmark, and for those in Python
+by bench/python/measure.py, which writes its figures in the same form.
 """
 
 import argparse
@@ -15,132 +16,14 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from bench_tables import COLUMNS, COUNTERS, PROGRAMS, TARGETS
 
 TOP = Path(__file__).resolve().parent.parent
 PROGRAMS_FOLDER = TOP / "build/release/bench"
 DEADLINE_S = 600  # for all programs together
-
-COLUMNS = {
-    "process_pool": "**ProcessPool**, 2 workers",
-    "process_pool_64": "**ProcessPool**, 64 workers",
-    "thread_pool": "**ThreadPool**, 2 threads",
-    "tbb": "oneTBB, 2 threads",
-    "async": "`std::async`",
-    "pipe": "fork and pipe",
-    "fork": "bare `fork`",
-    "futex": "futex ping-pong",
-    "spinning": "spinning ping-pong",
-    "memcpy_warm": "one `memcpy`, warm memory",
-    "memcpy_fresh": "one `memcpy`, fresh memory",
-    "made_here": "the vector made here",
-    "serial": "serial",
-}
-
-COUNTERS = {
-    "per_task_ns": "a task",
-    "median_ns": "median",
-    "p99_ns": "p99",
-    "speed_up_x": "speed-up",
-    "serial_ns": "serial time",
-    "cpu_ns": "CPU time",
-    "wake_ups": "wake-ups",
-    "growth_mb": "growth after the first tenth",
-    "private_mb": "private, all processes",
-    "shared_mb": "shared",
-}
-
-
-@dataclass
-class Program:
-    name: str
-    title: str
-    words: str
-    repetitions: int = 5
-    columns: dict = field(default_factory=dict)  # labels other than those of COLUMNS
-    rows: dict = field(default_factory=dict)  # labels of rows; else their names
-    hidden: tuple = ()  # counters that are in the raw figures only
-
-
-PROGRAMS = [
-    Program(
-        "tiny_tasks",
-        "Tiny tasks",
-        "One multiplication a task, a million tasks, nothing chunked by the caller. Each figure is the time from the "
-        "first submit to the last result, divided by the number of tasks. oneTBB's `task_group`, `std::async`, the "
-        "loop over two pipes (one int a `write`, one int a `read`, a thousand under way) and the serial loop have one "
-        "way of doing it, which stands in the line of `submit`. The spinning ping-pong there is a cache line's way to the "
-        "other core and back in this very run: a virtual machine is given other cores from time to time, and with "
-        "them all figures of this table change together.",
-        repetitions=9,
-        columns={"tbb": "oneTBB `task_group`, 2 threads", "pipe": "fork and pipe, 2 children"},
-        rows={"map": "`map`", "map_unordered": "`map_unordered`", "submit": "`submit` all, then `get` all"},
-    ),
-    Program(
-        "round_trips",
-        "Round trips",
-        "One task at a time, from `submit` to the value. Warm: one after the other. Cold: 5 to 20 ms apart, so that "
-        "everybody sleeps. Spinning and futex ping-pong between two bare processes are what the hardware and the "
-        "kernel take. Each round trip is timed by itself; reading the clock, about 25 ns, is in the figure.",
-        rows={"warm": "warm", "cold": "cold"},
-    ),
-    Program(
-        "start_and_stop",
-        "Start and stop",
-        "A pool of two is made, runs one task and is closed. The first pool of a process also makes the region; "
-        "each of those is made in a process of its own. A bare child is forked, exits and is reaped.",
-        rows={"pool of 2": "made, used, closed", "first pool of 2 of a process": "the first of its process"},
-    ),
-    Program(
-        "map_reduce",
-        "map_reduce",
-        "Ten million ints of a vector, squared and summed: an addition and a multiplication each, so that memory "
-        "is the limit and serial code is hard to beat. A million numbers' steps to 1 in the Collatz sequence: work "
-        "of a few hundred nanoseconds an element. Serial is `std::transform_reduce`, oneTBB is `parallel_reduce`.",
-        columns={"tbb": "oneTBB `parallel_reduce`, 2 threads"},
-        rows={"squares": "10 million squares", "collatz": "1 million Collatz sequences"},
-    ),
-    Program(
-        "scaling",
-        "From one worker to two",
-        "Serial time divided by parallel time, both taken one right after the other, several times in turn; 2 is all "
-        "there is. The fib list is naive recursion over 38, 37, 36, 35, 34, 33, a task each. Below it, tasks of about "
-        "the given length, 80 ms in all, one task an element.",
-        rows={"fib list": "fib list"},
-        columns={"tbb": "oneTBB `task_group`, 2 threads", "pipe": "fork and pipe, 2 children"},
-        hidden=("serial_ns",),
-    ),
-    Program(
-        "payloads",
-        "Payloads",
-        "A `vector<char>` to a task whose parameter is a `span` and which reads a byte of every page, and a "
-        "`vector<char>` that a task makes and returns; one round trip at a time. A payload of up to 224 bytes travels "
-        "in the slot, counting a few bytes of description. The pipe leads to a child that reads into (or writes from) "
-        "one buffer that it keeps.",
-    ),
-    Program(
-        "idle",
-        "An idle pool",
-        "CPU time, user and system, of the owner, the fork server and two workers over ten seconds without a task, "
-        "after a hundred thousand tasks. Wake-ups are voluntary context switches of all of them (the owner's sleep of "
-        "ten seconds is one).",
-    ),
-    Program(
-        "streaming",
-        "Streams",
-        "Memory that is resident after a tenth of a long stream and at its end: private memory of owner, fork server "
-        "and workers together, and shared memory once.",
-    ),
-    Program(
-        "recovery",
-        "A worker is killed",
-        "SIGKILL for the busy worker of a pool of one, until its replacement has run a task. A bare child that is "
-        "killed, reaped, forked anew and heard of through a pipe stands beside it.",
-        columns={"process_pool": "**ProcessPool**, 1 worker"},
-    ),
-]
-
 
 # Figures -----------------------------------------------------------------------------------------
 
@@ -208,81 +91,7 @@ def digits(value):
     return f"{value:.2f}"
 
 
-# Targets -----------------------------------------------------------------------------------------
-
-
-@dataclass
-class Target:
-    """One line of the table of targets: `value` of a program's figures against `limit`."""
-
-    what: str
-    limit: str
-    program: str
-    cell: tuple  # row, column, counter
-    reached: object  # of the value and the rival's
-    rival: tuple = ()
-    rival_name: str = ""
-    per_rival: bool = False  # the figure is the ratio to the rival
-
-
-def tiny(how, row):
-    return Target(
-        f"tiny unchunked task, {how}",
-        "≤ 150 ns and below oneTBB",
-        "tiny_tasks",
-        (row, "process_pool", "per_task_ns"),
-        lambda value, rival: value <= 150 and (rival is None or value < rival),
-        ("submit", "tbb", "per_task_ns"),
-        "oneTBB `task_group`",
-    )
-
-
-def crowd(how, row):
-    return Target(
-        f"64 workers on two cores against two, {how}",
-        "≤ 3×",
-        "tiny_tasks",
-        (row, "process_pool_64", "per_task_ns"),
-        lambda value, rival: rival is not None and value <= 3 * rival,
-        (row, "process_pool", "per_task_ns"),
-        "two workers",
-        True,
-    )
-
-
-def growth(how, row):
-    return Target(
-        f"memory of a stream, {how}",
-        "grows < 10 MB",
-        "streaming",
-        (row, "process_pool", "growth_mb"),
-        lambda value, rival: value < 10,
-    )
-
-
-TARGETS = [
-    tiny("`map`", "map"),
-    tiny("`map_unordered`", "map_unordered"),
-    tiny("`submit` all, `get` all", "submit"),
-    crowd("`map`", "map"),
-    crowd("`map_unordered`", "map_unordered"),
-    crowd("`submit`", "submit"),
-    Target("round trip, warm, median", "≤ 0.5 µs", "round_trips", ("warm", "process_pool", "median_ns"),
-           lambda value, rival: value <= 500, ("warm", "spinning", "median_ns"), "spinning ping-pong"),
-    Target("pool of 2 made, one task, closed", "≤ 3 ms", "start_and_stop",
-           ("pool of 2", "process_pool", "median_ns"), lambda value, rival: value <= 3e6,
-           ("pool of 2", "fork", "median_ns"), "bare `fork`"),
-    Target("the same, first of its process", "≤ 3 ms", "start_and_stop",
-           ("first pool of 2 of a process", "process_pool", "median_ns"), lambda value, rival: value <= 3e6,
-           ("pool of 2", "fork", "median_ns"), "bare `fork`"),
-    Target("fib list, one worker to two", "≥ 1.95×", "scaling", ("fib list", "process_pool", "speed_up_x"),
-           lambda value, rival: value >= 1.95, ("fib list", "tbb", "speed_up_x"), "oneTBB `task_group`"),
-    Target("CPU time of an idle pool in 10 s", "< 1 ms", "idle", ("10 s idle", "process_pool", "cpu_ns"),
-           lambda value, rival: value < 1e6),
-    growth("10 million by `map`", "10 million tasks by map"),
-    growth("10 million by `map_unordered`", "10 million tasks by map_unordered"),
-    growth("half a million strings", "half a million strings of 0.5 to 1.5 KB by map"),
-]
+# The table of targets -----------------------------------------------------------------------------
 
 
 def target_lines(figures):
@@ -402,7 +211,7 @@ def report(figures):
             continue
         result = figures[program.name]
         out += ["", f"## {program.title}", "", program.words, "", *table_lines(program, result), ""]
-        note = f"`bench/{program.name}.cpp`, {result.repetitions} repetitions, {result.date}."
+        note = f"`{program.path}`, {result.repetitions} repetitions, {result.date}."
         if result.load > 0.5 * result.cpus:
             note += f" **The machine was busy with other things**: load {result.load:.1f} when this began."
         out.append(note)
@@ -427,6 +236,9 @@ def run(program, into, quick, seconds):
         f"--benchmark_out={partial}",
         "--benchmark_out_format=json",
     ]
+    if program.python:
+        command = [str(TOP / ".venv/bin/python"), str(TOP / program.path), f"--out={partial}"]
+        command += ["--quick"] if quick else [f"--repetitions={program.repetitions}"]
     log = into.with_suffix(".log")
     with log.open("w") as output:
         try:
