@@ -47,6 +47,14 @@ class Scope:
             found = getattr(found, name, None)
         return found is it
 
+    def is_current(self) -> bool:
+        """True if workers know every function and class that is now in ``__main__`` under its name."""
+        main = sys.modules.get("__main__")
+        for name, it in list(vars(main).items()) if main is not None else ():
+            if isinstance(it, (FunctionType, type)) and self.names.get(name) is not it:
+                return False
+        return True
+
     def has_module(self, name: str) -> bool:
         return name in self.modules or getattr(sys.modules.get(name), "__spec__", None) is not None
 
@@ -126,7 +134,7 @@ def dumps(it: Any, scope: Optional[Scope]) -> Pickled:
     try:
         try:
             data = _dumps(it, 5, buffer_callback=buffers.append)
-            by_value = scope is not None and b"__main__" in data
+            by_value = scope is not None and b"__main__" in data and not scope.is_current()
         except Exception:
             by_value = True
         if by_value:
@@ -145,7 +153,7 @@ def dumps_in_band(it: Any, scope: Optional[Scope]) -> bytes:
     """The same in one piece."""
     try:
         data = _dumps(it, 5)
-        if scope is None or b"__main__" not in data:
+        if scope is None or b"__main__" not in data or scope.is_current():
             return data
     except Exception:
         pass
@@ -164,7 +172,7 @@ def _not_loaded(what: str, error: BaseException) -> Exception:
 def loads(data: Any, buffers: Any = ()) -> Any:
     try:
         return _loads(data, buffers=buffers)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _not_loaded("a value that travelled cannot be loaded", error) from error
 
 

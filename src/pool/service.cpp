@@ -210,7 +210,10 @@ void PoolCore::on_worker_end(unsigned index) {
     }
   }
 
-  if (!retired && !killed_by_us && ready != 2) ++stats_.workers_died;
+  // At the end of the pool they leave by themselves.
+  const bool left = plan_.memory.control->closing.load(std::memory_order_acquire) != 0 && status == kExitRetired;
+  const bool died = !retired && !killed_by_us && !left && ready != 2;
+  if (died) ++stats_.workers_died;
   std::string trouble;
   if (ready == 2) {
     trouble = initializer_trouble(index);
@@ -222,9 +225,9 @@ void PoolCore::on_worker_end(unsigned index) {
                                      : "exited with code " + std::to_string(WEXITSTATUS(status)));
   } else if (ready == 1) {
     deaths_at_start_ = 0;
-    if (plan_.break_on_death && !retired && !killed_by_us)
-      trouble = "one of its workers died, process " + std::to_string(pid) + ", and the pool was to end with it";
   }
+  if (plan_.break_on_death && died && trouble.empty())
+    trouble = "one of its workers died, process " + std::to_string(pid) + ", and the pool was to end with it";
 
   region().retire(tended.part);
   tended = {};
