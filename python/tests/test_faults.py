@@ -1,0 +1,245 @@
+"""What goes wrong in a task costs that task: exceptions, deaths, time limits, retries."""
+
+import concurrent.futures
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+import retinue
+from retinue.futures import ProcessPoolExecutor
+
+
+class TwoArgumentError(Exception):
+    """Its pickle cannot be loaded again."""
+
+    def __init__(self, a, b):
+        super().__init__(f"{a} {b}")
+
+
+class WithState(Exception):
+    def __init__(self, text, code):
+        super().__init__(text, code)
+        self.code = code
+
+
+def raise_(error):
+    raise error
+
+
+def raise_two_arguments(x):
+    raise TwoArgumentError(x, "boom")
+
+
+def die_on_seven(x):
+    if x == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def forever():
+    while True:
+        pass
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with ProcessPoolExecutor(2) as executor:
+        yield executor
+
+
+def test_an_exception_comes_back_with_the_workers_traceback(pool):
+    with pytest.raises(WithState) as caught:
+        pool.submit(raise_, WithState("text", 5)).result(timeout=10)
+    assert caught.value.code == 5 and caught.value.args == ("text", 5)
+    assert "in raise_" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("error", [KeyError("k"), OSError(2, "gone"), SystemExit(3), KeyboardInterrupt(), StopIteration(4)])
+def test_exceptions_of_every_kind_come_back(pool, error):
+    back = pool.submit(raise_, error).exception(timeout=10)
+    assert type(back) is type(error) and back.args == error.args
+    assert pool.submit(abs, -1).result() == 1
+
+
+def test_an_exception_that_cannot_be_loaded_is_told_with_its_text(pool):
+    with pytest.raises(retinue.RemoteError) as caught:
+        pool.submit(raise_two_arguments, 1).result(timeout=10)
+    assert "TwoArgumentError: 1 boom" in str(caught.value)
+    assert "raise_two_arguments" in str(caught.value.__cause__)
+    assert pickle.loads(pickle.dumps(caught.value)).message == "1 boom"
+
+
+def test_an_exception_class_made_in_a_function_comes_back_as_itself(pool):
+    class LocalError(Exception):
+        pass
+
+    def fail():
+        raise LocalError("here")
+
+    with pytest.raises(LocalError, match="here"):
+        pool.submit(fail).result(timeout=10)
+
+
+def test_one_killed_worker_costs_one_task(pool):
+    futures = [pool.submit(die_on_seven, i) for i in range(100)]
+    dead = [i for i, f in enumerate(futures) if f.exception(timeout=30) is not None]
+    assert dead == [7]
+    death = futures[7].exception()
+    assert isinstance(death, retinue.WorkerDied) and isinstance(death, BrokenProcessPool)
+    assert death.signal == signal.SIGKILL and death.pid > 0
+    assert pool.submit(die_on_seven, 1).result(timeout=10) == 1
+    copy = pickle.loads(pickle.dumps(death))
+    assert (copy.signal, copy.pid, str(copy)) == (death.signal, death.pid, str(death))
+
+
+def test_a_map_goes_on_past_a_killed_worker(pool):
+    results = pool.map(die_on_seven, range(20))
+    got = []
+    while True:
+        try:
+            got.append(next(results))
+        except StopIteration:
+            break
+        except retinue.WorkerDied as death:
+            assert death.task_index == 7
+            got.append("dead")
+    assert got == [*range(7), "dead", *range(8, 20)]
+
+
+def test_a_death_tells_its_exit_code(pool):
+    with pytest.raises(retinue.WorkerDied) as caught:
+        pool.submit(os._exit, 3).result(timeout=10)
+    assert caught.value.exit_code == 3 and caught.value.signal == 0
+    assert "options(retries=1)" in str(caught.value)
+
+
+def test_a_crash_tells_where_it_was(pool):
+    ctypes = pytest.importorskip("ctypes")
+    with pytest.raises(retinue.WorkerDied) as caught:
+        pool.submit(ctypes.string_at, 0).result(timeout=30)
+    assert caught.value.signal == signal.SIGSEGV
+    assert "string_at" in caught.value.stack or "PyEval" in caught.value.stack
+
+
+def test_a_task_that_died_is_run_again_where_that_was_asked_for(pool, tmp_path):
+    def die_at_first():
+        if not (tmp_path / "seen").exists():
+            (tmp_path / "seen").touch()
+            os._exit(1)
+        return "at last"
+
+    assert pool.options(retries=1).submit(die_at_first).result(timeout=10) == "at last"
+    with pytest.raises(retinue.WorkerDied):
+        pool.options(retries=2).submit(os._exit, 1).result(timeout=10)
+
+
+def test_a_runaway_task_is_stopped_at_its_deadline(pool):
+    with pytest.raises(retinue.TaskTimeout) as caught:
+        pool.options(timeout=0.2).submit(forever).result(timeout=30)
+    assert isinstance(caught.value, TimeoutError)
+    results = pool.options(timeout=0.3).map(lambda x: time.sleep(x) or x, [0, 60, 0])
+    assert next(results) == 0
+    with pytest.raises(retinue.TaskTimeout):
+        next(results)
+    assert next(results) == 0
+
+
+def test_with_break_one_death_ends_the_pool():
+    with ProcessPoolExecutor(2, on_worker_death="break") as executor:
+        executor.submit(abs, -1).result()
+        dying = executor.submit(os._exit, 1)
+        others = [executor.submit(time.sleep, 60) for _ in range(4)]
+        with pytest.raises(BrokenProcessPool):
+            dying.result(timeout=10)
+        for other in others:
+            with pytest.raises(BrokenProcessPool):
+                other.result(timeout=10)
+        with pytest.raises(BrokenProcessPool):
+            executor.submit(abs, -1)
+    with pytest.raises(ValueError):
+        ProcessPoolExecutor(1, on_worker_death="shrug")
+
+
+def run(program):
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, env=buffered)
+
+
+def test_the_end_of_the_program_finishes_what_was_submitted():
+    done = run(
+        """
+import time
+from retinue.futures import ProcessPoolExecutor
+pool = ProcessPoolExecutor(2)
+def late(x):
+    time.sleep(0.2)
+    return x
+for i in range(4):
+    pool.submit(late, i).add_done_callback(lambda f: print("done", f.result(), flush=True))
+"""
+    )
+    assert done.returncode == 0 and done.stderr == ""
+    assert sorted(done.stdout.split("\n"))[1:] == ["done 0", "done 1", "done 2", "done 3"]
+
+
+def test_an_exception_in_the_program_does_not_keep_it_from_ending():
+    done = run(
+        """
+from retinue.futures import ProcessPoolExecutor
+from retinue.multiprocessing import Pool
+executor, pool = ProcessPoolExecutor(2), Pool(2)
+executor.map(abs, range(1000))
+results = pool.imap(abs, iter(int, 1))
+next(results)
+raise LookupError("the program's own")
+"""
+    )
+    assert done.returncode == 1 and "the program's own" in done.stderr
+
+
+def test_what_tasks_print_is_seen_once(tmp_path):
+    done = run(
+        """
+from retinue.futures import ProcessPoolExecutor
+print("before", end=" ")
+with ProcessPoolExecutor(2) as pool:
+    list(pool.map(lambda x: print("task", x, flush=x == 1), range(3)))
+print("after")
+"""
+    )
+    assert done.returncode == 0
+    words = done.stdout.replace("\n", " ").split()
+    assert sorted(words) == sorted("before task 0 task 1 task 2 after".split())
+
+
+def test_pools_that_come_and_go_leave_nothing():
+    def holdings():
+        return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+
+    def use():
+        with ProcessPoolExecutor(2) as executor:
+            assert executor.submit(abs, -1).result() == 1
+            executor.submit(abs, -1).add_done_callback(lambda f: None)
+            list(executor.map(lambda x: x, range(10)))
+
+    use()
+    before = holdings()
+    for _ in range(20):
+        use()
+    end = time.monotonic() + 5
+    while holdings() != before and time.monotonic() < end:
+        time.sleep(0.05)
+    assert holdings() == before
+
+
+def test_wait_for_several_executors_at_once():
+    with ProcessPoolExecutor(1) as one, ProcessPoolExecutor(1) as two:
+        futures = [one.submit(abs, -1), two.submit(abs, -2), one.submit(die_on_seven, 7)]
+        done, _ = concurrent.futures.wait(futures, timeout=20)
+        assert len(done) == 3
