@@ -219,23 +219,31 @@ print("after")
 
 
 def test_pools_that_come_and_go_leave_nothing():
-    def holdings():
-        return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+    done = run(
+        """
+import os, time
+from retinue.futures import ProcessPoolExecutor
 
-    def use():
-        with ProcessPoolExecutor(2) as executor:
-            assert executor.submit(abs, -1).result() == 1
-            executor.submit(abs, -1).add_done_callback(lambda f: None)
-            list(executor.map(lambda x: x, range(10)))
+def holdings():
+    return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
+def use():
+    with ProcessPoolExecutor(2) as executor:
+        assert executor.submit(abs, -1).result() == 1
+        executor.submit(abs, -1).add_done_callback(lambda f: None)
+        list(executor.map(lambda x: x, range(10)))
+
+use()
+before = holdings()
+for _ in range(20):
     use()
-    before = holdings()
-    for _ in range(20):
-        use()
-    end = time.monotonic() + 5
-    while holdings() != before and time.monotonic() < end:
-        time.sleep(0.05)
-    assert holdings() == before
+end = time.monotonic() + 5
+while holdings() != before and time.monotonic() < end:
+    time.sleep(0.05)
+assert holdings() == before, (before, holdings())
+"""
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_wait_for_several_executors_at_once():
