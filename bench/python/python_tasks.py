@@ -1,6 +1,7 @@
 """Tiny tasks, round trips, start and stop, a list of long tasks: retinue beside the standard library and joblib."""
 
 import concurrent.futures
+import json
 import multiprocessing
 import subprocess
 import sys
@@ -77,13 +78,27 @@ def round_trips(call, n):
     return quantiles(times)
 
 
-def start_and_stop(make, n):
-    def once():
-        with make() as pool:
-            call = pool.submit(square, 3).result if hasattr(pool, "submit") else lambda: pool.apply(square, (3,))
-            expect(call() == 9, "a square")
+STARTS = """
+import json, time
+{imports}
+def square(x):
+    return x * x
+times = []
+for _ in range({n}):
+    begin = time.perf_counter()
+    with {make} as pool:
+        value = {call}
+    times.append(time.perf_counter() - begin)
+    assert value == 9
+print(json.dumps(times))
+"""
 
-    return quantiles([timed(once) for _ in range(n)])
+
+def start_and_stop(imports, make, call, n=20):
+    """In an interpreter that has loaded nothing else: a fork takes as long as the process is large."""
+    program = STARTS.format(imports=imports, make=make, call=call, n=n)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return quantiles(json.loads(done.stdout))
 
 
 def import_time(module, n=5):
@@ -125,10 +140,14 @@ def main():
         ("round trip", "retinue_pool", lambda: round_trips(lambda i: our_pool().apply(square, (i,)), some)),
         ("round trip", "futures", lambda: round_trips(lambda i: standard().submit(square, i).result(), some // 5)),
         ("round trip", "mp_pool", lambda: round_trips(lambda i: standard_pool().apply(square, (i,)), some // 5)),
-        ("start", "retinue", lambda: start_and_stop(lambda: retinue.futures.ProcessPoolExecutor(WORKERS), 20)),
-        ("start", "retinue_pool", lambda: start_and_stop(lambda: retinue.multiprocessing.Pool(WORKERS), 20)),
-        ("start", "futures", lambda: start_and_stop(lambda: concurrent.futures.ProcessPoolExecutor(WORKERS), 20)),
-        ("start", "mp_pool", lambda: start_and_stop(lambda: multiprocessing.Pool(WORKERS), 20)),
+        ("start", "retinue", lambda: start_and_stop(
+            "from retinue.futures import *", f"ProcessPoolExecutor({WORKERS})", "pool.submit(square, 3).result()")),
+        ("start", "retinue_pool", lambda: start_and_stop(
+            "from retinue.multiprocessing import Pool", f"Pool({WORKERS})", "pool.apply(square, (3,))")),
+        ("start", "futures", lambda: start_and_stop(
+            "from concurrent.futures import *", f"ProcessPoolExecutor({WORKERS})", "pool.submit(square, 3).result()")),
+        ("start", "mp_pool", lambda: start_and_stop(
+            "from multiprocessing import Pool", f"Pool({WORKERS})", "pool.apply(square, (3,))")),
         ("import", "retinue", lambda: import_time("retinue.futures")),
         ("import", "retinue_pool", lambda: import_time("retinue.multiprocessing")),
         ("import", "futures", lambda: import_time("concurrent.futures.process")),
