@@ -281,13 +281,13 @@ PyObject* make(PyTypeObject* type, PyObject*, PyObject*) {
 int init(PyObject*, PyObject*, PyObject*) { return 0; }
 
 PyMethodDef methods[] = {
-    {"result", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(result)), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"exception", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(exception)), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"result", method(result), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"exception", method(exception), METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"_wait", wait_method, METH_O, nullptr},
     {"done", done, METH_NOARGS, nullptr},
     {"cancelled", cancelled, METH_NOARGS, nullptr},
     {"running", running, METH_NOARGS, nullptr},
-    {"cancel", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(cancel)), METH_VARARGS | METH_KEYWORDS,
+    {"cancel", method(cancel), METH_VARARGS | METH_KEYWORDS,
      "cancel(*, force=False) -> bool\n\nTakes the task back if it has not started. With force, a running one is stopped "
      "too: its worker is killed and replaced."},
     {"_note_told", note_told, METH_NOARGS, nullptr},

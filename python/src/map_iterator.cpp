@@ -94,11 +94,6 @@ void dealloc(PyObject* self) {
   Py_TYPE(self)->tp_free(self);
 }
 
-template <class F>
-PyCFunction method(F* f) noexcept {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
-}
-
 PyMethodDef methods[] = {
     {"next", method(next_method), METH_VARARGS | METH_KEYWORDS,
      "next(timeout=None)\n\nThe next result; raises multiprocessing.TimeoutError after so many seconds."},

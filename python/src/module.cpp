@@ -1,9 +1,11 @@
 // The extension module retinue._engine.
 #include <retinue/cpu_count.hpp>
 
+#include "closing.hpp"
 #include "future.hpp"
 #include "map.hpp"
 #include "pool.hpp"
+#include "pool_start.hpp"
 #include "shared_memory.hpp"
 
 namespace retinue::python {

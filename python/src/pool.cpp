@@ -2,26 +2,20 @@
 // Python, in the classes that derive from this one.
 #include "pool.hpp"
 
-#include <condition_variable>
-#include <mutex>
 #include <new>
-#include <string>
-#include <thread>
-#include <unistd.h>
 #include <vector>
 
 #include <retinue/process_pool.hpp>
 
 #include "calls.hpp"
+#include "closing.hpp"
 #include "future.hpp"
 #include "map.hpp"
+#include "pool_start.hpp"
 #include "waiting.hpp"
-#include "worker.hpp"
 
 namespace retinue::python {
 namespace {
-
-Helper initializer_text{"retinue._remote", "text_of_initializer"};
 
 /// With the GIL held.
 struct Pool {
@@ -58,50 +52,6 @@ struct PoolObject {
 };
 
 Pool& pool_of(PyObject* self) noexcept { return *reinterpret_cast<PoolObject*>(self)->pool; }
-
-/// Pools that end in the background, each in a thread of its own.
-class Closing {
- public:
-  void begin(detail::CoreRef core, bool cancel_pending) {
-    {
-      const std::lock_guard lock(mutex_);
-      ++under_way_;
-    }
-    try {
-      std::thread([this, core = std::move(core), cancel_pending]() mutable {
-        detail::shut_down(*core, cancel_pending);
-        core = {};
-        const std::lock_guard lock(mutex_);
-        --under_way_;
-        changed_.notify_all();
-      }).detach();
-    } catch (...) {
-      const std::lock_guard lock(mutex_);
-      --under_way_;
-      throw;
-    }
-  }
-  bool wait(const Deadline& deadline) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_until(lock, *deadline, [this] { return under_way_ == 0; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int under_way_ = 0;
-};
-
-/// Those of this process: what a parent was ending when it forked is not its child's to wait for. With the GIL held.
-Closing& closing() {
-  static Closing* all = nullptr;
-  static pid_t process = 0;
-  if (process != getpid()) {
-    all = new Closing;  // never destroyed: its threads may outlive main
-    process = getpid();
-  }
-  return *all;
-}
 
 std::chrono::nanoseconds nanoseconds_from(PyObject* seconds) {
   if (seconds == nullptr || seconds == Py_None) return {};
@@ -214,77 +164,13 @@ PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
   });
 }
 
-/// Runs in each worker. The objects were inherited by the fork.
-struct Initializer {
-  PyObject* function;
-  PyObject* arguments;
-  void operator()() const {
-    PyObject* done = PyObject_Call(function, arguments, nullptr);
-    if (done != nullptr) {
-      Py_DECREF(done);
-      return;
-    }
-    const Object error = take_error();
-    std::string text = "an exception that could not be told";
-    try {
-      const Object told = initializer_text(error.get());
-      Py_ssize_t size = 0;
-      if (const char* utf8 = PyUnicode_AsUTF8AndSize(told.get(), &size)) text.assign(utf8, static_cast<std::size_t>(size));
-    } catch (const PythonError&) {
-      PyErr_Clear();
-    }
-    throw std::runtime_error(text);
-  }
-};
-
-constexpr detail::ProcessHooks kNoHooks;
-
-/// (arguments, descriptors)
-detail::FreshProgram program_from(PyObject* both) {
-  PyObject *arguments = nullptr, *descriptors = nullptr;
-  check(PyArg_ParseTuple(both, "O!O!", &PyList_Type, &arguments, &PyList_Type, &descriptors) ? 0 : -1);
-  detail::FreshProgram program;
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(arguments); ++i) {
-    const char* word = PyUnicode_AsUTF8(PyList_GET_ITEM(arguments, i));
-    if (word == nullptr) throw PythonError{};
-    program.arguments.emplace_back(word);
-  }
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(descriptors); ++i) {
-    const long fd = PyLong_AsLong(PyList_GET_ITEM(descriptors, i));
-    if (fd == -1 && PyErr_Occurred() != nullptr) throw PythonError{};
-    program.descriptors.push_back(static_cast<int>(fd));
-  }
-  return program;
-}
-
 PyObject* start(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
   return guarded([&]() -> PyObject* {
-    static const char* keywords[] = {"workers", "scope", "initializer", "initargs", "max_tasks", "max_memory",
-                                     "break_on_death", "program", nullptr};
-    unsigned workers = 0;
-    PyObject *scope = nullptr, *initializer = nullptr, *initargs = nullptr;
-    unsigned long long max_tasks = 0, max_memory = 0;
-    int break_on_death = 0;
-    PyObject* program = nullptr;
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "IOOO!|KKpO:_start_engine", const_cast<char**>(keywords), &workers,
-                                     &scope, &initializer, &PyTuple_Type, &initargs, &max_tasks, &max_memory,
-                                     &break_on_death, &program))
-      return nullptr;
+    PyObject* scope = nullptr;
+    detail::CoreRef core = start_pool(arguments, names, scope);
     Pool& pool = pool_of(self);
-    ProcessPoolOptions options;
-    options.workers = workers;
-    options.max_tasks_per_worker = max_tasks;
-    options.max_memory_per_worker = max_memory;
-    options.break_on_worker_death = break_on_death != 0;
-    if (initializer != Py_None) options.initializer = Initializer{initializer, initargs};
     pool.scope = Object::borrowed(scope);
-    if (program == nullptr || program == Py_None) {
-      pool.core = detail::make_core(options, kHooks);
-    } else {
-      const detail::FreshProgram fresh = program_from(program);
-      const WithoutGil without;
-      pool.core = detail::make_core(options, kNoHooks, &fresh);
-    }
+    pool.core = std::move(core);
     pool.closed = pool.ended = false;
     return Py_NewRef(Py_None);
   });
@@ -437,11 +323,6 @@ void dealloc(PyObject* self) {
   Py_TYPE(self)->tp_free(self);
 }
 
-template <class F>
-PyCFunction method(F* f) noexcept {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
-}
-
 PyMethodDef methods[] = {
     {"submit", method(submit), METH_FASTCALL | METH_KEYWORDS,
      "submit(function, /, *args, **kwargs) -> Future\n\nRuns function(*args, **kwargs) in a worker. Never blocks."},
@@ -478,24 +359,6 @@ void map_is_dropped(PyObject* self, const std::shared_ptr<MapTasks>& tasks) {
   }
   tasks->close();
   pool.functions.retire(tasks->function(), tasks->take_kept());
-}
-
-PyObject* wait_for_closing(PyObject*, PyObject*) noexcept {
-  return guarded([]() -> PyObject* {
-    wait_in_slices(std::nullopt, [&all = closing()](const Deadline& slice) { return all.wait(slice); });
-    return Py_NewRef(Py_None);
-  });
-}
-
-PyObject* serve(PyObject*, PyObject* arguments) noexcept {
-  return guarded([&]() -> PyObject* {
-    const char* told = nullptr;
-    PyObject *initializer = nullptr, *initargs = nullptr;
-    if (!PyArg_ParseTuple(arguments, "sOO!:_serve", &told, &initializer, &PyTuple_Type, &initargs)) return nullptr;
-    std::function<void()> call;
-    if (initializer != Py_None) call = Initializer{Py_NewRef(initializer), Py_NewRef(initargs)};
-    detail::serve_as_told(told, kHooks, std::move(call));
-  });
 }
 
 PyTypeObject PoolType = [] {

@@ -13,10 +13,5 @@ extern PyTypeObject PoolType;
 /// A map's iterator goes: what its inputs still hold is handed in if nobody has begun to read it.
 class MapTasks;
 void map_is_dropped(PyObject* pool, const std::shared_ptr<MapTasks>& tasks);
-/// Waits for the pools that end in the background; see `_shut_down_later`.
-PyObject* wait_for_closing(PyObject*, PyObject*) noexcept;
-
-/// (plan, initializer or None, initargs): this process becomes the fork server of a pool. Never returns.
-PyObject* serve(PyObject*, PyObject* arguments) noexcept;
 
 }  // namespace retinue::python

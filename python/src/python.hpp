@@ -110,6 +110,12 @@ PyObject* guarded(F&& f) noexcept {
   return guarded(std::forward<F>(f), nullptr);
 }
 
+/// A function that takes more than PyCFunction does, as tables of methods want it.
+template <class F>
+PyCFunction method(F* f) noexcept {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
+}
+
 /// A Python function of this package, looked up once: `Helper helper{"retinue._pickling", "dumps"}`.
 class Helper {
  public:

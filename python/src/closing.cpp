@@ -1,0 +1,50 @@
+#include "closing.hpp"
+
+#include <thread>
+#include <unistd.h>
+
+namespace retinue::python {
+
+void Closing::begin(detail::CoreRef core, bool cancel_pending) {
+  {
+    const std::lock_guard lock(mutex_);
+    ++under_way_;
+  }
+  try {
+    std::thread([this, core = std::move(core), cancel_pending]() mutable {
+      detail::shut_down(*core, cancel_pending);
+      core = {};
+      const std::lock_guard lock(mutex_);
+      --under_way_;
+      changed_.notify_all();
+    }).detach();
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    --under_way_;
+    throw;
+  }
+}
+
+bool Closing::wait(const Deadline& deadline) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, *deadline, [this] { return under_way_ == 0; });
+}
+
+Closing& closing() {
+  static Closing* all = nullptr;
+  static pid_t process = 0;
+  if (process != getpid()) {
+    all = new Closing;  // never destroyed: its threads may outlive main
+    process = getpid();
+  }
+  return *all;
+}
+
+PyObject* wait_for_closing(PyObject*, PyObject*) noexcept {
+  return guarded([]() -> PyObject* {
+    wait_in_slices(std::nullopt, [&all = closing()](const Deadline& slice) { return all.wait(slice); });
+    return Py_NewRef(Py_None);
+  });
+}
+
+}  // namespace retinue::python

@@ -1,0 +1,32 @@
+// Pools that end while their program goes on.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+
+#include <retinue/detail/pool/process_tasks.hpp>
+
+#include "waiting.hpp"
+
+namespace retinue::python {
+
+/// Pools that end in the background. Thread-safe.
+class Closing {
+ public:
+  /// Ends a pool in a thread of its own, which keeps it until then.
+  void begin(detail::CoreRef core, bool cancel_pending);
+  /// False if the deadline passed before all had ended.
+  bool wait(const Deadline& deadline);
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int under_way_ = 0;
+};
+
+/// Those of this process: what a parent was ending when it forked is not its child's to wait for. With the GIL held.
+Closing& closing();
+/// Waits for all of them: the Python function that the end of the interpreter calls.
+PyObject* wait_for_closing(PyObject*, PyObject*) noexcept;
+
+}  // namespace retinue::python

@@ -1,0 +1,96 @@
+#include "pool_start.hpp"
+
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+#include <retinue/process_pool.hpp>
+
+#include "worker.hpp"
+
+namespace retinue::python {
+namespace {
+
+Helper initializer_text{"retinue._remote", "text_of_initializer"};
+
+/// Runs in each worker. The objects were inherited by the fork.
+struct Initializer {
+  PyObject* function;
+  PyObject* arguments;
+  void operator()() const {
+    PyObject* done = PyObject_Call(function, arguments, nullptr);
+    if (done != nullptr) {
+      Py_DECREF(done);
+      return;
+    }
+    const Object error = take_error();
+    std::string text = "an exception that could not be told";
+    try {
+      const Object told = initializer_text(error.get());
+      Py_ssize_t size = 0;
+      if (const char* utf8 = PyUnicode_AsUTF8AndSize(told.get(), &size)) text.assign(utf8, static_cast<std::size_t>(size));
+    } catch (const PythonError&) {
+      PyErr_Clear();
+    }
+    throw std::runtime_error(text);
+  }
+};
+
+constexpr detail::ProcessHooks kNoHooks;
+
+/// (arguments, descriptors)
+detail::FreshProgram program_from(PyObject* both) {
+  PyObject *arguments = nullptr, *descriptors = nullptr;
+  check(PyArg_ParseTuple(both, "O!O!", &PyList_Type, &arguments, &PyList_Type, &descriptors) ? 0 : -1);
+  detail::FreshProgram program;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(arguments); ++i) {
+    const char* word = PyUnicode_AsUTF8(PyList_GET_ITEM(arguments, i));
+    if (word == nullptr) throw PythonError{};
+    program.arguments.emplace_back(word);
+  }
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(descriptors); ++i) {
+    const long fd = PyLong_AsLong(PyList_GET_ITEM(descriptors, i));
+    if (fd == -1 && PyErr_Occurred() != nullptr) throw PythonError{};
+    program.descriptors.push_back(static_cast<int>(fd));
+  }
+  return program;
+}
+
+}  // namespace
+
+detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scope) {
+  static const char* keywords[] = {"workers", "scope", "initializer", "initargs", "max_tasks", "max_memory",
+                                   "break_on_death", "program", nullptr};
+  unsigned workers = 0;
+  PyObject *initializer = nullptr, *initargs = nullptr;
+  unsigned long long max_tasks = 0, max_memory = 0;
+  int break_on_death = 0;
+  PyObject* program = nullptr;
+  if (!PyArg_ParseTupleAndKeywords(arguments, names, "IOOO!|KKpO:_start_engine", const_cast<char**>(keywords), &workers,
+                                   &scope, &initializer, &PyTuple_Type, &initargs, &max_tasks, &max_memory,
+                                   &break_on_death, &program))
+    throw PythonError{};
+  ProcessPoolOptions options;
+  options.workers = workers;
+  options.max_tasks_per_worker = max_tasks;
+  options.max_memory_per_worker = max_memory;
+  options.break_on_worker_death = break_on_death != 0;
+  if (initializer != Py_None) options.initializer = Initializer{initializer, initargs};
+  if (program == nullptr || program == Py_None) return detail::make_core(options, kHooks);
+  const detail::FreshProgram fresh = program_from(program);
+  const WithoutGil without;
+  return detail::make_core(options, kNoHooks, &fresh);
+}
+
+PyObject* serve(PyObject*, PyObject* arguments) noexcept {
+  return guarded([&]() -> PyObject* {
+    const char* told = nullptr;
+    PyObject *initializer = nullptr, *initargs = nullptr;
+    if (!PyArg_ParseTuple(arguments, "sOO!:_serve", &told, &initializer, &PyTuple_Type, &initargs)) return nullptr;
+    std::function<void()> call;
+    if (initializer != Py_None) call = Initializer{Py_NewRef(initializer), Py_NewRef(initargs)};
+    detail::serve_as_told(told, kHooks, std::move(call));
+  });
+}
+
+}  // namespace retinue::python

@@ -1,0 +1,17 @@
+// How a pool's processes are started, from Python's words for it.
+#pragma once
+
+#include <retinue/detail/pool/process_tasks.hpp>
+
+#include "python.hpp"
+
+namespace retinue::python {
+
+/// The arguments of `_start_engine`: workers, scope, initializer, initargs and the rest. Gives the pool; `scope`, borrowed
+/// from them, tells what workers will have. Throws PythonError or what the engine throws.
+detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scope);
+
+/// (plan, initializer or None, initargs): this process becomes the fork server of a pool. Never returns but with an error.
+PyObject* serve(PyObject*, PyObject* arguments) noexcept;
+
+}  // namespace retinue::python
