@@ -36,8 +36,6 @@ struct Initializer {
   }
 };
 
-constexpr detail::ProcessHooks kNoHooks;
-
 /// (arguments, descriptors)
 detail::FreshProgram program_from(PyObject* both) {
   PyObject *arguments = nullptr, *descriptors = nullptr;
@@ -79,7 +77,7 @@ detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scop
   if (program == nullptr || program == Py_None) return detail::make_core(options, kHooks);
   const detail::FreshProgram fresh = program_from(program);
   const WithoutGil without;
-  return detail::make_core(options, kNoHooks, &fresh);
+  return detail::make_core(options, kOwnerHooks, &fresh);
 }
 
 PyObject* serve(PyObject*, PyObject* arguments) noexcept {

@@ -193,12 +193,22 @@ void end() noexcept {
   quietly([] { worker_ends(); });
 }
 
+// One handover of the GIL for all callbacks that are due: between two of them a busy main thread would keep it for
+// milliseconds.
+thread_local PyGILState_STATE during_callbacks;
+void before_callbacks() noexcept { during_callbacks = PyGILState_Ensure(); }
+void after_callbacks() noexcept { PyGILState_Release(during_callbacks); }
+
 }  // namespace
+
+const detail::ProcessHooks kOwnerHooks{.before_callbacks = before_callbacks, .after_callbacks = after_callbacks};
 
 const detail::ProcessHooks kHooks{
     .before_fork = []() noexcept { PyOS_BeforeFork(); },
     .after_fork_in_parent = []() noexcept { PyOS_AfterFork_Parent(); },
     .after_fork_in_worker = []() noexcept { PyOS_AfterFork_Child(); },
+    .before_callbacks = before_callbacks,
+    .after_callbacks = after_callbacks,
     .worker_begins = begin,
     .worker_ends = end,
     .before_sleep = before_sleep,

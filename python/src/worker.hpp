@@ -7,5 +7,7 @@ namespace retinue::python {
 
 /// What the interpreter needs around forks and in workers.
 extern const detail::ProcessHooks kHooks;
+/// The same where workers are not forked from this process.
+extern const detail::ProcessHooks kOwnerHooks;
 
 }  // namespace retinue::python

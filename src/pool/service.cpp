@@ -105,6 +105,8 @@ void PoolCore::run_owed_callbacks() noexcept {
     const std::lock_guard lock(mutex_);
     next = owed_.take();
   }
+  if (next == nullptr) return;
+  call(plan_.hooks->before_callbacks);
   while (TaskState* task = next) {
     next = task->next;
     std::vector<std::function<void()>> callbacks;
@@ -122,6 +124,7 @@ void PoolCore::run_owed_callbacks() noexcept {
     callbacks.clear();
     task->release();
   }
+  call(plan_.hooks->after_callbacks);
 }
 
 bool PoolCore::callbacks_owed() const {

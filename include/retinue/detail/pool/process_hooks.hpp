@@ -15,6 +15,8 @@ struct ProcessHooks {
   /// In a worker, before all else. The fork server lies in between and runs nothing of the language's: its state is
   /// still that of the moment of the fork, so a worker is to the owner what a child forked directly would be.
   void (*after_fork_in_worker)() noexcept = nullptr;
+  void (*before_callbacks)() noexcept = nullptr;  ///< in the owner's service thread, before a run of callbacks ...
+  void (*after_callbacks)() noexcept = nullptr;   ///< ... and after it
   void (*worker_begins)(unsigned seat) noexcept = nullptr;  ///< before the initializer
   void (*worker_ends)() noexcept = nullptr;    ///< before a worker leaves by its own will
   void (*before_sleep)() noexcept = nullptr;   ///< in a worker that finds no work ...
