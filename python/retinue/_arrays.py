@@ -11,7 +11,8 @@ from typing import Any, Union
 
 import numpy as np
 
-from retinue import _engine, _pickling
+from retinue import _engine
+from retinue._pickling import travelling
 
 
 # The memory that this process has made, by address. What a task made goes with its worker, so it returns by value.
@@ -20,13 +21,15 @@ os.register_at_fork(after_in_child=_made_here.clear)
 
 
 class SharedArray(np.ndarray):  # type: ignore[type-arg]
-    """A NumPy array in shared memory. It and its views travel to workers by name; copies are ordinary arrays."""
+    """A NumPy array in shared memory. It and its views travel to workers by name; copies are ordinary arrays, and so is
+    what is pickled for other purposes than a task."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         memory = _memory_of(self)
-        if memory is None or (_pickling.to_owner and memory.address in _made_here):
+        kept = travelling.kept
+        if memory is None or kept is None or (travelling.to_owner and memory.address in _made_here):
             return np.asarray(self).__reduce_ex__(protocol)
-        _pickling.kept.append(memory)
+        kept.append(memory)
         low = self.__array_interface__["data"][0]
         return _attach, (memory.address, len(memory), low - memory.address, self.shape, self.strides, self.dtype)
 
@@ -86,7 +89,8 @@ _numbers = itertools.count(1)
 
 
 class Shared:
-    """What ``share`` gives: pass it to tasks, which receive the value itself."""
+    """What ``share`` gives: pass it to tasks, which receive the value itself. It is in ``value`` here; pickled for other
+    purposes, it is that value too."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -109,8 +113,14 @@ class Shared:
         view[begin : begin + len(data)] = data
 
     def __reduce__(self) -> Any:
-        _pickling.kept.append(self)
+        if travelling.kept is None or travelling.to_owner:
+            return _as_it_is, (self.value,)
+        travelling.kept.append(self)
         return _load, (self._number, self._memory.address, len(self._memory))
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _aligned(n: int) -> int:

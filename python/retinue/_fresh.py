@@ -7,7 +7,8 @@ import pickle
 import sys
 from multiprocessing import process, resource_tracker, spawn
 
-from retinue import _engine, _start, _worker
+from retinue import _engine, _start, _worker  # noqa: F401
+from retinue._scope import fingerprint
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def main(data: int, names: int, tracker: Optional[int]) -> None:
             del me._inheriting
     main_module = sys.modules.get("__mp_main__")
     found = {} if main_module is None else {
-        name: _start.fingerprint(it) for name, it in vars(main_module).items() if not name.startswith("__")
+        name: fingerprint(it) for name, it in vars(main_module).items() if not name.startswith("__")
     }  # fmt: skip
     with open(names, "wb") as file:
         pickle.dump(found, file)

@@ -10,108 +10,145 @@ import importlib
 import io
 import pickle
 import sys
+import threading
 from functools import partial
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
+from retinue._scope import Scope, is_constant, named
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
     from typing import Any, Callable, Optional, Union
 
-    Pickled = Union[bytes, tuple[bytes, list[pickle.PickleBuffer], Optional[list[Any]]]]
+    Kept = Optional[list[Any]]
+    Pickled = Union[bytes, tuple[bytes, list[pickle.PickleBuffer], Kept]]
 
 _dumps = pickle.dumps
 _loads = pickle.loads
 
 
-# Shared memory named by what was pickled last: it must live until the task has run. Filled by the reductions of
-# shared arrays and objects.
-kept: list[Any] = []
-to_owner = False  # what is being pickled is the result of a task
+class _Travelling(threading.local):
+    """What the reductions of shared arrays and values need to know of the pickling they are part of."""
+
+    kept: Kept = None  # shared memory that is only named, and must live until the task has run; None: not for a task
+    to_owner = False  # it is the result of a task
 
 
-class Scope:
-    """What the workers of a pool have of this process because they were forked from it: the names of ``__main__`` as
-    they were then, and the modules. Functions and classes of these go by name, others by value."""
+travelling = _Travelling()
 
-    def __init__(self) -> None:
-        main = sys.modules.get("__main__")
-        self.modules = frozenset(sys.modules)
-        self.names = dict(vars(main)) if main is not None else {}
 
-    def knows(self, it: Any) -> bool:
-        """True if this function or class of ``__main__`` is what workers find under its name."""
-        first, *rest = it.__qualname__.split(".")
-        found = self.names.get(first)
-        for name in rest:
-            found = getattr(found, name, None)
-        return found is it
+class _ForTask:
+    """While it lives, what is pickled in this thread is for a task or from one."""
 
-    def is_current(self) -> bool:
-        """True if workers know every function and class that is now in ``__main__`` under its name."""
-        main = sys.modules.get("__main__")
-        for name, it in list(vars(main).items()) if main is not None else ():
-            if isinstance(it, (FunctionType, type)) and self.names.get(name) is not it:
-                return False
-        return True
+    def __init__(self, scope: Optional[Scope]) -> None:
+        self.kept: list[Any] = []
+        self._before = travelling.kept, travelling.to_owner
+        travelling.kept, travelling.to_owner = self.kept, scope is None
 
-    def has_module(self, name: str) -> bool:
-        return name in self.modules or getattr(sys.modules.get(name), "__spec__", None) is not None
+    def __enter__(self) -> list[Any]:
+        return self.kept
 
-    def changed(self, names: dict[str, Any]) -> dict[str, Any]:
-        """Of these names of ``__main__``, those that workers do not have, or have as something else."""
-        missing = object()
-        return {name: it for name, it in names.items() if self.names.get(name, missing) is not it}
+    def __exit__(self, *_: Any) -> None:
+        travelling.kept, travelling.to_owner = self._before
 
 
 def _is_importable(it: Any, scope: Optional[Scope]) -> bool:
     """True if the other side finds this function or class by its module and name."""
-    module_name = getattr(it, "__module__", None)
-    if module_name == "__main__" and scope is not None:
+    module = getattr(it, "__module__", None)
+    if module == "__main__" and scope is not None:
         return scope.knows(it)
-    found: Any = sys.modules.get(module_name) if module_name is not None else None
-    for name in it.__qualname__.split("."):
-        found = getattr(found, name, None)
-        if found is None:
-            return False
-    return found is it
+    found = sys.modules.get(module) if module is not None else None
+    return found is not None and named(vars(found), it.__qualname__) is it
 
 
-def _make_function(module: str, code: Any, *rest: Any) -> FunctionType:
-    """A function that travelled by value, in the namespace it was defined in."""
-    if module != "__main__":
-        importlib.import_module(module)
-    return FunctionType(code, vars(sys.modules[module]), *rest)
+class _Names:
+    """The globals of functions that travel by value together: in the worker, a namespace of their own, made of what
+    ``__main__`` is there when they are loaded. Not that itself, where functions sent earlier have their globals."""
+
+    def __reduce__(self) -> Any:
+        return _copy_of_main, ()
 
 
-def dump_by_value(it: Any, scope: Optional[Scope], buffer_callback: Optional[Callable[[Any], Any]]) -> bytes:
+def _copy_of_main() -> dict[str, Any]:
+    return dict(vars(sys.modules["__main__"]))
+
+
+# Marks classes in a worker that came from its owner by value. They return by their number, as the very class they are
+# there: their state would overwrite its.
+_OF_OWNER = "__retinue_of_owner__"
+
+
+def _class_of_owner(number: Any) -> Any:
+    from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_ID as classes
+
+    return classes[number]
+
+
+def _make_function(names: Any, code: Any, *rest: Any) -> FunctionType:
+    """A function that travelled by value, in a namespace or in that of the module of this name."""
+    if isinstance(names, str):
+        names = vars(importlib.import_module(names))
+    return FunctionType(code, names, *rest)
+
+
+def dump_by_value(
+    it: Any, scope: Optional[Scope], buffer_callback: Optional[Callable[[Any], Any]] = None
+) -> tuple[bytes, bool]:
+    """The pickle, and whether functions in it hold something that a call could change."""
     from cloudpickle import CloudPickler
+    from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_CLASS as trackers
 
     class ByValue(CloudPickler):  # type: ignore[misc]
-        """Functions go without their globals: they find those of their module in the worker, as after a fork. Of
-        ``__main__``, what has changed since the fork goes with them."""
+        """Functions go without the globals of their module, which they find in the worker. Of ``__main__``, what has
+        changed since the fork goes with them."""
+
+        carries_state = False
+        names = _Names()
 
         def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, (FunctionType, type)) and obj.__module__ == "__main__" and scope is not None:
-                if scope.knows(obj):
-                    return NotImplemented
-            return super().reducer_override(obj)
+            if not isinstance(obj, (FunctionType, type)):
+                return super().reducer_override(obj)
+            if scope is not None and obj.__module__ == "__main__" and scope.knows(obj):
+                return NotImplemented
+            if scope is None and _OF_OWNER in getattr(obj, "__dict__", ()):
+                return _class_of_owner, (trackers.get(obj),)
+            reduced = super().reducer_override(obj)
+            if scope is not None and isinstance(obj, type) and type(reduced) is tuple and len(reduced) > 2:
+                reduced[2][0][_OF_OWNER] = True
+            return reduced
 
         def _dynamic_function_reduce(self, func: Any) -> Any:
             reduced = super()._dynamic_function_reduce(func)
             module = func.__module__
-            if scope is None or not isinstance(module, str) or not scope.has_module(module):
-                return reduced
-            if func.__globals__ is not getattr(sys.modules.get(module), "__dict__", None):
-                return reduced
             (code, _, *rest), (state, slots) = reduced[1:3]
-            names = slots["__globals__"]
-            slots["__globals__"] = scope.changed(names) if module == "__main__" else {}
-            return (_make_function, (module, code, *rest), (state, slots), *reduced[3:])
+            if scope is not None and isinstance(module, str) and scope.has_module(module):
+                if func.__globals__ is getattr(sys.modules.get(module), "__dict__", None):
+                    in_main = module == "__main__"
+                    slots["__globals__"] = scope.changed(slots["__globals__"]) if in_main else {}
+                    reduced = (
+                        _make_function,
+                        (self.names if in_main else module, code, *rest),
+                        (state, slots),
+                        *reduced[3:],
+                    )
+            held = [cell.cell_contents for cell in func.__closure__ or () if not _is_empty(cell)]
+            held += [*(func.__defaults__ or ()), *(func.__kwdefaults__ or {}).values(), *slots["__globals__"].values()]
+            if func.__dict__ or not all(is_constant(part) for part in held):
+                self.carries_state = True
+            return reduced
 
     file = io.BytesIO()
-    ByValue(file, protocol=5, buffer_callback=buffer_callback).dump(it)
-    return file.getvalue()
+    pickler = ByValue(file, protocol=5, buffer_callback=buffer_callback)
+    pickler.dump(it)
+    return file.getvalue(), pickler.carries_state
+
+
+def _is_empty(cell: Any) -> bool:
+    try:
+        cell.cell_contents
+    except ValueError:
+        return True
+    return False
 
 
 def type_name(cls: type) -> str:
@@ -127,11 +164,8 @@ def _refuse(it: Any, error: BaseException) -> Exception:
 
 def dumps(it: Any, scope: Optional[Scope]) -> Pickled:
     """The pickle of a value; with its large buffers and the shared memory it names, if it has some."""
-    global kept, to_owner
     buffers: list[pickle.PickleBuffer] = []
-    named = kept = []
-    to_owner = scope is None
-    try:
+    with _ForTask(scope) as kept:
         try:
             data = _dumps(it, 5, buffer_callback=buffers.append)
             by_value = scope is not None and b"__main__" in data and not scope.is_current()
@@ -139,28 +173,29 @@ def dumps(it: Any, scope: Optional[Scope]) -> Pickled:
             by_value = True
         if by_value:
             buffers = []
-            named.clear()
+            kept.clear()
             try:
-                data = dump_by_value(it, scope, buffers.append)
+                data, _ = dump_by_value(it, scope, buffers.append)
             except Exception as error:
                 raise _refuse(it, error) from error
-    finally:
-        kept = []
-    return (data, buffers, named or None) if buffers or named else data
+    return (data, buffers, kept or None) if buffers or kept else data
 
 
-def dumps_in_band(it: Any, scope: Optional[Scope]) -> bytes:
-    """The same in one piece."""
-    try:
-        data = _dumps(it, 5)
-        if scope is None or b"__main__" not in data or scope.is_current():
-            return data
-    except Exception:
-        pass
-    try:
-        return dump_by_value(it, scope, None)
-    except Exception as error:
-        raise _refuse(it, error) from error
+def dumps_in_band(it: Any, scope: Optional[Scope]) -> tuple[bytes, bool, Kept]:
+    """The same in one piece; and whether it holds something that could be changed in the functions that it is."""
+    with _ForTask(scope) as kept:
+        try:
+            data = _dumps(it, 5)
+            if scope is None or b"__main__" not in data or scope.is_current():
+                return data, True, kept or None
+        except Exception:
+            pass
+        kept.clear()
+        try:
+            data, carries_state = dump_by_value(it, scope)
+        except Exception as error:
+            raise _refuse(it, error) from error
+        return data, carries_state, kept or None
 
 
 def _not_loaded(what: str, error: BaseException) -> Exception:
@@ -179,7 +214,7 @@ def loads(data: Any, buffers: Any = ()) -> Any:
 def load_function(data: Any) -> Any:
     try:
         return _loads(data)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _not_loaded("the function of a task cannot be loaded in the worker", error) from error
 
 
@@ -189,18 +224,19 @@ _IDENTITY = 1  # the object itself: it travels as a name
 _CONTENT = 2  # its pickle
 
 
-def function_bytes(function: Any, scope: Optional[Scope]) -> tuple[bytes, int]:
-    """How a function travels, and what stands for it from then on."""
+def function_bytes(function: Any, scope: Optional[Scope]) -> tuple[bytes, int, Kept]:
+    """How a function travels, what stands for it from then on, and what must live until it was called."""
     if not callable(function):
         raise TypeError(f"{function!r} is not callable")
-    if isinstance(function, (FunctionType, type)) or (
+    is_function = isinstance(function, (FunctionType, type))
+    if is_function or (
         type(function) is BuiltinFunctionType and isinstance(function.__self__, (ModuleType, type(None)))
     ):
         if _is_importable(function, scope):
-            return _dumps(function, 5), _IDENTITY
-        return dumps_in_band(function, scope), _CONTENT
-    if type(function) is MethodType or type(function) is not partial:
-        return dumps_in_band(function, scope), _CARRIED
-    simple = all(type(it) in (int, float, str, bytes, bool, type(None)) for it in function.args)
-    state = _CONTENT if simple and not function.keywords else _CARRIED
-    return dumps_in_band(function, scope), state
+            return _dumps(function, 5), _IDENTITY, None
+    data, carries_state, kept = dumps_in_band(function, scope)
+    if type(function) is partial and is_constant(function.func):
+        carries_state = not is_constant(function.args) or bool(function.keywords)
+    elif not is_function:
+        carries_state = True
+    return data, _CARRIED if carries_state or kept else _CONTENT, kept

@@ -35,7 +35,7 @@ def describe(error: BaseException) -> Description:
         message = "(its message cannot be shown)"
     data: Optional[bytes]
     try:
-        data = _pickling.dumps_in_band(error, None)
+        data, _, _ = _pickling.dumps_in_band(error, None)
         if type(pickle.loads(data)) is not type(error):
             data = None
     except Exception:

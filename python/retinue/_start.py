@@ -8,15 +8,14 @@ import os
 import pickle
 import sys
 from multiprocessing import process
-from types import CodeType
 
-from retinue import _futures, _pickling, _remote, _worker  # noqa: F401
+from retinue import _futures, _remote, _worker  # noqa: F401 (to be there before the fork)
+from retinue._pickling import dump_by_value
+from retinue._scope import FreshScope, Scope
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
     from typing import Any, Callable, Optional
-
-    Fingerprint = Optional[tuple[bytes, int]]
 
 
 def start(
@@ -46,7 +45,7 @@ def start(
         from retinue import _openmp
 
         _openmp.let_threads_go()
-        pool._start_engine(workers, _pickling.Scope(), initializer, initargs, max_tasks, 0, break_on_death)
+        pool._start_engine(workers, Scope(), initializer, initargs, max_tasks, 0, break_on_death)
     else:
         _start_fresh(pool, workers, initializer, initargs, max_tasks, break_on_death)
 
@@ -108,7 +107,7 @@ def _start_fresh(
             f"from retinue._fresh import main; main({data}, {names_write}, {tracker})"
         )
         program = [os.fsdecode(spawn.get_executable()), *util._args_from_interpreter_flags(), "-c", code]  # type: ignore
-        scope = _FreshScope()
+        scope = FreshScope()
         try:
             pool._start_engine(
                 workers, scope, None, (), max_tasks, 0, break_on_death,
@@ -141,30 +140,9 @@ def _both_ways(it: Any) -> tuple[Optional[bytes], Optional[bytes]]:
     except Exception as error:
         failure = error
     try:
-        by_value = _pickling.dump_by_value(it, None, None)
+        by_value, _ = dump_by_value(it, None)
     except Exception as error:
         failure = failure or error
     if by_name is None and by_value is None and failure is not None:
         raise failure
     return by_name, by_value
-
-
-def fingerprint(it: Any) -> Fingerprint:
-    """Tells a function of the main module from another of the same name; None for what is no function."""
-    code = getattr(it, "__code__", None)
-    return (code.co_code, code.co_firstlineno) if isinstance(code, CodeType) else None
-
-
-class _FreshScope(_pickling.Scope):
-    """What workers of a fresh interpreter have: the names of the main module as that one has imported it."""
-
-    def __init__(self) -> None:
-        self.modules = frozenset(sys.builtin_module_names)
-        self.names = {}
-
-    def learn(self, names: dict[str, Fingerprint]) -> None:
-        main = sys.modules.get("__main__")
-        for name, theirs in names.items():
-            ours = getattr(main, name, None)
-            if ours is not None and fingerprint(ours) == theirs:
-                self.names[name] = ours

@@ -25,6 +25,7 @@ def begin(seat: int) -> None:
     owner = _owner
     me: Any = process.BaseProcess(name=f"RetinueWorker-{seat + 1}")
     me._parent_pid = owner
+    me._identity = (seat + 1,)  # people choose devices and ports by it
     process._current_process = me  # type: ignore[attr-defined]
     process._children = set()  # type: ignore[attr-defined]
     try:
@@ -32,6 +33,7 @@ def begin(seat: int) -> None:
         process._parent_process = process._ParentProcess(old.name, owner, sentinel)  # type: ignore[attr-defined]
     except Exception:
         pass
+    util._close_stdin()  # type: ignore[attr-defined]  # the owner's to read
     util._finalizer_registry.clear()  # type: ignore[attr-defined]
     util._run_after_forkers()  # type: ignore[attr-defined]
 

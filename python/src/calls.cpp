@@ -32,19 +32,27 @@ enum class State { carried, none, content };
 struct Described {
   Object bytes;
   State state;
+  Object kept;
+
+  std::shared_ptr<Function> function(PyObject* callable, FunctionKind kind) const {
+    return std::make_shared<Function>(callable, kind, PyBytes_AS_STRING(bytes.get()),
+                                      static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get())), kept);
+  }
 };
 
 Described describe(PyObject* callable, PyObject* scope) {
-  const Object both = function_bytes(callable, scope);
-  const long state = PyLong_AsLong(PyTuple_GET_ITEM(both.get(), 1));
+  const Object all = function_bytes(callable, scope);
+  const long state = PyLong_AsLong(PyTuple_GET_ITEM(all.get(), 1));
   if (state < 0 || state > 2) throw PythonError{};
-  return {Object::borrowed(PyTuple_GET_ITEM(both.get(), 0)), static_cast<State>(state)};
+  PyObject* kept = PyTuple_GET_ITEM(all.get(), 2);
+  return {Object::borrowed(PyTuple_GET_ITEM(all.get(), 0)), static_cast<State>(state),
+          kept == Py_None ? Object() : Object::borrowed(kept)};
 }
 
 }  // namespace
 
-Function::Function(PyObject* callable, FunctionKind kind, const char* bytes, std::size_t size)
-    : callable_(Object::borrowed(callable)) {
+Function::Function(PyObject* callable, FunctionKind kind, const char* bytes, std::size_t size, Object kept)
+    : callable_(Object::borrowed(callable)), kept_(std::move(kept)) {
   if (kind == FunctionKind::cached && size > kMostInline) {
     kind = FunctionKind::in_block;
     block_ = detail::allocate_for_workers(size);
@@ -68,22 +76,17 @@ Function::~Function() {
 FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope) {
   if (const auto known = by_identity_.find(callable); known != by_identity_.end()) return known->second;
   const Described d = describe(callable, scope);
-  const char* bytes = PyBytes_AS_STRING(d.bytes.get());
-  const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(d.bytes.get()));
-  if (d.state == State::carried) return std::make_shared<Function>(callable, FunctionKind::here, bytes, size);
+  if (d.state == State::carried) return d.function(callable, FunctionKind::here);
   if (d.state == State::none) {
-    if (by_identity_.size() >= kMost) by_identity_.clear();
-    auto function = std::make_shared<Function>(callable, FunctionKind::cached, bytes, size);
+    if (by_identity_.size() >= kMost) const auto gone = std::exchange(by_identity_, {});
+    auto function = d.function(callable, FunctionKind::cached);
     by_identity_.emplace(callable, function);
     return function;
   }
-  std::string content(bytes, size);
+  std::string content(PyBytes_AS_STRING(d.bytes.get()), static_cast<std::size_t>(PyBytes_GET_SIZE(d.bytes.get())));
   if (const auto known = by_content_.find(content); known != by_content_.end()) return known->second;
-  if (by_content_.size() >= kMost) {
-    for (auto& [_, function] : by_content_) retired_.push_back(std::move(function));
-    by_content_.clear();
-  }
-  auto function = std::make_shared<Function>(nullptr, FunctionKind::cached, bytes, size);
+  if (by_content_.size() >= kMost) const auto gone = std::exchange(by_content_, {});  // futures keep what they need
+  auto function = d.function(nullptr, FunctionKind::cached);
   by_content_.emplace(std::move(content), function);
   return function;
 }
@@ -91,16 +94,14 @@ FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope) {
 FunctionRef Functions::for_map(PyObject* callable, PyObject* scope) {
   if (const auto known = by_identity_.find(callable); known != by_identity_.end()) return known->second;
   const Described d = describe(callable, scope);
-  const char* bytes = PyBytes_AS_STRING(d.bytes.get());
-  const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(d.bytes.get()));
-  auto function = std::make_shared<Function>(callable, FunctionKind::cached, bytes, size);
+  auto function = d.function(callable, FunctionKind::cached);
   if (d.state == State::none && by_identity_.size() < kMost) by_identity_.emplace(callable, function);
   return function;
 }
 
 void Functions::retire(FunctionRef function, std::vector<Object> kept) {
   for (Object& it : kept) kept_.push_back(std::move(it));
-  if (function && function->lies_in_block()) retired_.push_back(std::move(function));
+  if (function && function->must_be_kept()) retired_.push_back(std::move(function));
 }
 
 void write_arguments(Encoder& encoder, PyObject* const* arguments, std::size_t count, PyObject* names) {
@@ -134,13 +135,13 @@ void write_raise(Encoder& encoder, PyObject* error) {
   encoder.value(describe_error(error).get());
 }
 
-Object read_result(std::span<const std::byte> payload) {
+Outcome read_outcome(std::span<const std::byte> payload) {
   Decoder decoder(payload);
-  if (decoder.number<ResultKind>() == ResultKind::value) return decoder.value();
+  if (decoder.number<ResultKind>() == ResultKind::value) return {decoder.value(), Object()};
   const Object description = decoder.value();
-  const Object error = rebuild_error(description.get());
-  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.get())), error.get());
-  throw PythonError{};
+  return {Object(), rebuild_error(description.get())};
 }
+
+bool concerns_value() noexcept { return PyErr_ExceptionMatches(PyExc_Exception) != 0; }
 
 }  // namespace retinue::python

@@ -34,19 +34,22 @@ enum class ResultKind : std::uint8_t { value, exception };
 /// A function as it travels. Immutable; whoever has submitted a call with it keeps it until that call has run.
 class Function {
  public:
-  Function(PyObject* callable, FunctionKind kind, const char* bytes, std::size_t size);
+  /// `kept`: what must live as long, or null.
+  Function(PyObject* callable, FunctionKind kind, const char* bytes, std::size_t size, Object kept);
   ~Function();
   Function(const Function&) = delete;
   Function& operator=(const Function&) = delete;
 
   void write(Encoder& encoder) const { encoder.raw(prefix_.data(), prefix_.size()); }
-  bool lies_in_block() const noexcept { return block_.data != nullptr; }
+  /// It names memory, so it must live until the calls it was submitted for have ended.
+  bool must_be_kept() const noexcept { return block_.data != nullptr || kept_; }
   std::size_t bytes() const noexcept { return prefix_.size() + block_.bytes; }
 
  private:
   std::string prefix_;
   detail::SharedMemory block_;
   Object callable_;  // lives as long as its identity stands for the bytes
+  Object kept_;
 };
 using FunctionRef = std::shared_ptr<const Function>;
 
@@ -59,8 +62,10 @@ class Functions {
   FunctionRef for_map(PyObject* callable, PyObject* scope);
   /// No call is under way: what was retired can go.
   void forget_retired() noexcept {
-    retired_.clear();
-    kept_.clear();
+    const auto retired = std::move(retired_);  // their destructors may run Python code, which may submit
+    const auto kept = std::move(kept_);
+    retired_ = {};
+    kept_ = {};
   }
   void retire(FunctionRef function, std::vector<Object> kept);
   bool any_retired() const noexcept { return !retired_.empty() || !kept_.empty(); }
@@ -82,7 +87,14 @@ void write_raise(Encoder& encoder, PyObject* error);
 /// The name of the entry that runs calls.
 detail::EntryRef call_entry();
 
-/// The value, or throws PythonError with the task's exception set.
-Object read_result(std::span<const std::byte> payload);
+/// How a call ended: one of the two.
+struct Outcome {
+  Object value, error;
+};
+/// Throws PythonError if it cannot be read.
+Outcome read_outcome(std::span<const std::byte> payload);
+/// True if the exception that is set is the business of the value at hand; false for a KeyboardInterrupt and its like,
+/// which are for whoever is waiting.
+bool concerns_value() noexcept;
 
 }  // namespace retinue::python

@@ -5,15 +5,19 @@
 
 namespace retinue::python {
 
-void Closing::begin(detail::CoreRef core, bool cancel_pending) {
+void Closing::begin(detail::CoreRef core, bool cancel_pending, std::shared_ptr<void> kept) {
   {
     const std::lock_guard lock(mutex_);
     ++under_way_;
   }
   try {
-    std::thread([this, core = std::move(core), cancel_pending]() mutable {
+    std::thread([this, core = std::move(core), cancel_pending, kept = std::move(kept)]() mutable {
       detail::shut_down(*core, cancel_pending);
       core = {};
+      {
+        const WithGil with;
+        kept.reset();
+      }
       const std::lock_guard lock(mutex_);
       --under_way_;
       changed_.notify_all();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 
 #include <retinue/detail/pool/process_tasks.hpp>
@@ -14,7 +15,8 @@ namespace retinue::python {
 class Closing {
  public:
   /// Ends a pool in a thread of its own, which keeps it until then.
-  void begin(detail::CoreRef core, bool cancel_pending);
+  /// `kept` goes when it is done, with the GIL held.
+  void begin(detail::CoreRef core, bool cancel_pending, std::shared_ptr<void> kept);
   /// False if the deadline passed before all had ended.
   bool wait(const Deadline& deadline);
 

@@ -19,7 +19,8 @@ struct FutureObject {
   PyObject_HEAD
   PyObject* weak_references;
   detail::Ref<detail::Completion> task;
-  FunctionRef function;
+  FunctionRef function;  // if it must be kept
+  PyObject* kept;
   PyObject* value;
   PyObject* error;
   bool cancelled;
@@ -40,25 +41,33 @@ bool is_done(FutureObject& f) noexcept { return fetched(f) || (f.task && f.task-
 void let_go_of_task(FutureObject& f) noexcept {
   f.task = {};
   f.function.reset();
+  Py_CLEAR(f.kept);
 }
 
 /// Reads the outcome of a done task, which it gives up.
 void fetch(FutureObject& f) {
   if (fetched(f)) return;
   const detail::Ref<detail::Completion> task = f.task;
-  Object value, error;
+  Outcome outcome;
+  std::exception_ptr error;
   try {
     task->wait(std::nullopt);  // it is done: this reads its slot
-    value = read_result(detail::value_bytes(*task));
+    outcome = read_outcome(detail::value_bytes(*task));
+  } catch (const abi::__forced_unwind&) {
+    stay_for_good();
   } catch (...) {
-    error = error_object(std::current_exception());
-    if (!error) throw PythonError{};
-    if (PyType_Check(error.get())) error = check(PyObject_CallNoArgs(error.get()));
+    error = std::current_exception();
+  }
+  if (error) {
+    if (PyErr_Occurred() != nullptr && !concerns_value()) throw PythonError{};
+    outcome.error = error_object(error);
+    if (!outcome.error) throw PythonError{};
+    if (PyType_Check(outcome.error.get())) outcome.error = check(PyObject_CallNoArgs(outcome.error.get()));
   }
   if (fetched(f)) return;  // another thread, while Python code was decoding
   f.cancelled = task->cancelled();
-  f.value = value.release();
-  f.error = error.release();
+  f.value = outcome.value.release();
+  f.error = outcome.error.release();
   let_go_of_task(f);
 }
 
@@ -238,8 +247,33 @@ PyObject* get_error(PyObject* self, void*) noexcept {
   });
 }
 
+/// What a call under way needs, when nobody has its future any more.
+struct HeldUntilDone {
+  HeldUntilDone(FunctionRef f, PyObject* k) noexcept : function(std::move(f)), kept(k) {}
+  HeldUntilDone(const HeldUntilDone&) = delete;
+  HeldUntilDone& operator=(const HeldUntilDone&) = delete;
+  ~HeldUntilDone() {
+    if (!Py_IsInitialized()) return;
+    const WithGil with;
+    function.reset();
+    Py_XDECREF(kept);
+  }
+  FunctionRef function;
+  PyObject* kept;
+};
+
+void leave_to_engine(FutureObject& f) noexcept {
+  if (!f.task || f.task->done() || (!f.function && f.kept == nullptr)) return;
+  try {
+    f.task->on_done([held = std::make_shared<HeldUntilDone>(std::move(f.function), std::exchange(f.kept, nullptr))] {});
+  } catch (const std::bad_alloc&) {
+    // Nothing is left to hold it with; it goes too early.
+  }
+}
+
 int traverse(PyObject* self, visitproc visit, void* arg) {
   FutureObject& f = self_of(self);
+  Py_VISIT(f.kept);
   Py_VISIT(f.value);
   Py_VISIT(f.error);
   Py_VISIT(f.condition);
@@ -262,6 +296,8 @@ void dealloc(PyObject* self) {
   PyObject_GC_UnTrack(self);
   FutureObject& f = self_of(self);
   if (f.weak_references != nullptr) PyObject_ClearWeakRefs(self);
+  leave_to_engine(f);
+  Py_CLEAR(f.kept);
   clear(self);
   f.task.~Ref();
   f.function.~shared_ptr();
@@ -329,17 +365,14 @@ PyObject* set_future_class(PyObject*, PyObject* type) noexcept {
   return Py_NewRef(Py_None);
 }
 
-Object make_future(detail::Ref<detail::Completion> task, FunctionRef function) {
+Object make_future(detail::Ref<detail::Completion> task, FunctionRef function, Object kept) {
   Object future(make(reinterpret_cast<PyTypeObject*>(future_class), nullptr, nullptr));
   if (!future) throw PythonError{};
   FutureObject& f = self_of(future.get());
   f.task = std::move(task);
-  if (function->lies_in_block()) f.function = std::move(function);
+  if (function->must_be_kept()) f.function = std::move(function);
+  f.kept = kept.release();
   return future;
-}
-
-void keep_until_done(detail::Completion& task, PyObject* object) {
-  task.on_done([held = std::make_shared<HeldByEngine>(object)] {});
 }
 
 Object make_failed_future(Object error) {

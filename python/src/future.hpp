@@ -12,9 +12,8 @@ extern PyTypeObject FutureType;
 /// The class that submits make: FutureType and concurrent.futures.Future. Set by the package on import.
 PyObject* set_future_class(PyObject*, PyObject* type) noexcept;
 
-Object make_future(detail::Ref<detail::Completion> task, FunctionRef function);
-/// `object` lives until the task has ended, whether or not its future does.
-void keep_until_done(detail::Completion& task, PyObject* object);
+/// `kept`: what must live until the outcome was read, or null.
+Object make_future(detail::Ref<detail::Completion> task, FunctionRef function, Object kept);
 /// One that has failed already, with this exception.
 Object make_failed_future(Object error);
 

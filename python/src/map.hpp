@@ -1,7 +1,9 @@
 // A map over a pool as a Python iterator.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include <retinue/detail/pool/process_tasks.hpp>
@@ -16,6 +18,8 @@ struct MapPlan {
   detail::CoreRef core;
   FunctionRef function;
   Object iterators;  ///< a tuple: walked together, up to the shortest
+  std::size_t length = kUnknown;  ///< how many inputs there are, if one of them tells its length
+  static constexpr std::size_t kUnknown = ~std::size_t{0};
   bool star = false; ///< one iterator, of tuples of arguments
   TaskOptions options;
   detail::Order order = detail::Order::inputs;
@@ -36,13 +40,18 @@ class MapTasks {
   Object next() { return next(plan_.deadline); }
   /// Likewise, but with a deadline of its own; sets `timed_out` instead of raising TimeoutError.
   Object next_until(const Deadline& deadline, bool& timed_out);
-  /// Reads inputs as far as the window goes, so that tasks start before the first result is asked for.
+  /// Reads inputs as far as the window goes, so that tasks start before the first result is asked for; all of them if
+  /// they are few and small, for there are programs that never ask.
   void start();
   /// Reads the inputs to their end.
   void read_all();
   /// True if the next result would be the first, and the inputs have not been read to the end.
   bool untouched() const noexcept { return !begun_; }
   bool inputs_ended() const noexcept { return inputs_ended_; }
+  /// Before its pool ends: unless its inputs may have no end, or another thread is just reading them.
+  bool should_be_read_at_the_end() const noexcept {
+    return !inputs_ended_ && !busy_ && (untouched() || plan_.length != MapPlan::kUnknown);
+  }
   /// Takes back what has not started and forgets the inputs.
   void close() noexcept;
   bool closed() const noexcept { return window_ == nullptr; }
@@ -50,7 +59,7 @@ class MapTasks {
   bool drop_results();
   const FunctionRef& function() const noexcept { return plan_.function; }
   /// What tasks under way may still need.
-  std::vector<Object> take_kept() noexcept { return std::move(kept_); }
+  std::vector<Object> take_kept();
   int traverse(visitproc visit, void* arg) const noexcept;
 
  private:
@@ -62,12 +71,14 @@ class MapTasks {
   void stage_star(PyObject* arguments);
   void stage_encoded(const Encoder& encoder);
   void stage_error(Object error);
-  void keep(const Object& kept);
+  Object read(detail::MapWindow::Result& result);
 
   MapPlan plan_;
   std::unique_ptr<detail::MapWindow> window_;
   Object input_error_;
-  std::vector<Object> kept_;
+  std::unordered_map<std::uint64_t, Object> kept_;  // by the index of the task that needs it
+  std::uint64_t staged_ = 0;
+  std::size_t staged_bytes_ = 0;
   bool inputs_ended_ = false;
   bool begun_ = false;
   bool busy_ = false;

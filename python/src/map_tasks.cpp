@@ -38,15 +38,18 @@ MapTasks::MapTasks(MapPlan plan)
       window_(std::make_unique<detail::MapWindow>(plan_.core, call_entry(), plan_.options, plan_.order)) {}
 
 void MapTasks::stage_encoded(const Encoder& encoder) {
-  encoder.write_to(window_->stage(encoder.size()));
-  if (encoder.kept()) keep(encoder.kept());
+  const std::size_t size = encoder.size();
+  encoder.write_to(window_->stage(size));
+  staged_bytes_ += size;
+  if (encoder.kept()) kept_.emplace(staged_, encoder.kept());
+  ++staged_;
 }
 
-void MapTasks::keep(const Object& kept) {
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(kept.get()); ++i) {
-    PyObject* it = PyList_GET_ITEM(kept.get(), i);
-    if (kept_.empty() || kept_.back().get() != it) kept_.push_back(Object::borrowed(it));
-  }
+std::vector<Object> MapTasks::take_kept() {
+  std::vector<Object> all;
+  for (auto& [_, kept] : kept_) all.push_back(std::move(kept));
+  kept_.clear();
+  return all;
 }
 
 // An item that cannot be sent fails in its place: it travels as the exception that its task will end with.
@@ -62,6 +65,7 @@ void MapTasks::stage(PyObject* const* arguments, std::size_t count) {
   try {
     write_arguments(encoder, arguments, count, nullptr);
   } catch (const PythonError&) {
+    if (!concerns_value()) throw;
     return stage_error(take_error());
   }
   stage_encoded(encoder);
@@ -71,7 +75,10 @@ void MapTasks::stage_star(PyObject* arguments) {
   if (PyTuple_CheckExact(arguments))
     return stage(reinterpret_cast<PyTupleObject*>(arguments)->ob_item, static_cast<std::size_t>(PyTuple_GET_SIZE(arguments)));
   const Object tuple(PySequence_Tuple(arguments));
-  if (!tuple) return stage_error(take_error());
+  if (!tuple) {
+    if (!concerns_value()) throw PythonError{};
+    return stage_error(take_error());
+  }
   stage_star(tuple.get());
 }
 
@@ -103,8 +110,13 @@ void MapTasks::read_inputs(std::size_t wanted) {
         inputs_ended_ = true;
         break;
       }
-  } catch (const PythonError&) {  // results of earlier inputs come first
-    input_error_ = take_error();
+  } catch (const PythonError&) {
+    if (!concerns_value()) {
+      const ErrorAside aside;
+      window_->publish();
+      throw;
+    }
+    input_error_ = take_error();  // results of earlier inputs come first
     inputs_ended_ = true;
   }
   if (inputs_ended_) {
@@ -118,6 +130,9 @@ void MapTasks::start() {
   const Busy busy(*this);
   if (window_ == nullptr || inputs_ended_) return;
   if (const std::size_t wanted = window_->wanted(); wanted != 0) read_inputs(wanted);
+  constexpr std::size_t kFew = 4096, kSmall = 16u << 20;
+  if (plan_.length > kFew || plan_.options.look_ahead != 0) return;
+  while (!inputs_ended_ && staged_bytes_ < kSmall) read_inputs(16);
 }
 
 void MapTasks::read_all() {
@@ -158,9 +173,32 @@ Object MapTasks::next(const Deadline& deadline) {
   return value;
 }
 
+Object MapTasks::read(detail::MapWindow::Result& result) {
+  if (result.error) {
+    kept_.erase(result.index);
+    std::rethrow_exception(result.error);
+  }
+  Outcome outcome = read_outcome(result.value);
+  if (!kept_.empty()) kept_.erase(result.index);
+  if (!outcome.error) return std::move(outcome.value);
+  Object error = std::move(outcome.error);
+  if (PyErr_GivenExceptionMatches(error.get(), PyExc_StopIteration)) {  // it would end the loop that reads the results
+    Object told = check(PyObject_CallFunction(PyExc_RuntimeError, "s", "a task of the map raised StopIteration"));
+    PyException_SetCause(told.get(), error.release());
+    error = std::move(told);
+  }
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.get())), error.get());
+  throw PythonError{};
+}
+
 Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
   const Busy busy(*this);
   begun_ = true;
+  if (window_ != nullptr && detail::is_foreign(*plan_.core)) {
+    (void)window_.release();  // the parent's: nothing of it is this process's to free
+    inputs_ended_ = true;
+    detail::require_open(*plan_.core);
+  }
   detail::MapWindow::Result result;
   while (window_ != nullptr) {
     if (!inputs_ended_)
@@ -175,8 +213,7 @@ Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
     }
     switch (found) {
       case detail::MapWindow::Next::result:
-        if (result.error) std::rethrow_exception(result.error);
-        return read_result(result.value);
+        return read(result);
       case detail::MapWindow::Next::over:
         if (input_error_) {
           const Object error = std::exchange(input_error_, Object());

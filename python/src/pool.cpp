@@ -48,10 +48,11 @@ struct Pool {
 struct PoolObject {
   PyObject_HEAD
   PyObject* weak_references;
-  Pool* pool;
+  std::shared_ptr<Pool> pool;  // also held by what ends it in the background
 };
 
-Pool& pool_of(PyObject* self) noexcept { return *reinterpret_cast<PoolObject*>(self)->pool; }
+PoolObject& object_of(PyObject* self) noexcept { return *reinterpret_cast<PoolObject*>(self); }
+Pool& pool_of(PyObject* self) noexcept { return *object_of(self).pool; }
 
 std::chrono::nanoseconds nanoseconds_from(PyObject* seconds) {
   if (seconds == nullptr || seconds == Py_None) return {};
@@ -101,12 +102,12 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
     encoder.write_to(payload.prepare(size));
     kept = encoder.kept();
   } catch (const PythonError&) {
+    if (!concerns_value()) throw;
     detail::require_open(*core);
     return make_failed_future(take_error());
   }
   detail::Ref<detail::Completion> task = detail::submit_to(*core, call_entry(), payload, options);
-  if (kept) keep_until_done(*task, kept.get());
-  return make_future(std::move(task), std::move(function));
+  return make_future(std::move(task), std::move(function), std::move(kept));
 }
 
 PyObject* submit(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) noexcept {
@@ -146,8 +147,13 @@ PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
     plan.options.look_ahead = static_cast<std::size_t>(std::max<Py_ssize_t>(look_ahead, 0));
     const Py_ssize_t count = PyTuple_GET_SIZE(iterables);
     plan.iterators = check(PyTuple_New(count));
-    for (Py_ssize_t i = 0; i < count; ++i)
-      PyTuple_SET_ITEM(plan.iterators.get(), i, check(PyObject_GetIter(PyTuple_GET_ITEM(iterables, i))).release());
+    for (Py_ssize_t i = 0; i < count; ++i) {
+      PyObject* iterable = PyTuple_GET_ITEM(iterables, i);
+      if (const Py_ssize_t length = PyObject_Size(iterable); length >= 0)
+        plan.length = std::min(plan.length, static_cast<std::size_t>(length));
+      else PyErr_Clear();
+      PyTuple_SET_ITEM(plan.iterators.get(), i, check(PyObject_GetIter(iterable)).release());
+    }
 
     if (pool_of(self).core.get() == nullptr || pool_of(self).closed) check(PyObject_CallMethod(self, "_start", nullptr));
     Pool& pool = pool_of(self);
@@ -177,12 +183,12 @@ PyObject* start(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
 }
 
 /// Reads the inputs of maps to their end, so that the pool's end finds all that was asked for. Not those that somebody
-/// has begun to read and whose inputs may have no end.
+/// has begun to read and whose inputs may have no end, nor those that another thread is reading.
 PyObject* read_maps(PyObject* self, PyObject*) noexcept {
   return guarded([&]() -> PyObject* {
     const auto maps = pool_of(self).maps;
     for (const auto& weak : maps)
-      if (const auto tasks = weak.lock(); tasks && tasks->untouched() && !tasks->inputs_ended()) tasks->read_all();
+      if (const auto tasks = weak.lock(); tasks && tasks->should_be_read_at_the_end()) tasks->read_all();
     return Py_NewRef(Py_None);
   });
 }
@@ -223,7 +229,7 @@ PyObject* shut_down(PyObject* self, PyObject* cancel_pending) noexcept {
 PyObject* shut_down_later(PyObject* self, PyObject* cancel_pending) noexcept {
   return guarded([&]() -> PyObject* {
     const bool cancel = PyObject_IsTrue(cancel_pending) == 1;
-    if (detail::CoreRef core = core_to_end(self); core.get() != nullptr) closing().begin(std::move(core), cancel);
+    if (detail::CoreRef core = core_to_end(self); core.get() != nullptr) closing().begin(std::move(core), cancel, object_of(self).pool);
     return Py_NewRef(Py_None);
   });
 }
@@ -285,41 +291,35 @@ PyObject* is_broken(PyObject* self, void*) noexcept {
 PyObject* make(PyTypeObject* type, PyObject*, PyObject*) {
   PyObject* self = type->tp_alloc(type, 0);
   if (self == nullptr) return nullptr;
-  auto& object = *reinterpret_cast<PoolObject*>(self);
-  object.pool = new (std::nothrow) Pool;
-  if (object.pool == nullptr) {
-    Py_DECREF(self);
-    return PyErr_NoMemory();
-  }
-  return self;
+  new (&object_of(self).pool) std::shared_ptr<Pool>();
+  const auto made = guarded([self]() -> PyObject* {
+    object_of(self).pool = std::make_shared<Pool>();
+    return self;
+  });
+  if (made == nullptr) Py_DECREF(self);
+  return made;
 }
 
 int init(PyObject*, PyObject*, PyObject*) { return 0; }
 
 int traverse(PyObject* self, visitproc visit, void* arg) {
-  const Pool* pool = reinterpret_cast<PoolObject*>(self)->pool;
-  if (pool == nullptr) return 0;
-  Py_VISIT(pool->scope.get());
-  for (const auto& map : pool->dropped)
-    if (const int stop = map->traverse(visit, arg); stop != 0) return stop;
+  if (object_of(self).pool) Py_VISIT(pool_of(self).scope.get());
   return 0;
 }
 
 void dealloc(PyObject* self) {
   PyObject_GC_UnTrack(self);
-  auto& object = *reinterpret_cast<PoolObject*>(self);
+  PoolObject& object = object_of(self);
   if (object.weak_references != nullptr) PyObject_ClearWeakRefs(self);
-  if (Pool* pool = std::exchange(object.pool, nullptr)) {
+  if (const std::shared_ptr<Pool> pool = std::move(object.pool); pool && pool->core.get() != nullptr && !pool->ended) {
     // Nobody has shut it down: what was submitted is finished, as with concurrent.futures, but not waited for.
-    if (pool->core.get() != nullptr && !pool->ended) {
-      try {
-        closing().begin(pool->core, false);
-      } catch (...) {
-        detail::shut_down(*pool->core, true);
-      }
+    try {
+      closing().begin(pool->core, false, pool);
+    } catch (...) {
+      detail::shut_down(*pool->core, true);
     }
-    delete pool;
   }
+  object.pool.~shared_ptr();
   Py_TYPE(self)->tp_free(self);
 }
 
@@ -351,7 +351,7 @@ PyGetSetDef properties[] = {
 
 void map_is_dropped(PyObject* self, const std::shared_ptr<MapTasks>& tasks) {
   Pool& pool = pool_of(self);
-  if (tasks->closed()) return;
+  if (tasks->closed() || (pool.core.get() != nullptr && detail::is_foreign(*pool.core))) return;
   if (tasks->untouched() && !pool.ended) {
     tasks->read_all();
     pool.dropped.push_back(tasks);

@@ -4,7 +4,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <cxxabi.h>
 #include <exception>
+#include <unistd.h>
 #include <utility>
 
 namespace retinue::python {
@@ -48,11 +50,29 @@ inline void check(int result) {
   if (result < 0) throw PythonError{};
 }
 
+/// Once the interpreter is ending, CPython answers a thread that wants the GIL by ending the thread, wherever in C++ it may
+/// be called from. Its unwinding must not go on through our frames: the thread stays here, to the end of the process.
+[[noreturn]] inline void stay_for_good() noexcept {
+  for (;;) ::pause();
+}
+
+/// Calls what takes the GIL.
+template <class Take>
+auto take_gil(Take&& take) noexcept -> decltype(take()) {
+  try {
+    return take();
+  } catch (const abi::__forced_unwind&) {
+    stay_for_good();
+  }
+}
+
 /// Lets other threads run Python while it lives. The C++ code meanwhile touches no Python object.
 class WithoutGil {
  public:
   WithoutGil() noexcept : state_(PyEval_SaveThread()) {}
-  ~WithoutGil() { PyEval_RestoreThread(state_); }
+  ~WithoutGil() {
+    take_gil([this] { PyEval_RestoreThread(state_); });
+  }
   WithoutGil(const WithoutGil&) = delete;
   WithoutGil& operator=(const WithoutGil&) = delete;
 
@@ -63,7 +83,7 @@ class WithoutGil {
 /// For threads that Python did not start.
 class WithGil {
  public:
-  WithGil() noexcept : state_(PyGILState_Ensure()) {}
+  WithGil() noexcept : state_(take_gil([] { return PyGILState_Ensure(); })) {}
   ~WithGil() { PyGILState_Release(state_); }
   WithGil(const WithGil&) = delete;
   WithGil& operator=(const WithGil&) = delete;
@@ -91,19 +111,25 @@ Object take_error();
 template <class F>
 auto guarded(F&& f, decltype(f()) failed) noexcept -> decltype(f());
 
-/// Sets the Python exception that stands for the C++ one being handled. Called in a catch block.
-void set_error_from_current() noexcept;
+/// Sets the Python exception that stands for a C++ one. Not to be called while that is being handled, in a catch block.
+void set_error(const std::exception_ptr& error) noexcept;
 /// The same as an object.
 Object error_object(const std::exception_ptr& error) noexcept;
 
 template <class F>
 auto guarded(F&& f, decltype(f()) failed) noexcept -> decltype(f()) {
+  std::exception_ptr error;
   try {
     return f();
-  } catch (...) {
-    set_error_from_current();
+  } catch (const abi::__forced_unwind&) {
+    stay_for_good();
+  } catch (const PythonError&) {
     return failed;
+  } catch (...) {
+    error = std::current_exception();
   }
+  set_error(error);
+  return failed;
 }
 template <class F>
 PyObject* guarded(F&& f) noexcept {

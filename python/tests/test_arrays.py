@@ -1,7 +1,11 @@
 """NumPy arrays as arguments and results, shared arrays, shared values."""
 
+import copy
+import functools
 import gc
 import os
+import pickle
+import threading
 import time
 
 import pytest
@@ -196,3 +200,85 @@ def test_shared_arrays_can_be_made_before_the_pool_and_captured():
     with ProcessPoolExecutor(2) as executor:
         list(executor.map(set_one, range(5)))
     assert shared.tolist() == [0, 1, 2, 3, 4]
+
+
+def fill_all(a, value):
+    a[:] = value
+    return a
+
+
+def test_a_shared_array_that_lives_only_in_its_result_is_not_freed(pool):
+    results = [pool.submit(fill_all, retinue.shared_array(1000), i).result() for i in range(5)]
+    others = [filled(99) for _ in range(5)]
+    assert [float(a[0]) for a in results] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    del others
+    mapped = list(pool.map(fill_all, (retinue.shared_array(1000) for _ in range(20)), range(20)))
+    others = [filled(99) for _ in range(20)]
+    assert [float(a[-1]) for a in mapped] == [float(i) for i in range(20)]
+
+
+class Holder:
+    def __init__(self, array):
+        self.array = array
+
+    def total(self):
+        time.sleep(0.05)
+        return float(self.array.sum())
+
+
+@pytest.mark.parametrize("kind", ["closure", "partial", "method"])
+def test_a_shared_array_that_a_function_holds_is_not_freed(pool, kind):
+    def start():
+        a = filled(1)
+        holder = Holder(a)
+        if kind == "closure":
+            return pool.submit(lambda: time.sleep(0.05) or float(a.sum()))
+        return pool.submit(functools.partial(total, a) if kind == "partial" else holder.total)
+
+    futures = [start() for _ in range(10)]
+    gc.collect()
+    others = [filled(99) for _ in range(10)]
+    assert [f.result() for f in futures] == [1000.0] * 10
+    del others
+
+
+def test_a_shared_array_pickled_for_other_purposes_is_its_data():
+    shared = filled(3)
+    data = pickle.dumps(shared)
+    assert len(data) > 8000
+    back = pickle.loads(data)
+    assert type(back) is np.ndarray and back.tolist() == shared.tolist()
+    assert copy.deepcopy(shared).tolist() == shared.tolist()
+    assert pickle.loads(pickle.dumps(retinue.share([1, 2]))) == [1, 2]
+
+
+def test_a_shared_value_that_a_task_makes_returns_as_itself(pool):
+    back = [pool.submit(lambda i=i: retinue.share(np.full(1000, i))).result() for i in range(5)]
+    assert [int(a[0]) for a in back] == [0, 1, 2, 3, 4]
+
+
+def test_shared_arrays_are_kept_apart_by_threads_that_submit_at_once(pool):
+    class Slow:
+        def __reduce__(self):
+            time.sleep(0.002)
+            return int, ()
+
+    totals = []
+
+    def submit(value):
+        futures = [pool.submit(lambda a, _: float(a.sum()), filled(value), Slow()) for _ in range(20)]
+        totals.append({f.result() for f in futures})
+
+    threads = [threading.Thread(target=submit, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(30)
+    assert sorted(min(t) for t in totals) == [0.0, 1000.0, 2000.0, 3000.0] and all(len(t) == 1 for t in totals)
+
+
+def test_a_map_over_many_shared_arrays_lets_each_go(pool):
+    most = 0
+    for _ in pool.map(total, (retinue.shared_array(100_000) for _ in range(300))):
+        most = max(most, pool.stats()["bytes_in_use"])
+    assert most < 200 * 800_000

@@ -2,7 +2,9 @@
 
 import asyncio
 import concurrent.futures
+import multiprocessing
 import os
+import sys
 import threading
 import time
 
@@ -483,3 +485,83 @@ def test_a_forked_child_cannot_use_its_parents_pool_and_does_not_hang(pool):
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
     assert future.result() == 1
+
+
+def test_a_stop_iteration_in_a_task_does_not_end_the_map_silently(pool):
+    def stop_at_three(x):
+        if x == 3:
+            raise StopIteration
+        return x
+
+    results = pool.map(stop_at_three, range(6))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        next(results)
+    assert list(results) == [4, 5]
+
+
+def test_few_inputs_are_all_handed_in_whether_or_not_somebody_reads(tmp_path):
+    with ProcessPoolExecutor(2) as executor:
+        results = executor.map(lambda i: (tmp_path / str(i)).touch(), range(300))
+        end = time.monotonic() + 20
+        while len(list(tmp_path.iterdir())) < 300 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert len(list(tmp_path.iterdir())) == 300
+        assert len(list(results)) == 300
+
+
+@pytest.mark.parametrize("kind", ["range", "generator"])
+def test_a_map_nobody_reads_runs_though_its_pool_is_dropped(kind, tmp_path):
+    counted = os.open(tmp_path / "counted", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+    def start(executor):
+        executor.map(lambda _: os.write(counted, b"."), range(20_000) if kind == "range" else (i for i in range(20_000)))
+
+    start(ProcessPoolExecutor(2))
+    end = time.monotonic() + 20
+    while os.fstat(counted).st_size < 20_000 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert os.fstat(counted).st_size == 20_000
+    os.close(counted)
+
+
+def test_a_begun_map_over_a_list_can_be_read_to_its_end_after_the_pool():
+    with ProcessPoolExecutor(2) as executor:
+        results = executor.map(square, range(50_000))
+        assert next(results) == 0
+    assert list(results) == [i * i for i in range(1, 50_000)]
+
+
+def test_shutdown_while_another_thread_reads_a_map():
+    def slow_inputs():
+        for i in range(1000):
+            time.sleep(0.005)
+            yield i
+
+    executor = ProcessPoolExecutor(2)
+    ended = []
+
+    def read():
+        try:
+            ended.append(list(executor.map(square, slow_inputs())))
+        except RuntimeError as error:
+            ended.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    time.sleep(0.1)
+    executor.shutdown()
+    reader.join(10)
+    assert len(ended) == 1 and executor.worker_pids() == []
+
+
+def test_workers_are_children_to_multiprocessing_and_leave_stdin_alone(pool):
+    def who(_):
+        process = multiprocessing.current_process()
+        time.sleep(0.01)
+        return process._identity, process.name, multiprocessing.parent_process().pid, sys.stdin.read()
+
+    seen = set(pool.map(who, range(20)))
+    assert {identity for identity, _, _, _ in seen} <= {(1,), (2,)}
+    assert {parent for _, _, parent, _ in seen} == {os.getpid()}
+    assert {read for _, _, _, read in seen} == {""}

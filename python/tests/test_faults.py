@@ -251,3 +251,99 @@ def test_wait_for_several_executors_at_once():
         futures = [one.submit(abs, -1), two.submit(abs, -2), one.submit(die_on_seven, 7)]
         done, _ = concurrent.futures.wait(futures, timeout=20)
         assert len(done) == 3
+
+
+@pytest.mark.parametrize(
+    "loop", ["executor.submit(int).result()", "pool.map(abs, range(100))", "list(executor.map(abs, range(100)))"]
+)
+def test_a_daemon_thread_may_use_a_pool_while_the_program_ends(loop):
+    for _ in range(4):
+        done = run(
+            f"""
+import threading, time
+from retinue.futures import ProcessPoolExecutor
+from retinue.multiprocessing import Pool
+executor, pool = ProcessPoolExecutor(2), Pool(2)
+executor.submit(int).result()
+def use():
+    while True:
+        try:
+            {loop}
+        except BaseException:
+            pass
+threading.Thread(target=use, daemon=True).start()
+time.sleep(0.1)
+"""
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_results_of_the_parent_end_in_a_forked_child():
+    done = run(
+        """
+import os, time
+from retinue.futures import ProcessPoolExecutor
+from retinue.multiprocessing import Pool
+pool, executor = Pool(2), ProcessPoolExecutor(2)
+mapped = pool.map_async(time.sleep, [0.5] * 4)
+applied = pool.apply_async(time.sleep, (0.5,), callback=print)
+held = executor.map(time.sleep, (0.01 for _ in range(100)))
+if os.fork() == 0:
+    import signal
+    signal.alarm(20)
+    for result in (mapped, applied):
+        try:
+            result.get(timeout=10)
+            os._exit(1)
+        except Exception as error:
+            pass
+    del held
+    try:
+        list(executor.map(abs, [1]))
+        os._exit(2)
+    except Exception:
+        os._exit(0)
+_, status = os.wait()
+assert status == 0, status
+assert mapped.get(timeout=20) == [None] * 4 and len(list(held)) == 100
+"""
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        """
+class Interrupts:
+    def __reduce__(self):
+        raise KeyboardInterrupt
+executor.submit(abs, Interrupts())
+""",
+        """
+def inputs():
+    yield from [3, 3, 3, 3]
+    raise KeyboardInterrupt
+list(executor.map(time.sleep, inputs()))
+""",
+    ],
+    ids=["pickling", "reading_inputs"],
+)
+def test_a_keyboard_interrupt_in_the_owner_is_raised_at_once(program):
+    begin = time.monotonic()
+    done = run(
+        f"""
+import time
+from retinue.futures import ProcessPoolExecutor
+executor = ProcessPoolExecutor(2)
+executor.submit(abs, -1).result()
+begin = time.monotonic()
+try:
+{chr(10).join("    " + line for line in program.strip().split(chr(10)))}
+except KeyboardInterrupt:
+    executor.kill_workers()
+    print("raised", time.monotonic() - begin < 2)
+"""
+    )
+    assert done.stdout == "raised True\n", done.stdout + done.stderr
+    assert time.monotonic() - begin < 30

@@ -233,3 +233,98 @@ def test_usage_of_the_package_from_a_folder_that_is_not_importable(tmp_path):
         "    with Pool(2) as pool: assert pool.map(f, [1, 2]) == [2, 3]\n"
     )
     assert subprocess.run([sys.executable, str(script)], timeout=50).returncode == 0
+
+
+def run_script(tmp_path, text):
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+
+
+def test_functions_sent_at_different_times_keep_their_own_globals(tmp_path):
+    run_script(
+        tmp_path,
+        """
+from retinue.futures import ProcessPoolExecutor
+def by_name(x): return x * scale
+scale = 1
+pool = ProcessPoolExecutor(1)
+assert pool.submit(by_name, 1).result() == 1
+futures = []
+for scale in (1, 2, 1, 2, 1):
+    futures.append(pool.submit(lambda x: x * scale, 10))
+assert [f.result() for f in futures] == [10, 20, 10, 20, 10]
+one = pool.map(lambda x: x * scale, range(5000))
+scale = 7
+two = pool.map(lambda x: x * scale, range(5000))
+assert list(two) == [7 * x for x in range(5000)]
+assert list(one) == list(range(5000))
+assert pool.submit(by_name, 1).result() == 1
+pool.shutdown()
+""",
+    )
+
+
+def test_what_was_redefined_travels_as_it_was_and_as_it_is(tmp_path):
+    run_script(
+        tmp_path,
+        """
+from retinue.futures import ProcessPoolExecutor
+def compute(x): return x
+class P:
+    def __init__(self, x): self.x = x
+    def get(self): return ("old", self.x)
+pool = ProcessPoolExecutor(1)
+assert pool.submit(compute, 1).result() == 1
+original, old = compute, P(1)
+def compute(x): return original(x) + 1
+class P:
+    def __init__(self, x): self.x = x
+    def get(self): return ("new", self.x)
+assert pool.submit(compute, 1).result() == 2
+assert pool.submit(original, 1).result() == 1
+assert pool.submit(old.get).result() == ("old", 1)
+assert pool.submit(P(2).get).result() == ("new", 2)
+assert type(pool.submit(lambda: P(3)).result()) is P
+pool.shutdown()
+""",
+    )
+
+
+def test_functions_that_carry_state_are_sent_anew(pool):
+    seen = []
+
+    def remember(x):
+        seen.append(x)
+        return len(seen)
+
+    def with_default(x, all_seen=[]):
+        all_seen.append(x)
+        return len(all_seen)
+
+    assert [pool.submit(remember, i).result() for i in range(3)] == [1, 1, 1]
+    assert [pool.submit(with_default, i).result() for i in range(3)] == [1, 1, 1]
+
+
+def test_large_objects_of_main_are_not_kept_alive(tmp_path):
+    run_script(
+        tmp_path,
+        """
+import gc, weakref
+from retinue.futures import ProcessPoolExecutor
+class Big: pass
+big = Big()
+gone = weakref.ref(big)
+pool = ProcessPoolExecutor(1)
+pool.submit(abs, 1).result()
+del big
+assert gone() is None
+pids = pool.worker_pids()
+del pool
+import os, time
+end = time.monotonic() + 10
+while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < end: time.sleep(0.01)
+assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+""",
+    )

@@ -39,6 +39,7 @@ class MapWindow::State {
   }
 
   std::byte* stage(std::size_t bytes) {
+    core_->refuse_foreign();
     TaskState* task = take_spare();
     try {
       std::byte* room;

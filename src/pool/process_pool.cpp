@@ -43,6 +43,7 @@ void terminate(PoolCore& core) { core.terminate(); }
 PoolStats stats_of(PoolCore& core) { return core.stats(); }
 std::vector<pid_t> worker_pids_of(PoolCore& core) { return core.worker_pids(); }
 unsigned workers_of(PoolCore& core) noexcept { return core.workers(); }
+bool is_foreign(PoolCore& core) noexcept { return core.foreign(); }
 void require_open(PoolCore& core) { core.check_open(); }
 bool is_running(Completion& task) noexcept { return static_cast<TaskState&>(task).running(); }
 

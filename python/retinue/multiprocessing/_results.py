@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -24,6 +25,7 @@ class _Telling:
         self._error_callback = error_callback
         self._over = threading.Event()
         self._thread = 0
+        self._process = os.getpid()
 
     def tell(self, value: Any, error: Optional[BaseException]) -> None:
         self._thread = threading.get_ident()
@@ -39,7 +41,9 @@ class _Telling:
 
     def wait(self, timeout: Optional[float]) -> bool:
         """False if the time is over first. A callback that looks at its own result does not wait for itself."""
-        return self._over.is_set() or self._thread == threading.get_ident() or self._over.wait(timeout)
+        if self._over.is_set() or self._thread == threading.get_ident() or self._process != os.getpid():
+            return True  # in the child of a fork nobody would call it
+        return self._over.wait(timeout)
 
 
 class AsyncResult:

@@ -98,6 +98,8 @@ void terminate(PoolCore& core);
 PoolStats stats_of(PoolCore& core);
 std::vector<pid_t> worker_pids_of(PoolCore& core);
 unsigned workers_of(PoolCore& core) noexcept;
+/// True in a child forked from the pool's owner.
+bool is_foreign(PoolCore& core) noexcept;
 /// Throws PoolClosed if the pool takes no tasks (any more, or in this process).
 void require_open(PoolCore& core);
 /// True once a worker has claimed the task (of a Completion that `submit_to` made) and while it runs it.

@@ -1,0 +1,112 @@
+"""What the workers of a pool have of this process, and so need not be sent."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from types import FunctionType, ModuleType
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from typing import Any, Optional
+
+_SIMPLE = (int, float, complex, str, bytes, bool, type(None))
+_MISSING = object()
+
+
+def is_constant(it: Any) -> bool:
+    """True for values that nobody can change: numbers, strings, functions, classes, modules, and tuples of these."""
+    if type(it) is tuple:
+        return all(is_constant(part) for part in it)
+    return type(it) in _SIMPLE or isinstance(it, (FunctionType, type, ModuleType))
+
+
+def named(names: dict[str, Any], qualname: str) -> Any:
+    """What a qualified name leads to, or None."""
+    first, *rest = qualname.split(".")
+    found = names.get(first)
+    for name in rest:
+        found = getattr(found, name, None)
+    return found
+
+
+class Scope:
+    """What workers have because they were forked from this process: the names of ``__main__`` as they were then, and the
+    modules. Functions and classes of these go by name, others by value.
+
+    It does not keep large objects of ``__main__`` alive: of those that can be referred to weakly no more than that, of
+    others until their name is found to be bound to something else.
+    """
+
+    def __init__(self) -> None:
+        self.modules = frozenset(sys.modules)
+        self._names: dict[str, Any] = {}
+        for name, it in list(_main().items()):
+            self._remember(name, it)
+
+    def _remember(self, name: str, it: Any) -> None:
+        if not is_constant(it):
+            try:
+                it = weakref.ref(it)
+            except TypeError:
+                pass
+        self._names[name] = it
+
+    def _known(self, name: str) -> Any:
+        known = self._names.get(name, _MISSING)
+        return known() if isinstance(known, weakref.ref) else known
+
+    def knows(self, it: Any) -> bool:
+        """True if this function or class of ``__main__`` is what workers find under its name, and still is here."""
+        first = it.__qualname__.partition(".")[0]
+        main = _main()
+        return self._known(first) is main.get(first, self) and named(main, it.__qualname__) is it
+
+    def is_current(self) -> bool:
+        """True if workers know every function and class that is now in ``__main__`` under its name."""
+        for name, it in list(_main().items()):
+            if isinstance(it, (FunctionType, type)) and self._known(name) is not it:
+                return False
+        return True
+
+    def has_module(self, name: str) -> bool:
+        return name in self.modules or getattr(sys.modules.get(name), "__spec__", None) is not None
+
+    def changed(self, names: dict[str, Any]) -> dict[str, Any]:
+        """Of these names of ``__main__``, those that workers do not have, or have as something else."""
+        main = _main()
+        for name in [n for n in self._names if self._known(n) is not main.get(n, self)]:
+            del self._names[name]
+        return {name: it for name, it in names.items() if self._known(name) is not it}
+
+
+def _main() -> dict[str, Any]:
+    main = sys.modules.get("__main__")
+    return vars(main) if main is not None else {}
+
+
+def fingerprint(it: Any) -> Optional[tuple[Any, ...]]:
+    """Tells what a name of the main module is from what it is in another interpreter that has imported it; None for what
+    cannot be told apart."""
+    if isinstance(it, FunctionType):
+        return ("function", it.__code__.co_code, it.__code__.co_firstlineno)
+    if isinstance(it, type):
+        return ("class", it.__module__.replace("__mp_main__", "__main__"), it.__qualname__)
+    if isinstance(it, ModuleType):
+        return ("module", it.__name__)
+    return ("value", type(it).__name__, it) if type(it) in _SIMPLE else None
+
+
+class FreshScope(Scope):
+    """What workers of a fresh interpreter have: the names of the main module as that one has imported it."""
+
+    def __init__(self) -> None:
+        self.modules = frozenset([*sys.builtin_module_names, "__main__"])
+        self._names = {}
+
+    def learn(self, theirs: dict[str, Optional[tuple[Any, ...]]]) -> None:
+        main = _main()
+        for name, its in theirs.items():
+            ours = main.get(name, _MISSING)
+            if its is not None and ours is not _MISSING and fingerprint(ours) == its:
+                self._remember(name, ours)
