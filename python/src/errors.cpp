@@ -107,7 +107,7 @@ void set_error(const std::exception_ptr& error) noexcept {
 
 PyObject* Helper::get() {
   if (function_ == nullptr) {
-    const Object module = check(PyImport_ImportModule(module_));
+    const Object module = check(in_python([this] { return PyImport_ImportModule(module_); }));
     function_ = check(PyObject_GetAttrString(module.get(), name_)).release();
   }
   return function_;

@@ -6,7 +6,7 @@ namespace retinue::python {
 namespace {
 
 Object next_of(PyObject* iterator) {
-  Object item(Py_TYPE(iterator)->tp_iternext(iterator));
+  Object item(in_python([iterator] { return Py_TYPE(iterator)->tp_iternext(iterator); }));
   if (!item && PyErr_Occurred() != nullptr) {
     if (!PyErr_ExceptionMatches(PyExc_StopIteration)) throw PythonError{};
     PyErr_Clear();
@@ -74,7 +74,7 @@ void MapTasks::stage(PyObject* const* arguments, std::size_t count) {
 void MapTasks::stage_star(PyObject* arguments) {
   if (PyTuple_CheckExact(arguments))
     return stage(reinterpret_cast<PyTupleObject*>(arguments)->ob_item, static_cast<std::size_t>(PyTuple_GET_SIZE(arguments)));
-  const Object tuple(PySequence_Tuple(arguments));
+  const Object tuple(in_python([arguments] { return PySequence_Tuple(arguments); }));
   if (!tuple) {
     if (!concerns_value()) throw PythonError{};
     return stage_error(take_error());

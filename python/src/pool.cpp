@@ -81,12 +81,17 @@ TaskOptions options_from(PyObject* timeout, PyObject* retries) {
   return options;
 }
 
+void start_if_need_be(PyObject* self) {
+  if (pool_of(self).core.get() == nullptr || pool_of(self).closed)
+    check(in_python([self] { return PyObject_CallMethod(self, "_start", nullptr); }));
+}
+
 Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* arguments, std::size_t count, PyObject* names) {
   if (count == 0) {
     PyErr_SetString(PyExc_TypeError, "submit() needs a function as its first argument");
     throw PythonError{};
   }
-  if (pool_of(self).core.get() == nullptr || pool_of(self).closed) check(PyObject_CallMethod(self, "_start", nullptr));
+  start_if_need_be(self);
   Pool& pool = pool_of(self);
   const detail::CoreRef core = pool.core;
   if (core.get() == nullptr) throw PoolClosed("the pool was shut down");
@@ -155,7 +160,7 @@ PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
       PyTuple_SET_ITEM(plan.iterators.get(), i, check(PyObject_GetIter(iterable)).release());
     }
 
-    if (pool_of(self).core.get() == nullptr || pool_of(self).closed) check(PyObject_CallMethod(self, "_start", nullptr));
+    start_if_need_be(self);
     Pool& pool = pool_of(self);
     plan.core = pool.core;
     if (plan.core.get() == nullptr) throw PoolClosed("the pool was shut down");

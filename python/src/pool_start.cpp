@@ -87,6 +87,7 @@ PyObject* serve(PyObject*, PyObject* arguments) noexcept {
     if (!PyArg_ParseTuple(arguments, "sOO!:_serve", &told, &initializer, &PyTuple_Type, &initargs)) return nullptr;
     std::function<void()> call;
     if (initializer != Py_None) call = Initializer{Py_NewRef(initializer), Py_NewRef(initargs)};
+    PyOS_BeforeFork();  // workers run what comes after it; this process runs no Python any more
     detail::serve_as_told(told, kHooks, std::move(call));
   });
 }

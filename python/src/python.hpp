@@ -51,16 +51,17 @@ inline void check(int result) {
 }
 
 /// Once the interpreter is ending, CPython answers a thread that wants the GIL by ending the thread, wherever in C++ it may
-/// be called from. Its unwinding must not go on through our frames: the thread stays here, to the end of the process.
+/// be called from. Its unwinding must not go through our frames, which would give up Python objects without the GIL: the
+/// thread stays here, to the end of the process.
 [[noreturn]] inline void stay_for_good() noexcept {
   for (;;) ::pause();
 }
 
-/// Calls what takes the GIL.
-template <class Take>
-auto take_gil(Take&& take) noexcept -> decltype(take()) {
+/// Calls what takes the GIL, or may let go of it and take it again: any code written in Python.
+template <class F>
+auto in_python(F&& f) noexcept -> decltype(f()) {
   try {
-    return take();
+    return f();
   } catch (const abi::__forced_unwind&) {
     stay_for_good();
   }
@@ -71,7 +72,7 @@ class WithoutGil {
  public:
   WithoutGil() noexcept : state_(PyEval_SaveThread()) {}
   ~WithoutGil() {
-    take_gil([this] { PyEval_RestoreThread(state_); });
+    in_python([this] { PyEval_RestoreThread(state_); });
   }
   WithoutGil(const WithoutGil&) = delete;
   WithoutGil& operator=(const WithoutGil&) = delete;
@@ -83,7 +84,7 @@ class WithoutGil {
 /// For threads that Python did not start.
 class WithGil {
  public:
-  WithGil() noexcept : state_(take_gil([] { return PyGILState_Ensure(); })) {}
+  WithGil() noexcept : state_(in_python([] { return PyGILState_Ensure(); })) {}
   ~WithGil() { PyGILState_Release(state_); }
   WithGil(const WithGil&) = delete;
   WithGil& operator=(const WithGil&) = delete;
@@ -149,7 +150,8 @@ class Helper {
   PyObject* get();
   template <class... A>
   Object operator()(A*... arguments) {
-    return check(PyObject_CallFunctionObjArgs(get(), arguments..., nullptr));
+    PyObject* function = get();
+    return check(in_python([&] { return PyObject_CallFunctionObjArgs(function, arguments..., nullptr); }));
   }
 
  private:

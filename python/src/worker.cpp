@@ -196,7 +196,7 @@ void end() noexcept {
 // One handover of the GIL for all callbacks that are due: between two of them a busy main thread would keep it for
 // milliseconds.
 thread_local PyGILState_STATE during_callbacks;
-void before_callbacks() noexcept { during_callbacks = take_gil([] { return PyGILState_Ensure(); }); }
+void before_callbacks() noexcept { during_callbacks = in_python([] { return PyGILState_Ensure(); }); }
 void after_callbacks() noexcept { PyGILState_Release(during_callbacks); }
 
 }  // namespace

@@ -67,6 +67,7 @@ def read_until(fd, wanted, seconds):
 def test_ctrl_c_is_one_keyboard_interrupt(where):
     owner, terminal = pty.fork()
     if owner == 0:
+        os.environ["PYTHON_COLORS"] = "0"
         os.execv(sys.executable, [sys.executable, "-c", PREAMBLE + WAITS[where]])
     try:
         assert b"ready" in read_until(terminal, b"ready", 30)
