@@ -23,7 +23,7 @@ from bench_tables import COLUMNS, COUNTERS, PROGRAMS, TARGETS
 
 TOP = Path(__file__).resolve().parent.parent
 PROGRAMS_FOLDER = TOP / "build/release/bench"
-DEADLINE_S = 600  # for all programs together
+DEADLINE_S = 1200  # for all programs together
 
 # Figures -----------------------------------------------------------------------------------------
 

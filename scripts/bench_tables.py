@@ -9,6 +9,9 @@ COLUMNS = {
     "futures": "`concurrent.futures`",
     "mp_pool": "`multiprocessing.Pool`",
     "joblib": "joblib (loky)",
+    "mpire": "mpire",
+    "pebble": "pebble",
+    "dask": "dask, processes",
     "process_pool": "**ProcessPool**, 2 workers",
     "process_pool_64": "**ProcessPool**, 64 workers",
     "thread_pool": "**ThreadPool**, 2 threads",
@@ -135,7 +138,7 @@ PROGRAMS = [
         "Python: tasks",
         "One squaring a task, two workers. `map` asks for nothing to be chunked; where chunks are allowed, "
         "`multiprocessing.Pool.map` chooses its own, `concurrent.futures` is given a thousand, joblib makes its "
-        "batches, and retinue does what it always does. Round trips are `submit(...).result()` and `apply`, each timed "
+        "batches, and retinue does what it always does. mpire and pebble stand here if they are installed. Round trips are `submit(...).result()` and `apply`, each timed "
         "by itself. The fib list is naive recursion over 31, 30, 29, 28, 27, 26 in Python, a task each, as serial time "
         "divided by parallel time; 2 is all there is. Import times are over those of a bare interpreter.",
         rows={

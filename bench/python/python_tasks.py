@@ -46,6 +46,33 @@ standard = Rival(lambda: warm(concurrent.futures.ProcessPoolExecutor(WORKERS)))
 standard_pool = Rival(lambda: warm(multiprocessing.Pool(WORKERS)))
 
 
+def optional():
+    """Rivals that are here if somebody has installed them: benchmarks of each, as (row, column, function)."""
+    try:
+        import mpire
+
+        pool = Rival(lambda: mpire.WorkerPool(WORKERS, keep_alive=True, start_method="fork"))
+        yield "map", "mpire", lambda n: sum(pool().imap(square, range(n), chunk_size=1))
+        yield "chunks", "mpire", lambda n: sum(pool().map(square, range(n)))
+    except ImportError:
+        pass
+    try:
+        import pebble
+
+        tasks = Rival(lambda: pebble.ProcessPool(WORKERS))
+        yield "map", "pebble", lambda n: sum(tasks().map(square, range(n), chunksize=1).result())
+        yield "chunks", "pebble", lambda n: sum(tasks().map(square, range(n), chunksize=1000).result())
+    except ImportError:
+        pass
+    try:
+        import dask
+
+        lazy = dask.delayed(square)
+        yield "map", "dask", lambda n: sum(dask.compute(*map(lazy, range(n)), scheduler="processes", num_workers=WORKERS))
+    except ImportError:
+        pass
+
+
 def per_task(f, n):
     expected = n * (n - 1) * (2 * n - 1) // 6
     total = []
@@ -158,6 +185,9 @@ def main():
         ("fib", "futures", lambda: speed_up(standard().map)),
         ("fib", "mp_pool", lambda: speed_up(standard_pool().imap)),
     ]
+    for row, column, f in optional():
+        n = some if row == "map" else many
+        benchmarks.append((row, column, lambda f=f, n=n // 5: per_task(f, n)))
     run(benchmarks, args)
 
 
