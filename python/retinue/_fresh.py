@@ -37,7 +37,7 @@ def main(data: int, names: int, tracker: Optional[int]) -> None:
     }  # fmt: skip
     with open(names, "wb") as file:
         pickle.dump(found, file)
-    _worker.set_owner(owner)
+    _worker.prepare(owner)
     _worker.flush()
     _engine._serve(told, initializer, initargs)
 

@@ -40,7 +40,7 @@ def start(
     else:
         method = multiprocessing.get_start_method(allow_none=True) or "fork"
     _worker.flush()  # what is not flushed now would be printed by every worker
-    _worker.set_owner()
+    _worker.prepare()
     if method == "fork":
         from retinue import _openmp
 

@@ -20,20 +20,20 @@ def flush() -> None:
 
 
 def begin(seat: int) -> None:
-    """Makes this process what multiprocessing calls a child of the owner."""
-    old: Any = process.current_process()
-    owner = _owner
-    me: Any = process.BaseProcess(name=f"RetinueWorker-{seat + 1}")
-    me._parent_pid = owner
+    """Makes this process what multiprocessing calls a child of the owner. Little is made here: each page that a worker
+    writes to is copied for it."""
+    me = _me
     me._identity = (seat + 1,)  # people choose devices and ports by it
+    me._name = f"RetinueWorker-{seat + 1}"
     process._current_process = me  # type: ignore[attr-defined]
     process._children = set()  # type: ignore[attr-defined]
     try:
-        sentinel = os.pidfd_open(owner)
-        process._parent_process = process._ParentProcess(old.name, owner, sentinel)  # type: ignore[attr-defined]
-    except Exception:
+        _parent._sentinel = os.pidfd_open(_parent._pid)
+    except Exception:  # too few descriptors, or it has just gone
         pass
-    util._close_stdin()  # type: ignore[attr-defined]  # the owner's to read
+    process._parent_process = _parent  # type: ignore[attr-defined]
+    os.dup2(_no_input.fileno(), 0)  # what comes in is the owner's to read
+    sys.stdin = _no_input
     util._finalizer_registry.clear()  # type: ignore[attr-defined]
     util._run_after_forkers()  # type: ignore[attr-defined]
 
@@ -54,10 +54,18 @@ def end() -> None:
         flush()
 
 
-_owner = os.getpid()
+_me: Any = None
+_parent: Any = None
+_no_input: Any = None
 
 
-def set_owner(pid: Optional[int] = None) -> None:
-    """Called in the owner before it makes a pool, and in a fresh interpreter with the owner's pid."""
-    global _owner
-    _owner = pid or os.getpid()
+def prepare(owner: Optional[int] = None) -> None:
+    """Called before workers are forked: in the owner, or in a fresh interpreter with the owner's pid."""
+    global _me, _parent, _no_input
+    owner = owner or os.getpid()
+    if _parent is None or _parent._pid != owner:
+        _me = process.BaseProcess()
+        _me._parent_pid = owner
+        _parent = process._ParentProcess(process.current_process().name, owner, None)  # type: ignore[attr-defined]
+    if _no_input is None:
+        _no_input = open(os.devnull)

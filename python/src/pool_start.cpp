@@ -68,6 +68,7 @@ detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scop
                                    &scope, &initializer, &PyTuple_Type, &initargs, &max_tasks, &max_memory,
                                    &break_on_death, &program))
     throw PythonError{};
+  look_up_for_workers();
   ProcessPoolOptions options;
   options.workers = workers;
   options.max_tasks_per_worker = max_tasks;

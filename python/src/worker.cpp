@@ -17,6 +17,7 @@ Helper describe_error{"retinue._remote", "describe"};
 Helper load_function{"retinue._pickling", "load_function"};
 Helper worker_begins{"retinue._worker", "begin"};
 Helper worker_ends{"retinue._worker", "end"};
+Helper freeze_garbage{"gc", "freeze"};
 Helper worker_idles{"retinue._worker", "idle"};
 
 PyThreadState* sleeping = nullptr;
@@ -182,8 +183,7 @@ void begin(unsigned seat) noexcept {
   quietly([seat] {
     loaded().forget();
     // What was inherited is not collected here, so that its pages stay shared with the owner.
-    const Object gc = check(PyImport_ImportModule("gc"));
-    check(PyObject_CallMethod(gc.get(), "freeze", nullptr));
+    freeze_garbage();
     const Object number = check(PyLong_FromUnsignedLong(seat));
     worker_begins(number.get());
   });
@@ -200,6 +200,11 @@ void before_callbacks() noexcept { during_callbacks = in_python([] { return PyGI
 void after_callbacks() noexcept { PyGILState_Release(during_callbacks); }
 
 }  // namespace
+
+void look_up_for_workers() {
+  for (Helper* helper : {&describe_error, &load_function, &worker_begins, &worker_ends, &worker_idles, &freeze_garbage})
+    helper->get();
+}
 
 const detail::ProcessHooks kOwnerHooks{.before_callbacks = before_callbacks, .after_callbacks = after_callbacks};
 

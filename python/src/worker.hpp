@@ -9,5 +9,7 @@ namespace retinue::python {
 extern const detail::ProcessHooks kHooks;
 /// The same where workers are not forked from this process.
 extern const detail::ProcessHooks kOwnerHooks;
+/// Looks up what workers call, in the owner: once, and without each of them writing to the pages that an import touches.
+void look_up_for_workers();
 
 }  // namespace retinue::python

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cstring>
 #include <new>
 #include <pthread.h>
 #include <string>
@@ -153,12 +154,14 @@ void Region::give_addresses(Extent extent) noexcept {
   }
 }
 
-void Region::drop_pages(Extent extent) noexcept {
+// False if they keep their pages and what is in them.
+bool Region::drop_pages(Extent extent) noexcept {
   const std::uint64_t begin = round_to_page(extent.offset), end = extent.end() / kPage * kPage;
   try {
     if (begin < end) punch_hole(memfd_.get(), begin, end - begin);
+    return true;
   } catch (const std::exception&) {
-    // The pages stay until the file goes; nothing else depends on it.
+    return false;
   }
 }
 
@@ -176,7 +179,7 @@ Extent Region::take_control(std::uint64_t bytes) {
 
 void Region::give_control(Extent extent) noexcept {
   const std::lock_guard lock(mutex_);
-  drop_pages(extent);
+  if (!drop_pages(extent)) std::memset(at(extent.offset), 0, extent.length);  // it comes zeroed
   give_addresses(extent);
 }
 

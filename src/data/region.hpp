@@ -106,7 +106,7 @@ class Region {
   ~Region();
   Extent take_addresses(std::uint64_t bytes);
   void give_addresses(Extent extent) noexcept;
-  void drop_pages(Extent extent) noexcept;
+  bool drop_pages(Extent extent) noexcept;
   void finish_part_if_empty(Part* part) noexcept;
 
   UniqueFd memfd_;

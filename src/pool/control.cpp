@@ -21,12 +21,7 @@ PoolMemory PoolMemory::at(std::byte* memory, unsigned workers, std::uint64_t slo
 PoolMemory PoolMemory::lay_out(std::byte* memory, unsigned workers, std::uint64_t slots) noexcept {
   new (memory) Control();
   for (unsigned i = 0; i < workers; ++i) new (memory + sizeof(Control) + i * sizeof(Seat)) Seat();
-  const PoolMemory m = at(memory, workers, slots);
-  // Slots are left as the zeros the memory comes with, all free; none of their pages is written to. Only
-  // where giving back pages failed some time ago is there something to clear.
-  for (std::uint64_t i = 0; i < slots; ++i)
-    if (m.slots[i].state.load(std::memory_order_relaxed) != 0) m.slots[i].state.store(0, std::memory_order_relaxed);
-  return m;
+  return at(memory, workers, slots);  // slots are left as the zeros the memory comes with, all free, and untouched
 }
 
 void ring_worker(const PoolMemory& memory, unsigned index) noexcept {
