@@ -108,7 +108,9 @@ def target_lines(figures):
         value, counter = statistics.median(values), target.cell[2]
         rival = program.median(*target.rival) if target.rival else None
         beside = f"{target.rival_name}: {shown(rival, counter)}" if rival is not None else ""
-        ratio = f"{value / rival:.2f}×" if rival else ""
+        ratio = ""
+        if rival:
+            ratio = f"1/{rival / value:.0f}" if 20 * value < rival else f"{value / rival:.2f}×"
         if target.per_rival and ratio:
             ratio = f"**{ratio}**"
         verdict = "reached" if target.reached(value, rival) else "**missed**"
