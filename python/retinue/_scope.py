@@ -94,7 +94,9 @@ def fingerprint(it: Any) -> Optional[tuple[Any, ...]]:
         return ("class", it.__module__.replace("__mp_main__", "__main__"), it.__qualname__)
     if isinstance(it, ModuleType):
         return ("module", it.__name__)
-    return ("value", type(it).__name__, it) if type(it) in _SIMPLE else None
+    if type(it) in _SIMPLE and (not isinstance(it, (str, bytes)) or len(it) < 1000):
+        return ("value", type(it).__name__, it)
+    return None
 
 
 class FreshScope(Scope):

@@ -97,35 +97,33 @@ def _start_fresh(
     if tracker is not None:
         spawning.descriptors.append(tracker)
     data = os.memfd_create("retinue-start")
-    names_read, names_write = os.pipe()
+    names = os.memfd_create("retinue-names")  # not a pipe, which long lists would fill before anybody reads
     try:
         with open(data, "wb", closefd=False) as out:
             out.write(file.getvalue())
         os.lseek(data, 0, os.SEEK_SET)
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from retinue._fresh import main; main({data}, {names_write}, {tracker})"
+            f"from retinue._fresh import main; main({data}, {names}, {tracker})"
         )
         program = [os.fsdecode(spawn.get_executable()), *util._args_from_interpreter_flags(), "-c", code]  # type: ignore
         scope = FreshScope()
         try:
             pool._start_engine(
                 workers, scope, None, (), max_tasks, 0, break_on_death,
-                (program, [data, names_write, *spawning.descriptors]),
+                (program, [data, names, *spawning.descriptors]),
             )  # fmt: skip
         except OSError as error:
             raise RuntimeError(
                 "the interpreter for the workers could not be started, or this program's main module could not be "
                 "imported there (its error output says more)"
             ) from error
-        os.close(names_write)
-        names_write = -1
-        with open(names_read, "rb", closefd=False) as answer:
+        os.lseek(names, 0, os.SEEK_SET)
+        with open(names, "rb", closefd=False) as answer:  # written before the workers were started
             scope.learn(pickle.load(answer))
     finally:
-        for fd in (data, names_read, names_write):
-            if fd >= 0:
-                os.close(fd)
+        os.close(data)
+        os.close(names)
 
 
 def _both_ways(it: Any) -> tuple[Optional[bytes], Optional[bytes]]:

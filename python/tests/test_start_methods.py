@@ -143,3 +143,23 @@ if __name__ == "__main__":
     done = run(str(script))
     assert done.returncode == 0, done.stderr
     assert done.stdout == "well\n"
+
+
+def test_a_main_module_with_very_many_names_is_no_hindrance(tmp_path):
+    script = tmp_path / "many.py"
+    script.write_text(
+        """
+import multiprocessing
+from retinue.futures import ProcessPoolExecutor
+for i in range(20_000):
+    globals()[f"a_name_that_is_not_short_{i}"] = i
+text = "x" * 1_000_000
+def look(): return a_name_that_is_not_short_7, len(text)
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(look).result() == (7, 1_000_000)
+        assert pool.submit(lambda: look()).result() == (7, 1_000_000)
+"""
+    )
+    done = run(str(script))
+    assert done.returncode == 0, done.stderr
