@@ -21,7 +21,7 @@ def main(data: int, names: int, tracker: Optional[int]) -> None:
         os.set_inheritable(fd, False)
     if tracker is not None:
         resource_tracker._resource_tracker._fd = tracker  # type: ignore[attr-defined]
-    told = sys.argv[1]
+    _engine._attach(sys.argv[1])  # before anything that is imported or loaded can want memory at the same addresses
     with open(data, "rb") as file:
         me: Any = process.current_process()
         me._inheriting = True
@@ -39,7 +39,7 @@ def main(data: int, names: int, tracker: Optional[int]) -> None:
         pickle.dump(found, file)
     _worker.prepare(owner)
     _worker.flush()
-    _engine._serve(told, initializer, initargs)
+    _engine._serve(initializer, initargs)
 
 
 def _load(by_name: Optional[bytes], by_value: Optional[bytes]) -> Any:

@@ -11,7 +11,7 @@ import io
 import pickle
 import sys
 import threading
-from functools import partial
+from functools import lru_cache, partial
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from retinue._scope import Scope, is_constant, named
@@ -37,7 +37,7 @@ class _Travelling(threading.local):
 travelling = _Travelling()
 
 
-class _ForTask:
+class ForTask:
     """While it lives, what is pickled in this thread is for a task or from one."""
 
     def __init__(self, scope: Optional[Scope]) -> None:
@@ -106,6 +106,8 @@ def dump_by_value(
         names = _Names()
 
         def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, _CachedFunction) and scope is not None and not _is_importable(obj, scope):
+                return _cache_again, (obj.__wrapped__, obj.cache_parameters())  # type: ignore[attr-defined]
             if not isinstance(obj, (FunctionType, type)):
                 return super().reducer_override(obj)
             if scope is not None and obj.__module__ == "__main__" and scope.knows(obj):
@@ -143,6 +145,13 @@ def dump_by_value(
     return file.getvalue(), pickler.carries_state
 
 
+_CachedFunction = type(lru_cache(len))
+
+
+def _cache_again(function: Any, parameters: dict[str, Any]) -> Any:
+    return lru_cache(**parameters)(function)
+
+
 def _is_empty(cell: Any) -> bool:
     try:
         cell.cell_contents
@@ -165,7 +174,7 @@ def _refuse(it: Any, error: BaseException) -> Exception:
 def dumps(it: Any, scope: Optional[Scope]) -> Pickled:
     """The pickle of a value; with its large buffers and the shared memory it names, if it has some."""
     buffers: list[pickle.PickleBuffer] = []
-    with _ForTask(scope) as kept:
+    with ForTask(scope) as kept:
         try:
             data = _dumps(it, 5, buffer_callback=buffers.append)
             by_value = scope is not None and b"__main__" in data and not scope.is_current()
@@ -183,7 +192,7 @@ def dumps(it: Any, scope: Optional[Scope]) -> Pickled:
 
 def dumps_in_band(it: Any, scope: Optional[Scope]) -> tuple[bytes, bool, Kept]:
     """The same in one piece; and whether it holds something that could be changed in the functions that it is."""
-    with _ForTask(scope) as kept:
+    with ForTask(scope) as kept:
         try:
             data = _dumps(it, 5)
             if scope is None or b"__main__" not in data or scope.is_current():

@@ -54,7 +54,10 @@ class Scope:
 
     def _known(self, name: str) -> Any:
         known = self._names.get(name, _MISSING)
-        return known() if isinstance(known, weakref.ref) else known
+        if not isinstance(known, weakref.ref):
+            return known
+        it = known()
+        return _MISSING if it is None else it
 
     def knows(self, it: Any) -> bool:
         """True if this function or class of ``__main__`` is what workers find under its name, and still is here."""
@@ -63,9 +66,11 @@ class Scope:
         return self._known(first) is main.get(first, self) and named(main, it.__qualname__) is it
 
     def is_current(self) -> bool:
-        """True if workers know every function and class that is now in ``__main__`` under its name."""
+        """True if workers know every function, class and their like that is now in ``__main__`` under its name."""
         for name, it in list(_main().items()):
-            if isinstance(it, (FunctionType, type)) and self._known(name) is not it:
+            if type(it) in _SIMPLE or self._known(name) is it:
+                continue
+            if getattr(it, "__qualname__", None) is not None and getattr(it, "__module__", None) == "__main__":
                 return False
         return True
 

@@ -10,7 +10,7 @@ import sys
 from multiprocessing import process
 
 from retinue import _futures, _remote, _worker  # noqa: F401 (to be there before the fork)
-from retinue._pickling import dump_by_value
+from retinue._pickling import ForTask, dump_by_value
 from retinue._scope import FreshScope, Scope
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
@@ -45,6 +45,9 @@ def start(
         from retinue import _openmp
 
         _openmp.let_threads_go()
+        arrays = sys.modules.get("retinue._arrays")
+        if arrays is not None:  # tasks receive the values of shared objects, and so do initializers
+            initargs = tuple(it.value if isinstance(it, arrays.Shared) else it for it in initargs)
         pool._start_engine(workers, Scope(), initializer, initargs, max_tasks, 0, break_on_death)
     else:
         _start_fresh(pool, workers, initializer, initargs, max_tasks, break_on_death)
@@ -89,7 +92,7 @@ def _start_fresh(
     try:
         file = io.BytesIO()
         reduction.dump(spawn.get_preparation_data("retinue-server"), file)
-        by_name, by_value = _both_ways((initializer, initargs))
+        by_name, by_value, pool._kept_for_workers = _both_ways((initializer, initargs))
     finally:
         context.set_spawning_popen(None)
     pickle.dump((os.getpid(), by_name, by_value), file)
@@ -126,21 +129,23 @@ def _start_fresh(
         os.close(names)
 
 
-def _both_ways(it: Any) -> tuple[Optional[bytes], Optional[bytes]]:
-    """A value for a new process: with the names of the main module, and for names it turns out not to have, by value."""
+def _both_ways(it: Any) -> tuple[Optional[bytes], Optional[bytes], list[Any]]:
+    """A value for a new process: with the names of the main module, and for names it turns out not to have, by value.
+    And the shared memory that it names."""
     from multiprocessing import reduction
 
     by_name: Optional[bytes] = None
     by_value: Optional[bytes] = None
     failure: Optional[BaseException] = None
-    try:
-        by_name = bytes(reduction.ForkingPickler.dumps(it, 5))
-    except Exception as error:
-        failure = error
-    try:
-        by_value, _ = dump_by_value(it, None)
-    except Exception as error:
-        failure = failure or error
+    with ForTask(FreshScope()) as kept:
+        try:
+            by_name = bytes(reduction.ForkingPickler.dumps(it, 5))
+        except Exception as error:
+            failure = error
+        try:
+            by_value, _ = dump_by_value(it, None)
+        except Exception as error:
+            failure = failure or error
     if by_name is None and by_value is None and failure is not None:
         raise failure
-    return by_name, by_value
+    return by_name, by_value, kept

@@ -84,7 +84,9 @@ Object take_error() {
 
 Object error_object(const std::exception_ptr& error) noexcept {
   try {
-    return object_of(tell(error));
+    const Told told = tell(error);
+    if (told.kind != Told::Kind::python) PyErr_Clear();  // what was set before is what this one came of
+    return object_of(told);
   } catch (const abi::__forced_unwind&) {
     stay_for_good();
   } catch (const PythonError&) {  // making the exception failed

@@ -17,6 +17,7 @@ PyMethodDef functions[] = {
     {"cpu_count", cpu_count_now, METH_NOARGS,
      "The CPUs this process may use: its affinity and its cgroup's quota, rounded up."},
     {"_set_future_class", set_future_class, METH_O, nullptr},
+    {"_attach", attach, METH_O, nullptr},
     {"_serve", serve, METH_VARARGS, nullptr},
     {"_wait_for_closing", wait_for_closing, METH_NOARGS, nullptr},
     {},

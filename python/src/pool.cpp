@@ -108,8 +108,9 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
     kept = encoder.kept();
   } catch (const PythonError&) {
     if (!concerns_value()) throw;
+    Object error = take_error();
     detail::require_open(*core);
-    return make_failed_future(take_error());
+    return make_failed_future(std::move(error));
   }
   detail::Ref<detail::Completion> task = detail::submit_to(*core, call_entry(), payload, options);
   return make_future(std::move(task), std::move(function), std::move(kept));
@@ -170,8 +171,9 @@ PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
     plan.function = pool.functions.for_map(callable, pool.scope.get());
     auto tasks = std::make_shared<MapTasks>(std::move(plan));
     pool.maps.push_back(tasks);
-    tasks->start();
-    return make_map(std::move(tasks), self).release();
+    const Object map = make_map(std::move(tasks), self);  // from here on it looks after what its tasks need
+    pool.maps.back().lock()->start();
+    return Py_NewRef(map.get());
   });
 }
 
@@ -321,6 +323,7 @@ void dealloc(PyObject* self) {
     try {
       closing().begin(pool->core, false, pool);
     } catch (...) {
+      const WithoutGil without;
       detail::shut_down(*pool->core, true);
     }
   }
@@ -356,8 +359,8 @@ PyGetSetDef properties[] = {
 
 void map_is_dropped(PyObject* self, const std::shared_ptr<MapTasks>& tasks) {
   Pool& pool = pool_of(self);
-  if (tasks->closed() || (pool.core.get() != nullptr && detail::is_foreign(*pool.core))) return;
-  if (tasks->untouched() && !pool.ended) {
+  if (pool.core.get() != nullptr && detail::is_foreign(*pool.core)) return;
+  if (!tasks->closed() && tasks->untouched() && !pool.ended) {
     tasks->read_all();
     pool.dropped.push_back(tasks);
     return;

@@ -75,21 +75,36 @@ detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scop
   options.max_memory_per_worker = max_memory;
   options.break_on_worker_death = break_on_death != 0;
   if (initializer != Py_None) options.initializer = Initializer{initializer, initargs};
-  if (program == nullptr || program == Py_None) return detail::make_core(options, kHooks);
-  const detail::FreshProgram fresh = program_from(program);
-  const WithoutGil without;
-  return detail::make_core(options, kOwnerHooks, &fresh);
+  std::exception_ptr error;
+  try {
+    if (program == nullptr || program == Py_None) return detail::make_core(options, kHooks);
+    const detail::FreshProgram fresh = program_from(program);
+    const WithoutGil without;
+    return detail::make_core(options, kOwnerHooks, &fresh);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  if (PyErr_Occurred() != nullptr) throw PythonError{};  // a signal, while the workers were waited for
+  std::rethrow_exception(error);
+}
+
+PyObject* attach(PyObject*, PyObject* plan) noexcept {
+  return guarded([plan]() -> PyObject* {
+    const char* told = PyUnicode_AsUTF8(plan);
+    if (told == nullptr) return nullptr;
+    detail::attach_as_told(told);
+    return Py_NewRef(Py_None);
+  });
 }
 
 PyObject* serve(PyObject*, PyObject* arguments) noexcept {
   return guarded([&]() -> PyObject* {
-    const char* told = nullptr;
     PyObject *initializer = nullptr, *initargs = nullptr;
-    if (!PyArg_ParseTuple(arguments, "sOO!:_serve", &told, &initializer, &PyTuple_Type, &initargs)) return nullptr;
+    if (!PyArg_ParseTuple(arguments, "OO!:_serve", &initializer, &PyTuple_Type, &initargs)) return nullptr;
     std::function<void()> call;
     if (initializer != Py_None) call = Initializer{Py_NewRef(initializer), Py_NewRef(initargs)};
     PyOS_BeforeFork();  // workers run what comes after it; this process runs no Python any more
-    detail::serve_as_told(told, kHooks, std::move(call));
+    detail::serve_as_told(kHooks, std::move(call));
   });
 }
 

@@ -11,7 +11,9 @@ namespace retinue::python {
 /// from them, tells what workers will have. Throws PythonError or what the engine throws.
 detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scope);
 
-/// (plan, initializer or None, initargs): this process becomes the fork server of a pool. Never returns but with an error.
+/// (plan): this process, started anew, gets the memory of the pool whose fork server it will be.
+PyObject* attach(PyObject*, PyObject* plan) noexcept;
+/// (initializer or None, initargs): it becomes that fork server. Never returns but with an error.
 PyObject* serve(PyObject*, PyObject* arguments) noexcept;
 
 }  // namespace retinue::python

@@ -1,7 +1,10 @@
 // A worker holds the GIL while it runs tasks and lets go of it only to sleep.
 #include "worker.hpp"
 
+#include <csignal>
+#include <unistd.h>
 #include <unordered_map>
+#include <vector>
 
 #include <retinue/detail/data/entry.hpp>
 #include <retinue/detail/pool/task_context.hpp>
@@ -190,14 +193,26 @@ void begin(unsigned seat) noexcept {
 }
 
 void end() noexcept {
+  // Threads or children that a task has left behind must not keep the seat for ever.
+  std::signal(SIGALRM, SIG_DFL);
+  alarm(5);
   quietly([] { worker_ends(); });
 }
 
 // One handover of the GIL for all callbacks that are due: between two of them a busy main thread would keep it for
 // milliseconds.
-thread_local PyGILState_STATE during_callbacks;
-void before_callbacks() noexcept { during_callbacks = in_python([] { return PyGILState_Ensure(); }); }
-void after_callbacks() noexcept { PyGILState_Release(during_callbacks); }
+thread_local std::vector<PyGILState_STATE> during_callbacks;  // one a run: a callback that waits may nest them
+void before_callbacks() noexcept { during_callbacks.push_back(in_python([] { return PyGILState_Ensure(); })); }
+void after_callbacks() noexcept {
+  const PyGILState_STATE before = during_callbacks.back();
+  during_callbacks.pop_back();
+  PyGILState_Release(before);
+}
+
+bool interrupted() noexcept {
+  const WithGil with;
+  return PyErr_CheckSignals() != 0;
+}
 
 }  // namespace
 
@@ -206,12 +221,13 @@ void look_up_for_workers() {
     helper->get();
 }
 
-const detail::ProcessHooks kOwnerHooks{.before_callbacks = before_callbacks, .after_callbacks = after_callbacks};
+const detail::ProcessHooks kOwnerHooks{.interrupted = interrupted, .before_callbacks = before_callbacks, .after_callbacks = after_callbacks};
 
 const detail::ProcessHooks kHooks{
     .before_fork = []() noexcept { PyOS_BeforeFork(); },
     .after_fork_in_parent = []() noexcept { PyOS_AfterFork_Parent(); },
     .after_fork_in_worker = []() noexcept { PyOS_AfterFork_Child(); },
+    .interrupted = interrupted,
     .before_callbacks = before_callbacks,
     .after_callbacks = after_callbacks,
     .worker_begins = begin,

@@ -3,6 +3,7 @@
 import copy
 import functools
 import gc
+import itertools
 import os
 import pickle
 import threading
@@ -282,3 +283,21 @@ def test_a_map_over_many_shared_arrays_lets_each_go(pool):
     for _ in pool.map(total, (retinue.shared_array(100_000) for _ in range(300))):
         most = max(most, pool.stats()["bytes_in_use"])
     assert most < 200 * 800_000
+
+
+def fill_slowly(a, value):
+    time.sleep(0.2)
+    a[:] = value
+
+
+def test_a_map_that_is_closed_keeps_what_its_running_tasks_write_to(pool):
+    results = pool.map(fill_slowly, (retinue.shared_array(1000) for _ in itertools.count()), itertools.count(1))
+    while pool.stats()["in_slots"] == 0:
+        time.sleep(0.001)
+    time.sleep(0.05)
+    results.close()
+    del results
+    gc.collect()
+    others = [retinue.shared_array(1000) for _ in range(50)]
+    time.sleep(0.6)
+    assert all(other.sum() == 0 for other in others)

@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
 
@@ -347,3 +348,23 @@ except KeyboardInterrupt:
     )
     assert done.stdout == "raised True\n", done.stdout + done.stderr
     assert time.monotonic() - begin < 30
+
+
+def test_a_pool_that_is_over_says_so_whatever_it_is_given():
+    def fail():
+        raise ValueError("no licence")
+
+    with ProcessPoolExecutor(1, initializer=fail) as executor:
+        with pytest.raises(retinue.PoolClosed, match="no licence"):
+            executor.submit(abs, -1).result(timeout=10)
+        with pytest.raises(retinue.PoolClosed, match="no licence"):
+            executor.submit(print, threading.Lock())
+
+
+def test_a_worker_that_should_be_replaced_does_not_wait_for_threads_for_ever():
+    def leave_a_thread():
+        threading.Thread(target=time.sleep, args=(100,)).start()
+
+    with ProcessPoolExecutor(1, max_tasks_per_child=1) as executor:
+        executor.submit(leave_a_thread).result(timeout=10)
+        assert executor.submit(abs, -1).result(timeout=30) == 1

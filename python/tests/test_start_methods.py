@@ -163,3 +163,49 @@ if __name__ == "__main__":
     )
     done = run(str(script))
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_shared_arrays_are_shared_with_every_start_method(tmp_path, method):
+    pytest.importorskip("numpy")
+    script = tmp_path / "shared.py"
+    script.write_text(
+        f"""
+import multiprocessing, retinue
+from retinue.futures import ProcessPoolExecutor
+own = retinue.shared_array(3)
+def set_up(array, value):
+    global table, constants
+    table, constants = array, value
+def write(i):
+    table[i] = constants["offset"] + i
+if __name__ == "__main__":
+    array = retinue.shared_array(10)
+    context = multiprocessing.get_context({method!r})
+    with ProcessPoolExecutor(2, context, set_up, (array, retinue.share({{"offset": 5}}))) as pool:
+        list(pool.map(write, range(10)))
+    assert array.tolist() == [5.0 + i for i in range(10)]
+"""
+    )
+    done = run(str(script))
+    assert done.returncode == 0, done.stderr
+
+
+def test_ctrl_c_ends_the_start_of_a_pool(tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(
+        """
+import multiprocessing, os, signal, threading, time
+from retinue.futures import ProcessPoolExecutor
+if __name__ != "__main__":
+    time.sleep(1000)
+if __name__ == "__main__":
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")).submit(abs, 1)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+    )
+    done = run(str(script))
+    assert done.stdout == "interrupted\n", done.stderr

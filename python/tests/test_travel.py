@@ -328,3 +328,28 @@ while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() <
 assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
 """,
     )
+
+
+def test_a_global_that_was_bound_to_something_else_is_seen(tmp_path):
+    run_script(
+        tmp_path,
+        """
+import functools
+from retinue.futures import ProcessPoolExecutor
+class Big: pass
+model = Big()
+@functools.lru_cache
+def cached(x): return "old"
+pool = ProcessPoolExecutor(1)
+assert pool.submit(cached, 1).result() == "old"
+model = None
+assert pool.submit(lambda: model is None).result()
+@functools.lru_cache
+def cached(x): return "new"
+@functools.cache
+def another(x): return x + 1
+assert pool.submit(cached, 1).result() == "new"
+assert pool.submit(another, 1).result() == 2
+pool.shutdown()
+""",
+    )

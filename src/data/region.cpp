@@ -23,16 +23,24 @@ constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
 #if defined(__SANITIZE_THREAD__)
 constexpr std::uint64_t kMostAddresses = 256 * kGiB;  // its shadow leaves no more
 #else
-constexpr std::uint64_t kMostAddresses = 32 * 1024 * kGiB;
+constexpr std::uint64_t kMostAddresses = 16 * 1024 * kGiB;
 #endif
 constexpr std::uint64_t kLeastAddresses = kGiB / 4;
 
-// Where a program keeps nothing of its own, so that one started anew can have the region at the same address. Only a
-// wish; the second is for workers that make pools.
-constexpr std::uintptr_t kWishes[] = {0x1100'0000'0000, 0x3200'0000'0000};
-
 void* map_shared(std::uintptr_t wish, std::uint64_t bytes, int fd, int flags = 0) noexcept {
   return mmap(reinterpret_cast<void*>(wish), bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | flags, fd, 0);
+}
+
+// Where a program keeps nothing of its own, so that one started anew can have the region at the same address; several,
+// for workers that make pools inherit the regions of their owners. Anywhere else if none is free.
+void* map_where_wished(std::uint64_t bytes, int fd) noexcept {
+  for (std::uintptr_t wish = 0x1100'0000'0000; wish < 0x5100'0000'0000; wish += 0x1000'0000'0000) {
+    void* p = map_shared(wish, bytes, fd, MAP_FIXED_NOREPLACE);
+    if (p == MAP_FAILED) continue;
+    if (reinterpret_cast<std::uintptr_t>(p) == wish) return p;
+    munmap(p, bytes);  // a kernel that does not know the flag
+  }
+  return map_shared(0, bytes, fd);
 }
 
 std::uint64_t round_to_page(std::uint64_t n) noexcept { return (n + kPage - 1) / kPage * kPage; }
@@ -82,7 +90,7 @@ Region::Region() : memfd_(create_memfd("retinue")) {
   const std::uint64_t most = std::min(kMostAddresses, std::bit_floor(file_size_limit()));
   int error_number = EFBIG;
   for (reach_ = most; reach_ >= kLeastAddresses; reach_ /= 2) {
-    void* p = map_shared(kWishes[newest_region != nullptr ? 1 : 0], reach_, memfd_.get());
+    void* p = map_where_wished(reach_, memfd_.get());
     if (p != MAP_FAILED) {
       base_ = static_cast<std::byte*>(p);
       break;

@@ -2,8 +2,10 @@
 
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <type_traits>
 #include <unistd.h>
 
@@ -59,7 +61,7 @@ int close_on_exec(int fd) noexcept {
 }  // namespace
 
 FreshStart::FreshStart(const PoolPlan& plan, const FreshProgram& program)
-    : words_(program.arguments), descriptors_(program.descriptors) {
+    : words_(program.arguments), descriptors_(program.descriptors), owner_(plan.owner) {
   Handover handover{};
   handover.size = sizeof handover;
   handover.region_base = reinterpret_cast<std::uintptr_t>(plan.region->base());
@@ -88,30 +90,42 @@ FreshStart::FreshStart(const PoolPlan& plan, const FreshProgram& program)
 
 void FreshStart::exec() const noexcept {
   for (const int fd : descriptors_) keep_over_exec(fd);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // while it imports what it needs, it does not watch its owner
+  if (getppid() != owner_) _exit(0);
   execv(arguments_[0], arguments_.data());
   _exit(127);
 }
 
-void serve_as_told(const std::string& told, const ProcessHooks& hooks, std::function<void()> initializer) {
+namespace {
+PoolPlan* attached = nullptr;  // kept to the end of the process
+}
+
+void attach_as_told(const std::string& told) {
   const Handover handover = from_text(told);
-  PoolPlan plan(EventFd(UniqueFd(close_on_exec(handover.service_event))),
-                EventFd(UniqueFd(close_on_exec(handover.server_event))));
-  plan.region = &Region::attach(close_on_exec(handover.region_fd), handover.region_base, handover.region_reach);
-  plan.owner_bell = &OwnerBell::attach(close_on_exec(handover.bell_fd), handover.bell);
-  plan.memory = PoolMemory::at(reinterpret_cast<std::byte*>(handover.memory), handover.workers, handover.slots);
-  plan.initializer = std::move(initializer);
-  plan.hooks = &hooks;
-  plan.max_tasks = handover.max_tasks;
-  plan.max_memory = handover.max_memory;
-  plan.break_on_death = handover.break_on_death != 0;
-  plan.longest_spin = std::chrono::nanoseconds(handover.longest_spin);
-  plan.cpus = handover.cpus;
-  plan.owner = handover.owner;
-  plan.signal_mask = handover.signal_mask;
+  auto* plan = new PoolPlan(EventFd(UniqueFd(close_on_exec(handover.service_event))),
+                            EventFd(UniqueFd(close_on_exec(handover.server_event))));
+  plan->region = &Region::attach(close_on_exec(handover.region_fd), handover.region_base, handover.region_reach);
+  plan->owner_bell = &OwnerBell::attach(close_on_exec(handover.bell_fd), handover.bell);
+  plan->memory = PoolMemory::at(reinterpret_cast<std::byte*>(handover.memory), handover.workers, handover.slots);
+  plan->max_tasks = handover.max_tasks;
+  plan->max_memory = handover.max_memory;
+  plan->break_on_death = handover.break_on_death != 0;
+  plan->longest_spin = std::chrono::nanoseconds(handover.longest_spin);
+  plan->cpus = handover.cpus;
+  plan->owner = handover.owner;
+  plan->signal_mask = handover.signal_mask;
+  attached = plan;
+}
+
+void serve_as_told(const ProcessHooks& hooks, std::function<void()> initializer) {
+  if (attached == nullptr) throw Error("serve_as_told was called before attach_as_told");
+  attached->initializer = std::move(initializer);
+  attached->hooks = &hooks;
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, nullptr);
-  run_fork_server(plan);
+  prctl(PR_SET_PDEATHSIG, 0);  // from now on it watches its owner itself
+  run_fork_server(*attached);
 }
 
 }  // namespace retinue::detail

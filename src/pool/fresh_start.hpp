@@ -24,6 +24,7 @@ class FreshStart {
   std::vector<std::string> words_;
   std::vector<char*> arguments_;
   std::vector<int> descriptors_;  // that the program inherits
+  pid_t owner_;
 };
 
 }  // namespace retinue::detail

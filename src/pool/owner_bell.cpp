@@ -34,8 +34,18 @@ Maker& maker_of(const OwnerBell* bell) noexcept {
 
 std::size_t page_size() noexcept { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 
-// Like the region's: an address that a program started anew is likely to have free as well.
-void* const kWish = reinterpret_cast<void*>(std::uintptr_t{0x10f0'0000'0000});
+// Like the region's: where a program started anew is likely to have the same address free, one a level of owners.
+void* map_page(int fd) noexcept {
+  constexpr std::uintptr_t kWish = 0x10f0'0000'0000;
+  for (std::uintptr_t level = 0; level < 16; ++level) {
+    const std::uintptr_t wish = kWish + level * page_size();
+    void* const page = ::mmap(reinterpret_cast<void*>(wish), page_size(), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+    if (reinterpret_cast<std::uintptr_t>(page) == wish) return page;
+    if (page != MAP_FAILED) ::munmap(page, page_size());
+  }
+  return ::mmap(nullptr, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
 
 }  // namespace
 
@@ -46,7 +56,7 @@ OwnerBell& OwnerBell::of_this_process() {
 
   UniqueFd file = create_memfd("retinue-bell");
   reserve(file.get(), 0, page_size());
-  void* const page = ::mmap(kWish, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  void* const page = map_page(file.get());
   if (page == MAP_FAILED) throw ResourceExhausted("mmap of one shared page for the owner's doorbell failed", errno);
   auto* const fresh = ::new (page) OwnerBell;
   ::new (static_cast<void*>(static_cast<std::byte*>(page) + kMakerOffset)) Maker{generation, file.get()};

@@ -82,7 +82,8 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
                                     std::to_string(workers), 0);
     }
     fork_server(program);
-    wait_for_first_spawns();
+    // A program started anew may have much to import.
+    wait_for_first_spawns(std::chrono::seconds(program != nullptr ? 600 : 60));
     start_service();
   } catch (...) {
     end_processes();
@@ -113,8 +114,8 @@ void PoolCore::fork_server(const FreshProgram* program) {
   server_ = pidfd_open(pid);
 }
 
-void PoolCore::wait_for_first_spawns() {
-  const auto deadline = Clock::now() + std::chrono::seconds(60);
+void PoolCore::wait_for_first_spawns(std::chrono::seconds longest) {
+  const auto deadline = Clock::now() + longest;
   for (;;) {
     unsigned answered = 0;
     int error_number = 0;
@@ -139,8 +140,14 @@ void PoolCore::wait_for_first_spawns() {
     ::poll(fds, 2, 100);
     plan_.service_event.drain();
     if (server_has_died()) throw ResourceExhausted("the pool's fork server died while it started the workers", 0);
+    if (plan_.hooks->interrupted != nullptr && plan_.hooks->interrupted()) {
+      // A program that is still importing does not hear that the pool is closing. Our own child, not yet waited for: the
+      // pid is still its.
+      if (answered == 0) kill(server_pid_, SIGKILL);
+      throw Error("the start of the pool was interrupted");
+    }
     if (Clock::now() > deadline)
-      throw ResourceExhausted("the workers could not be forked within 60 seconds: " + std::to_string(answered) +
+      throw ResourceExhausted("the workers could not be started in time: " + std::to_string(answered) +
                                   " of " + std::to_string(workers()), 0);
   }
 }

@@ -158,7 +158,7 @@ class PoolCore {
 
   // Workers and the service thread (service.cpp) ----------------------------------------------------
   void fork_server(const FreshProgram* program);
-  void wait_for_first_spawns();
+  void wait_for_first_spawns(std::chrono::seconds longest);
   void start_service();
   void serve() noexcept;
   /// One round of chores, callbacks included; returns when the next is due.

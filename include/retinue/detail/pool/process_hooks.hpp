@@ -15,6 +15,7 @@ struct ProcessHooks {
   /// In a worker, before all else. The fork server lies in between and runs nothing of the language's: its state is
   /// still that of the moment of the fork, so a worker is to the owner what a child forked directly would be.
   void (*after_fork_in_worker)() noexcept = nullptr;
+  bool (*interrupted)() noexcept = nullptr;  ///< asked while a pool waits for its first workers: true to give up
   void (*before_callbacks)() noexcept = nullptr;  ///< in the owner's service thread, before a run of callbacks ...
   void (*after_callbacks)() noexcept = nullptr;   ///< ... and after it
   void (*worker_begins)(unsigned seat) noexcept = nullptr;  ///< before the initializer
@@ -30,8 +31,10 @@ struct FreshProgram {
   std::vector<int> descriptors;        ///< that it inherits, besides the pool's own
 };
 
-/// What that program calls, with its last argument; `initializer` may be empty. Never returns. Throws Error or
-/// ResourceExhausted if it cannot serve.
-[[noreturn]] void serve_as_told(const std::string& told, const ProcessHooks& hooks, std::function<void()> initializer);
+/// What that program calls first of all, with its last argument: the pool's memory gets the address it must have. Throws
+/// Error or ResourceExhausted.
+void attach_as_told(const std::string& told);
+/// And at last; `initializer` may be empty. Never returns.
+[[noreturn]] void serve_as_told(const ProcessHooks& hooks, std::function<void()> initializer);
 
 }  // namespace retinue::detail
