@@ -1,6 +1,6 @@
 # Checks that a program does not compile, and says what it should:
 #
-#   cmake -DCXX=g++ "-DFLAGS=-std=c++20;-I/work/main/include" -DSOURCE=pointer_argument.cpp -P check.cmake
+#   cmake -DCXX=g++ "-DFLAGS=-std=c++20;-I$PWD/include" -DSOURCE=pointer_argument.cpp -P check.cmake
 #
 # The source names what the compiler must print, in one or more lines `// EXPECT: regular expression`.
 # Its twin, compiled with RETINUE_MUST_COMPILE defined, must compile: so that the source fails for the
