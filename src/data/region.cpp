@@ -34,12 +34,14 @@ void* map_shared(std::uintptr_t wish, std::uint64_t bytes, int fd, int flags = 0
 // Where a program keeps nothing of its own, so that one started anew can have the region at the same address; several,
 // for workers that make pools inherit the regions of their owners. Anywhere else if none is free.
 void* map_where_wished(std::uint64_t bytes, int fd) noexcept {
+#if !defined(__SANITIZE_THREAD__)  // which has its shadow there, and ends a program that wishes for it
   for (std::uintptr_t wish = 0x1100'0000'0000; wish < 0x5100'0000'0000; wish += 0x1000'0000'0000) {
     void* p = map_shared(wish, bytes, fd, MAP_FIXED_NOREPLACE);
     if (p == MAP_FAILED) continue;
     if (reinterpret_cast<std::uintptr_t>(p) == wish) return p;
     munmap(p, bytes);  // a kernel that does not know the flag
   }
+#endif
   return map_shared(0, bytes, fd);
 }
 

@@ -36,6 +36,7 @@ std::size_t page_size() noexcept { return static_cast<std::size_t>(::sysconf(_SC
 
 // Like the region's: where a program started anew is likely to have the same address free, one a level of owners.
 void* map_page(int fd) noexcept {
+#if !defined(__SANITIZE_THREAD__)  // which has its shadow there, and ends a program that wishes for it
   constexpr std::uintptr_t kWish = 0x10f0'0000'0000;
   for (std::uintptr_t level = 0; level < 16; ++level) {
     const std::uintptr_t wish = kWish + level * page_size();
@@ -44,6 +45,7 @@ void* map_page(int fd) noexcept {
     if (reinterpret_cast<std::uintptr_t>(page) == wish) return page;
     if (page != MAP_FAILED) ::munmap(page, page_size());
   }
+#endif
   return ::mmap(nullptr, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 }
 
