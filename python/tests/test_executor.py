@@ -1,4 +1,4 @@
-"""ProcessPoolExecutor: submit, map, futures, the end."""
+"""ProcessPoolExecutor: submit, futures, the end."""
 
 import asyncio
 import concurrent.futures
@@ -12,33 +12,7 @@ import pytest
 
 import retinue
 from retinue.futures import ProcessPoolExecutor, as_completed, wait
-
-
-def square(x):
-    return x * x
-
-
-def add(a, b=10, *, c=0):
-    return a + b + c
-
-
-def slow(x, seconds=0.05):
-    time.sleep(seconds)
-    return x
-
-
-@pytest.fixture(scope="module")
-def pool():
-    with ProcessPoolExecutor(2) as executor:
-        yield executor
-
-
-@pytest.fixture
-def own_pool():
-    """For tests that leave long tasks behind."""
-    executor = ProcessPoolExecutor(2)
-    yield executor
-    executor.kill_workers()
+from tasks import add, slow, square
 
 
 def test_a_function_runs_in_another_process(pool):
@@ -80,104 +54,6 @@ def test_keyword_arguments_travel(pool):
     assert pool.submit(add, 1).result() == 11
     assert pool.submit(add, 1, c=5, b=2).result() == 8
     assert pool.submit(add, *range(2), c="x" and 3).result() == 4
-
-
-def test_a_map_walks_its_iterables_together(pool):
-    assert list(pool.map(add, range(5), [10] * 3)) == [10, 11, 12]
-    assert list(pool.map(pow, [2, 3], [5, 2], [7, 7])) == [4, 2]
-    assert list(pool.map(square, [])) == []
-    assert list(pool.map(square)) == []
-
-
-def test_an_endless_input_is_read_only_as_far_as_needed(pool):
-    read = 0
-
-    def count():
-        nonlocal read
-        while True:
-            yield read
-            read += 1
-
-    results = pool.map(square, count())
-    assert [next(results) for _ in range(100)] == [i * i for i in range(100)]
-    assert read < 20_000
-    results.close()
-    assert list(results) == []
-
-    read = 0
-    few = pool.map(square, count(), buffersize=3)
-    assert next(few) == 0
-    assert read <= 4
-    few.close()
-
-
-def test_a_map_that_fails_at_an_item_goes_on_after_it(pool):
-    results = pool.map(lambda x: 1 // x, [1, 0, 1])
-    assert next(results) == 1
-    with pytest.raises(ZeroDivisionError):
-        next(results)
-    assert next(results) == 1
-    with pytest.raises(StopIteration):
-        next(results)
-
-
-def test_an_input_that_raises_ends_the_map_after_the_results_before_it(pool):
-    def inputs():
-        yield 1
-        yield 2
-        raise KeyError("inputs")
-
-    results = pool.map(square, inputs())
-    assert [next(results), next(results)] == [1, 4]
-    with pytest.raises(KeyError):
-        next(results)
-    assert list(results) == []
-
-
-def test_an_input_that_asks_for_a_result_of_its_own_map_is_told(pool):
-    results = None
-
-    def inputs():
-        yield 1
-        yield 2
-        while True:
-            yield next(results)
-
-    results = pool.map(square, inputs(), buffersize=2)
-    with pytest.raises(ValueError):
-        list(results)
-
-
-def test_a_map_has_a_timeout(own_pool):
-    results = own_pool.map(slow, [0.0, 1], [0, 5], timeout=0.3)
-    assert next(results) == 0.0
-    begin = time.monotonic()
-    with pytest.raises(TimeoutError):
-        next(results)
-    assert time.monotonic() - begin < 3
-
-
-def test_an_unordered_map_gives_what_is_ready(own_pool):
-    results = own_pool.options(ordered=False).map(slow, [1, 2, 3, 4], [0.5, 0, 0, 0])
-    assert [next(results) for _ in range(3)] == [2, 3, 4]
-    assert next(results) == 1
-
-
-def test_a_map_nobody_looks_at_runs_all_the_same(tmp_path):
-    def touch(i):
-        (tmp_path / str(i)).touch()
-
-    with ProcessPoolExecutor(2) as executor:
-        executor.map(touch, (i for i in range(3000)))
-    assert len(list(tmp_path.iterdir())) == 3000
-
-
-def test_results_can_be_read_after_the_pool_has_ended():
-    with ProcessPoolExecutor(2) as executor:
-        results = executor.map(square, (i for i in range(10_000)))
-        future = executor.submit(square, 12)
-    assert list(results) == [i * i for i in range(10_000)]
-    assert future.result() == 144
 
 
 def test_futures_are_those_of_the_standard_library(pool):
@@ -485,74 +361,6 @@ def test_a_forked_child_cannot_use_its_parents_pool_and_does_not_hang(pool):
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
     assert future.result() == 1
-
-
-def test_a_stop_iteration_in_a_task_does_not_end_the_map_silently(pool):
-    def stop_at_three(x):
-        if x == 3:
-            raise StopIteration
-        return x
-
-    results = pool.map(stop_at_three, range(6))
-    assert [next(results) for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(RuntimeError, match="StopIteration"):
-        next(results)
-    assert list(results) == [4, 5]
-
-
-def test_few_inputs_are_all_handed_in_whether_or_not_somebody_reads(tmp_path):
-    with ProcessPoolExecutor(2) as executor:
-        results = executor.map(lambda i: (tmp_path / str(i)).touch(), range(300))
-        end = time.monotonic() + 20
-        while len(list(tmp_path.iterdir())) < 300 and time.monotonic() < end:
-            time.sleep(0.01)
-        assert len(list(tmp_path.iterdir())) == 300
-        assert len(list(results)) == 300
-
-
-@pytest.mark.parametrize("kind", ["range", "generator"])
-def test_a_map_nobody_reads_runs_though_its_pool_is_dropped(kind, tmp_path):
-    counted = os.open(tmp_path / "counted", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-
-    def start(executor):
-        executor.map(lambda _: os.write(counted, b"."), range(20_000) if kind == "range" else (i for i in range(20_000)))
-
-    start(ProcessPoolExecutor(2))
-    end = time.monotonic() + 20
-    while os.fstat(counted).st_size < 20_000 and time.monotonic() < end:
-        time.sleep(0.01)
-    assert os.fstat(counted).st_size == 20_000
-    os.close(counted)
-
-
-def test_a_begun_map_over_a_list_can_be_read_to_its_end_after_the_pool():
-    with ProcessPoolExecutor(2) as executor:
-        results = executor.map(square, range(50_000))
-        assert next(results) == 0
-    assert list(results) == [i * i for i in range(1, 50_000)]
-
-
-def test_shutdown_while_another_thread_reads_a_map():
-    def slow_inputs():
-        for i in range(1000):
-            time.sleep(0.005)
-            yield i
-
-    executor = ProcessPoolExecutor(2)
-    ended = []
-
-    def read():
-        try:
-            ended.append(list(executor.map(square, slow_inputs())))
-        except RuntimeError as error:
-            ended.append(error)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    time.sleep(0.1)
-    executor.shutdown()
-    reader.join(10)
-    assert len(ended) == 1 and executor.worker_pids() == []
 
 
 def test_workers_are_children_to_multiprocessing_and_leave_stdin_alone(pool):
