@@ -16,6 +16,7 @@
 #include <retinue/detail/patterns/inputs.hpp>
 #include <retinue/detail/pool/process_tasks.hpp>
 #include <retinue/executor.hpp>
+#include <retinue/shared_array.hpp>
 
 namespace retinue {
 
@@ -55,6 +56,8 @@ struct PoolStats {
   std::uint64_t workers_died = 0;   ///< ended other than by their own will or the pool's
   std::uint64_t workers_started = 0;
   std::uint64_t bytes_in_use = 0;   ///< blocks of the region in use, all pools of this process
+  std::uint64_t bytes_peak = 0;     ///< the most that bytes_in_use has been
+  std::uint64_t blocks = 0;         ///< how many blocks are in use
   std::uint64_t bytes_warm = 0;     ///< reserved and kept for the next block
 };
 
@@ -140,6 +143,9 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     Reader arguments(context.arguments().data(), context.arguments().size(), context.modules());
     if constexpr (std::is_void_v<typename Call::Result>) {
       Call::invoke(arguments);
+    } else if constexpr (detail::kTravelsAsBlock<typename Call::Result>) {
+      typename Call::Result value = Call::invoke(arguments);
+      detail::ArrayResult<typename Call::Result>::send(context, value);
     } else {
       const typename Call::Result value = Call::invoke(arguments);
       const std::size_t bytes = detail::payload_size(value);
@@ -163,7 +169,13 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
 
   template <class R>
   static R take(detail::Completion& task) {
-    return decode<R>(detail::value_bytes(task));
+    if constexpr (detail::kTravelsAsBlock<R>) {
+      const detail::SharedMemory block = detail::take_value(task);
+      return detail::ArrayResult<R>::receive(block, block.data != nullptr ? std::span<const std::byte>()
+                                                                          : detail::value_bytes(task));
+    } else {
+      return decode<R>(detail::value_bytes(task));
+    }
   }
 
   template <class T, class Call, class Function, class... Rs>
@@ -219,13 +231,15 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
       }
     }
 
-    static void deliver(detail::MapWindow::Result& result, Outcome<T>& into) {
+    void deliver(detail::MapWindow::Result& result, Outcome<T>& into) {
       if (result.error) {
         into.set_error(result.index, std::move(result.error));
         return;
       }
       try {
         if constexpr (std::is_void_v<typename Call::Result>) into.set_value(result.index, T{});
+        else if constexpr (detail::kTravelsAsBlock<T>)
+          into.set_value(result.index, detail::ArrayResult<T>::receive(window_.take(), result.value));
         else into.set_value(result.index, decode<T>(result.value));
       } catch (...) {
         into.set_error(result.index, std::current_exception());

@@ -13,6 +13,7 @@
 #include <retinue/process_pool.hpp>
 #include <retinue/serial_executor.hpp>
 #include <retinue/shared_array.hpp>
+#include <retinue/shared_memory.hpp>
 #include <retinue/task_options.hpp>
 #include <retinue/thread_pool.hpp>
 #include <retinue/wait.hpp>

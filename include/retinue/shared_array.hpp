@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <iterator>
 #include <memory>
@@ -14,22 +15,28 @@
 #include <type_traits>
 #include <utility>
 
+#include <retinue/detail/data/require.hpp>
 #include <retinue/error.hpp>
 
 namespace retinue {
 namespace detail {
+
+class Part;
 
 /// A block of the region owned by this process.
 struct SharedMemory {
   void* data = nullptr;
   std::uint64_t bytes = 0;
   unsigned generation = 0;  ///< of the process that allocated it; a forked child does not free it
+  Part* part = nullptr;     ///< of the worker that made it, if it came as a result
 };
 /// From the part of the region that belongs to this process, aligned to 64. Throws ResourceExhausted.
 SharedMemory allocate_shared(std::uint64_t bytes);
 /// The same from this process's own region, also in a worker: for the workers of a worker.
 SharedMemory allocate_for_workers(std::uint64_t bytes);
 void free_shared(const SharedMemory& memory) noexcept;
+template <class Array>
+struct ArrayResult;
 
 }  // namespace detail
 
@@ -80,6 +87,9 @@ class SharedSpan {
 /// `T` must be trivially copyable and should hold no pointers. Elements are zero at first. Thread-safe as a
 /// std::vector is; between processes nothing is synchronised but by tasks: what the owner wrote before a
 /// submit is seen by the task, what a task wrote is seen once its result was taken.
+///
+/// A task may return one: it passes to the owner as it is, without a copy, and is then the owner's, also when the worker
+/// or the pool is gone. `Future::get` gives it once.
 ///
 ///     retinue::SharedArray<double> field(1'000'000);
 ///     pool.for_each([f = field.span()](std::size_t i) { f[i] = simulate(i); },
@@ -146,6 +156,8 @@ class SharedArray {
   SharedSpan<const T> span() const noexcept { return {data(), size_}; }
 
  private:
+  template <class Array>
+  friend struct detail::ArrayResult;
   struct Unset {};
   SharedArray(Unset, std::size_t size) : size_(size) {
     if (size > (std::uint64_t{1} << 62) / sizeof(T))
@@ -163,4 +175,39 @@ class SharedArray {
   std::size_t size_ = 0;
 };
 
+namespace detail {
+
+template <class T>
+inline constexpr bool kTravelsAsBlock<SharedArray<T>> = true;
+
+/// How an array that a task returns passes to the owner: `send` in the worker, `receive` in the owner.
+template <class T>
+struct ArrayResult<SharedArray<T>> {
+  template <class Context>
+  static void send(Context& context, SharedArray<T>& array) {
+    const std::size_t bytes = array.size() * sizeof(T);
+    if (bytes == 0) return;
+    if (context.give(array.memory_, bytes)) array.memory_ = {};
+    else std::memcpy(context.result(bytes), array.data(), bytes);  // some other process's memory
+  }
+  /// Of `block`, or if it has no data a copy of `bytes`.
+  static SharedArray<T> receive(const SharedMemory& block, std::span<const std::byte> bytes) {
+    const std::size_t length = block.data != nullptr ? block.bytes : bytes.size();
+    SharedArray<T> array;
+    if (length % sizeof(T) != 0) {
+      if (block.data != nullptr) free_shared(block);
+      throw CodecError("damaged result: " + std::to_string(length) + " bytes are no whole number of elements");
+    }
+    if (block.data != nullptr) {
+      array.memory_ = block;
+      array.size_ = length / sizeof(T);
+    } else if (length != 0) {
+      array = SharedArray<T>(typename SharedArray<T>::Unset{}, length / sizeof(T));
+      std::memcpy(array.data(), bytes.data(), length);
+    }
+    return array;
+  }
+};
+
+}  // namespace detail
 }  // namespace retinue

@@ -10,7 +10,13 @@ microsecond, lambdas and closures travel, a worker that dies costs one task, and
 from __future__ import annotations
 
 
-from retinue._engine import cpu_count
+from retinue._engine import (
+    cpu_count,
+    limit_shared_memory,
+    shared_memory_usage,
+    trim_shared_memory,
+    use_huge_pages,
+)
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -41,9 +47,13 @@ __all__ = [
     "UnpicklingError",
     "WorkerDied",
     "cpu_count",
+    "limit_shared_memory",
     "register_joblib_backend",
     "share",
     "shared_array",
+    "shared_memory_usage",
+    "trim_shared_memory",
+    "use_huge_pages",
 ]
 
 

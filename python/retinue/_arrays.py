@@ -50,6 +50,14 @@ def _memory_of(array: Any) -> Any:
     return base if isinstance(base, _engine.SharedMemory) else None
 
 
+def attach_named(address: int, size: int, offset: int, shape: Any, strides: Any, letters: str) -> SharedArray:
+    """For the engine, which names arrays by the letters of their buffers."""
+    return _attach(address, size, offset, shape, strides, np.dtype(_COMPLEX.get(letters, letters)))
+
+
+_COMPLEX = {"Zf": "F", "Zd": "D", "Zg": "G"}
+
+
 def _attach(address: int, size: int, offset: int, shape: Any, strides: Any, dtype: Any) -> SharedArray:
     memory: Any = _made_here.get(address) or _engine.SharedMemory(size, address)
     return SharedArray(shape, dtype, buffer=memory, offset=offset, strides=strides)
@@ -85,6 +93,7 @@ def shared_array(shape: Union[int, tuple[int, ...]], dtype: Any = float) -> Shar
 # and the buffers. The number is there to see that the block is still the value's.
 _HEAD = struct.Struct("=QQQ")
 _SPAN = struct.Struct("=QQ")
+_TOKEN = struct.Struct("=QQQ")
 _numbers = itertools.count(1)
 
 
@@ -111,12 +120,13 @@ class Shared:
             view[span[0] : span[0] + span[1]] = raw
         begin = _HEAD.size + len(raws) * _SPAN.size
         view[begin : begin + len(data)] = data
+        self._token = _TOKEN.pack(self._number, self._memory.address, at)  # how it travels by itself
 
     def __reduce__(self) -> Any:
         if travelling.kept is None or travelling.to_owner:
             return _as_it_is, (self.value,)
         travelling.kept.append(self)
-        return _load, (self._number, self._memory.address, len(self._memory))
+        return load, (self._number, self._memory.address, len(self._memory))
 
 
 def _as_it_is(value: Any) -> Any:
@@ -134,7 +144,7 @@ def _is_current(number: int, memory: Any) -> bool:
     return bool(_HEAD.unpack_from(memory)[0] == number)
 
 
-def _load(number: int, address: int, size: int) -> Any:
+def load(number: int, address: int, size: int) -> Any:
     known = _loaded.get(number)
     if known is not None:
         return known[0]
@@ -148,6 +158,9 @@ def _load(number: int, address: int, size: int) -> Any:
     value = pickle.loads(view[begin : begin + length], buffers=[view[at : at + n] for at, n in spans])
     _loaded[number] = (value, memory)
     return value
+
+
+_engine._set_shared_types(SharedArray, Shared)
 
 
 def share(value: Any) -> Shared:

@@ -227,6 +227,32 @@ def load_function(data: Any) -> Any:
         raise _not_loaded("the function of a task cannot be loaded in the worker", error) from error
 
 
+_ASIDE = 64 * 1024  # buffers of this size go beside a pickle
+
+
+def split_partial(it: Any, scope: Optional[Scope]) -> Any:
+    """For a partial that binds large arrays: its function, the pickle of its arguments, their buffers, and what must be
+    kept. So each task gets arrays of its own, which are stored once. None for all else, which travels as one function."""
+    if type(it) is not partial or it.__dict__ or (is_constant(it.args) and not it.keywords):
+        return None
+    buffers: list[pickle.PickleBuffer] = []
+
+    def in_band(buffer: pickle.PickleBuffer) -> bool:
+        if buffer.raw().nbytes < _ASIDE:
+            return True
+        buffers.append(buffer)
+        return False
+
+    with ForTask(scope) as kept:
+        try:
+            data = _dumps((it.args, it.keywords), 5, buffer_callback=in_band)
+        except Exception:
+            return None
+    if not buffers or len(data) > 3000 or b"__main__" in data:
+        return None
+    return it.func, data, buffers, kept
+
+
 # What stands for a function that is sent a second time.
 _CARRIED = 0  # nothing: it may carry state that has changed, so it travels anew
 _IDENTITY = 1  # the object itself: it travels as a name

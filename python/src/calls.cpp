@@ -49,6 +49,13 @@ Described describe(PyObject* callable, PyObject* scope) {
           kept == Py_None ? Object() : Object::borrowed(kept)};
 }
 
+Object tuple_of(PyObject* const* objects, std::size_t count) {
+  Object tuple = check(PyTuple_New(static_cast<Py_ssize_t>(count)));
+  for (std::size_t i = 0; i < count; ++i)
+    PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), Py_NewRef(objects[i]));
+  return tuple;
+}
+
 }  // namespace
 
 Function::Function(PyObject* callable, FunctionKind kind, const char* bytes, std::size_t size, Object kept)
@@ -99,20 +106,13 @@ FunctionRef Functions::for_map(PyObject* callable, PyObject* scope) {
   return function;
 }
 
-void Functions::retire(FunctionRef function, std::vector<Object> kept) {
-  for (Object& it : kept) kept_.push_back(std::move(it));
-  if (function && function->must_be_kept()) retired_.push_back(std::move(function));
-}
-
 void write_arguments(Encoder& encoder, PyObject* const* arguments, std::size_t count, PyObject* names) {
   const std::size_t named = names != nullptr ? static_cast<std::size_t>(PyTuple_GET_SIZE(names)) : 0;
   if (named != 0) {
     const Object dict = check(PyDict_New());
     for (std::size_t i = 0; i < named; ++i)
       check(PyDict_SetItem(dict.get(), PyTuple_GET_ITEM(names, static_cast<Py_ssize_t>(i)), arguments[count + i]));
-    const Object tuple = check(PyTuple_New(static_cast<Py_ssize_t>(count)));
-    for (std::size_t i = 0; i < count; ++i)
-      PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), Py_NewRef(arguments[i]));
+    const Object tuple = tuple_of(arguments, count);
     const Object both = check(PyTuple_Pack(2, tuple.get(), dict.get()));
     encoder.number(ArgumentsKind::with_names);
     return encoder.value(both.get());
@@ -123,11 +123,18 @@ void write_arguments(Encoder& encoder, PyObject* const* arguments, std::size_t c
   if (encoder.values(arguments, count)) return;
   if (count == 1) return encoder.value(arguments[0]);
   encoder.rewind(begin);
-  const Object tuple = check(PyTuple_New(static_cast<Py_ssize_t>(count)));
-  for (std::size_t i = 0; i < count; ++i)
-    PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), Py_NewRef(arguments[i]));
   encoder.number(ArgumentsKind::tuple);
-  encoder.value(tuple.get());
+  encoder.value(tuple_of(arguments, count).get());
+}
+
+void write_arguments_after(Encoder& encoder, std::string_view bound, PyObject* const* arguments, std::size_t count) {
+  encoder.raw(bound.data(), bound.size());
+  const std::size_t begin = encoder.position();
+  encoder.number(static_cast<std::uint32_t>(count));
+  if (encoder.values(arguments, count)) return;
+  encoder.rewind(begin);
+  encoder.number(kInTuple);
+  encoder.value(tuple_of(arguments, count).get());
 }
 
 void write_raise(Encoder& encoder, PyObject* error) {
@@ -135,8 +142,8 @@ void write_raise(Encoder& encoder, PyObject* error) {
   encoder.value(describe_error(error).get());
 }
 
-Outcome read_outcome(std::span<const std::byte> payload) {
-  Decoder decoder(payload);
+Outcome read_outcome(std::span<const std::byte> payload, std::shared_ptr<const void> source) {
+  Decoder decoder(payload, {Origin::result, std::move(source)});
   if (decoder.number<ResultKind>() == ResultKind::value) return {decoder.value(), Object()};
   const Object description = decoder.value();
   return {Object(), rebuild_error(description.get())};

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -28,7 +29,10 @@ enum class ArgumentsKind : std::uint8_t {
   tuple,       ///< a value, the tuple of all
   with_names,  ///< a value, the tuple of (tuple, dict)
   star,        ///< a value, one iterable of all: for starmap
+  bound,       ///< of a partial: a value, the tuple of (tuple, dict); then u32 count and that many values, or kInTuple
+               ///< and one value, a tuple; they come behind the bound tuple
 };
+constexpr std::uint32_t kInTuple = ~std::uint32_t{0};
 enum class ResultKind : std::uint8_t { value, exception };
 
 /// A function as it travels. Immutable; whoever has submitted a call with it keeps it until that call has run.
@@ -60,27 +64,18 @@ class Functions {
   FunctionRef for_submit(PyObject* callable, PyObject* scope);
   /// For a map, whose workers load it once.
   FunctionRef for_map(PyObject* callable, PyObject* scope);
-  /// No call is under way: what was retired can go.
-  void forget_retired() noexcept {
-    const auto retired = std::move(retired_);  // their destructors may run Python code, which may submit
-    const auto kept = std::move(kept_);
-    retired_ = {};
-    kept_ = {};
-  }
-  void retire(FunctionRef function, std::vector<Object> kept);
-  bool any_retired() const noexcept { return !retired_.empty() || !kept_.empty(); }
 
  private:
   static constexpr std::size_t kMost = 1024;
   std::unordered_map<PyObject*, FunctionRef> by_identity_;
   std::unordered_map<std::string, FunctionRef> by_content_;
-  std::vector<FunctionRef> retired_;  // calls with them may be under way ...
-  std::vector<Object> kept_;          // ... that name memory of these
 };
 
 /// Writes arguments so that `read_and_call` finds them. `names`: keyword names, their values behind the `count`
 /// positional ones, or null.
 void write_arguments(Encoder& encoder, PyObject* const* arguments, std::size_t count, PyObject* names);
+/// The same behind arguments that are written already, as `bound`.
+void write_arguments_after(Encoder& encoder, std::string_view bound, PyObject* const* arguments, std::size_t count);
 /// A call that ends with this exception.
 void write_raise(Encoder& encoder, PyObject* error);
 
@@ -91,8 +86,9 @@ detail::EntryRef call_entry();
 struct Outcome {
   Object value, error;
 };
-/// Throws PythonError if it cannot be read.
-Outcome read_outcome(std::span<const std::byte> payload);
+/// Reads how a call ended; `source` holds the payload, or is null if that is small. Throws PythonError if it cannot be
+/// read.
+Outcome read_outcome(std::span<const std::byte> payload, std::shared_ptr<const void> source);
 /// True if the exception that is set is the business of the value at hand; false for a KeyboardInterrupt and its like,
 /// which are for whoever is waiting.
 bool concerns_value() noexcept;

@@ -2,6 +2,9 @@
 
 #include <retinue/error.hpp>
 
+#include "private_buffer.hpp"
+#include "shared_arrays.hpp"
+
 namespace retinue::python {
 namespace {
 
@@ -25,9 +28,13 @@ Object bytes_of(const void* data, std::size_t n) {
   return check(PyBytes_FromStringAndSize(static_cast<const char*>(data), static_cast<Py_ssize_t>(n)));
 }
 
+Object byte_array_of(const void* data, std::size_t n) {
+  return check(PyByteArray_FromStringAndSize(static_cast<const char*>(data), static_cast<Py_ssize_t>(n)));
+}
+
 }  // namespace
 
-Decoder::Decoder(std::span<const std::byte> payload) : payload_(payload) {
+Decoder::Decoder(std::span<const std::byte> payload, Origin origin) : payload_(payload), origin_(std::move(origin)) {
   std::uint32_t head = 0;
   if (payload.size() < sizeof head) damaged();
   std::memcpy(&head, payload.data(), sizeof head);
@@ -47,6 +54,23 @@ const std::byte* Decoder::outside(std::size_t n) {
   if (begin > payload_.size() || n > payload_.size() - begin) damaged();
   outside_at_ = begin + n;
   return payload_.data() + begin;
+}
+
+// The address of what lies in a block of the owner's. Nothing that comes from a worker names any.
+const void* Decoder::elsewhere() {
+  const auto address = number<std::uint64_t>();
+  if (origin_.kind != Origin::argument) damaged();
+  return reinterpret_cast<const void*>(static_cast<std::uintptr_t>(address));
+}
+
+Object Decoder::buffer() {
+  const auto flags = number<std::uint8_t>();
+  const auto size = number<std::uint64_t>();
+  const void* data = (flags & kElsewhere) != 0 ? elsewhere() : outside(size);
+  const bool read_only = (flags & kReadOnly) != 0;
+  if (origin_.kind == Origin::argument || origin_.source)
+    if (Object view = make_private_buffer(data, size, origin_.source, read_only)) return view;
+  return read_only ? bytes_of(data, size) : byte_array_of(data, size);
 }
 
 Object Decoder::loads(const void* bytes, std::size_t n, PyObject* buffers) {
@@ -87,6 +111,24 @@ Object Decoder::value(int depth) {
       const auto n = number<std::uint64_t>();
       return bytes_of(outside(n), n);
     }
+    case ValueTag::bytes_elsewhere: {
+      const auto n = number<std::uint64_t>();
+      return bytes_of(elsewhere(), n);
+    }
+    case ValueTag::byte_array: {
+      const auto n = number<std::uint32_t>();
+      return byte_array_of(take(n), n);
+    }
+    case ValueTag::byte_array_outside: {
+      const auto n = number<std::uint64_t>();
+      return byte_array_of(outside(n), n);
+    }
+    case ValueTag::shared_array:
+      if (origin_.kind != Origin::argument) damaged();
+      return attach_shared_array(*this);
+    case ValueTag::shared_value:
+      if (origin_.kind != Origin::argument) damaged();
+      return load_shared_value(*this);
     case ValueTag::tuple: {
       const auto n = number<std::uint32_t>();
       if (n > head_end_ - at_) damaged();
@@ -124,12 +166,8 @@ Object Decoder::value(int depth) {
       if (n > head_end_ - at_) damaged();
       const Object buffers = check(PyList_New(0));
       for (std::uint32_t i = 0; i < n; ++i) {
-        const bool read_only = number<std::uint8_t>() != 0;
-        const auto size = number<std::uint64_t>();
-        const auto* data = reinterpret_cast<const char*>(outside(size));
-        const Object buffer = read_only ? bytes_of(data, size)
-                                        : check(PyByteArray_FromStringAndSize(data, static_cast<Py_ssize_t>(size)));
-        check(PyList_Append(buffers.get(), buffer.get()));
+        const Object one = buffer();
+        check(PyList_Append(buffers.get(), one.get()));
       }
       switch (number<ValueTag>()) {
         case ValueTag::pickle: {

@@ -4,17 +4,26 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <span>
 
 #include "encoder.hpp"
 
 namespace retinue::python {
 
-/// Reads one payload that an Encoder wrote. What it makes owns its contents. Every read is checked against the
+/// Whose payload it is, and so what its large contents may become.
+struct Origin {
+  enum Kind { argument, result } kind = result;
+  /// Holds the bytes of a result; if null they are copied. An argument's are held by its task.
+  std::shared_ptr<const void> source = nullptr;
+};
+
+/// Reads one payload that an Encoder wrote. What it makes owns its contents, or shares them with others that do so; views
+/// of arguments must be completed before the task ends (complete_borrowed). Every read is checked against the
 /// payload's end: throws CodecError for damaged bytes, PythonError where Python code failed.
 class Decoder {
  public:
-  explicit Decoder(std::span<const std::byte> payload);
+  explicit Decoder(std::span<const std::byte> payload, Origin origin = {});
 
   template <class T>
   T number() {
@@ -28,10 +37,13 @@ class Decoder {
 
  private:
   Object value(int depth);
+  Object buffer();
+  const void* elsewhere();
   Object loads(const void* bytes, std::size_t n, PyObject* buffers);
   const std::byte* outside(std::size_t n);
 
   std::span<const std::byte> payload_;
+  Origin origin_;
   std::size_t at_ = sizeof(std::uint32_t);
   std::size_t head_end_;
   std::size_t outside_at_;

@@ -2,13 +2,26 @@
 
 #include <cstring>
 #include <limits>
+#include <optional>
+
+#include "common_buffers.hpp"
+#include "shared_arrays.hpp"
 
 namespace retinue::python {
 namespace {
 
 Helper dumps{"retinue._pickling", "dumps"};
 
+constexpr std::size_t kMuch = std::size_t{1} << 20;  // to copy while others wait for the GIL
 constexpr std::size_t kMostInHead = std::numeric_limits<std::uint32_t>::max() / 2;
+
+struct ViewGuard {
+  explicit ViewGuard(Py_buffer& v) noexcept : view(v) {}
+  ViewGuard(const ViewGuard&) = delete;
+  ViewGuard& operator=(const ViewGuard&) = delete;
+  ~ViewGuard() { PyBuffer_Release(&view); }
+  Py_buffer& view;
+};
 
 }  // namespace
 
@@ -101,19 +114,25 @@ bool Encoder::simple(PyObject* object, int depth) {
     return true;
   }
   if (type == &PyUnicode_Type) return simple_text(object);
-  if (type == &PyBytes_Type) {
-    const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(object));
+  if (type == &PyBytes_Type) return simple_bytes(object);
+  if (type == &PyByteArray_Type) {
+    if (++containers_ > 1) return false;
+    const auto size = static_cast<std::size_t>(PyByteArray_GET_SIZE(object));
     if (size >= kOutside) {
-      tag(ValueTag::bytes_outside);
+      tag(ValueTag::byte_array_outside);
       number(std::uint64_t{size});
-      outside(PyBytes_AS_STRING(object), size, object);
+      External external{nullptr, size, Object(), {}};
+      check(PyObject_GetBuffer(object, &external.view, PyBUF_SIMPLE));  // it keeps its size as long
+      external.data = external.view.buf;
+      externals_.push_back(std::move(external));
     } else {
-      tag(ValueTag::bytes);
+      tag(ValueTag::byte_array);
       number(static_cast<std::uint32_t>(size));
-      raw(PyBytes_AS_STRING(object), size);
+      raw(PyByteArray_AS_STRING(object), size);
     }
     return true;
   }
+  if (scope_ != nullptr && is_shared(type)) return shared(object);
   if (depth >= kDepth) return false;
   if (type == &PyTuple_Type) {
     const Py_ssize_t count = PyTuple_GET_SIZE(object);
@@ -144,6 +163,42 @@ bool Encoder::simple(PyObject* object, int depth) {
   return false;
 }
 
+bool Encoder::simple_bytes(PyObject* object) {
+  const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(object));
+  const char* data = PyBytes_AS_STRING(object);
+  if (common_ != nullptr && size >= CommonBuffers::kSmallest) {
+    PyObject* const block = common_->place(data, size, object);
+    keep(block);
+    tag(ValueTag::bytes_elsewhere);
+    number(std::uint64_t{size});
+    number(CommonBuffers::address_of(block));
+  } else if (size >= kOutside) {
+    tag(ValueTag::bytes_outside);
+    number(std::uint64_t{size});
+    outside(data, size, object);
+  } else {
+    tag(ValueTag::bytes);
+    number(static_cast<std::uint32_t>(size));
+    raw(data, size);
+  }
+  return true;
+}
+
+// Names memory that the worker sees as well.
+bool Encoder::shared(PyObject* object) {
+  SharedName name;
+  if (!name_shared(object, name)) return false;
+  keep(name.keeper.get());
+  tag(name.is_array ? ValueTag::shared_array : ValueTag::shared_value);
+  raw(name.bytes, name.size);
+  return true;
+}
+
+void Encoder::keep(PyObject* object) {
+  if (!kept_) kept_ = check(PyList_New(0));
+  check(PyList_Append(kept_.get(), object));
+}
+
 bool Encoder::values(PyObject* const* objects, std::size_t count) {
   const Mark before = mark();
   for (std::size_t i = 0; i < count; ++i)
@@ -159,7 +214,8 @@ void Encoder::value(PyObject* object) {
   const Object parts = dumps(object, scope_ != nullptr ? scope_ : Py_None);
   if (!PyTuple_CheckExact(parts.get())) return pickled(parts.get(), nullptr);
   if (PyTuple_GET_ITEM(parts.get(), 2) != Py_None) {
-    kept_ = Object::borrowed(PyTuple_GET_ITEM(parts.get(), 2));
+    PyObject* kept = PyTuple_GET_ITEM(parts.get(), 2);
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(kept); ++i) keep(PyList_GET_ITEM(kept, i));
   }
   pickled(PyTuple_GET_ITEM(parts.get(), 0), PyTuple_GET_ITEM(parts.get(), 1));
 }
@@ -174,7 +230,17 @@ void Encoder::pickled(PyObject* bytes, PyObject* buffers) {
       check(PyObject_GetBuffer(PyList_GET_ITEM(buffers, i), &external.view, PyBUF_ANY_CONTIGUOUS));
       external.data = external.view.buf;
       external.size = static_cast<std::size_t>(external.view.len);
-      number(static_cast<std::uint8_t>(external.view.readonly != 0));
+      const std::uint8_t flags = external.view.readonly != 0 ? kReadOnly : 0;
+      if (common_ != nullptr && external.size >= CommonBuffers::kSmallest) {
+        const ViewGuard guard(external.view);
+        PyObject* const block = common_->place(external.data, external.size, external.view.obj);
+        keep(block);
+        number(static_cast<std::uint8_t>(flags | kElsewhere));
+        number(std::uint64_t{external.size});
+        number(CommonBuffers::address_of(block));
+        continue;
+      }
+      number(flags);
       number(std::uint64_t{external.size});
       externals_.push_back(std::move(external));
     }
@@ -198,6 +264,8 @@ std::size_t Encoder::size() const noexcept {
 }
 
 void Encoder::write_to(std::byte* room) const noexcept {
+  std::optional<WithoutGil> without;
+  if (size() >= kMuch) without.emplace();
   const auto head_size = static_cast<std::uint32_t>(head_size_);
   std::memcpy(room, head_, head_size_);
   std::memcpy(room, &head_size, sizeof head_size);

@@ -5,6 +5,10 @@
 
 #include <new>
 
+#include <retinue/detail/pool/private_memory.hpp>
+
+#include "held_until_done.hpp"
+#include "result_source.hpp"
 #include "waiting.hpp"
 
 namespace retinue::python {
@@ -19,6 +23,8 @@ struct FutureObject {
   PyObject_HEAD
   PyObject* weak_references;
   detail::Ref<detail::Completion> task;
+  std::shared_ptr<const void> source;  // of a large result, while it is being read
+  std::span<const std::byte> source_bytes;
   FunctionRef function;  // if it must be kept
   PyObject* kept;
   PyObject* value;
@@ -40,8 +46,18 @@ bool is_done(FutureObject& f) noexcept { return fetched(f) || (f.task && f.task-
 
 void let_go_of_task(FutureObject& f) noexcept {
   f.task = {};
+  f.source.reset();
   f.function.reset();
   Py_CLEAR(f.kept);
+}
+
+/// A result that Python objects may share is taken out of its task, once; other threads may come by while it is read.
+std::span<const std::byte> bytes_of(FutureObject& f, detail::Completion& task) {
+  if (f.source) return f.source_bytes;
+  const auto bytes = detail::value_bytes(task);
+  if (bytes.size() < detail::PrivateMemory::kWorthwhile) return bytes;
+  f.source = hold(detail::take_value(task));
+  return f.source_bytes = bytes;
 }
 
 /// Reads the outcome of a done task, which it gives up.
@@ -52,7 +68,8 @@ void fetch(FutureObject& f) {
   std::exception_ptr error;
   try {
     task->wait(std::nullopt);  // it is done: this reads its slot
-    outcome = read_outcome(detail::value_bytes(*task));
+    const auto bytes = bytes_of(f, *task);
+    outcome = read_outcome(bytes, f.source);
   } catch (const abi::__forced_unwind&) {
     stay_for_good();
   } catch (...) {
@@ -247,25 +264,12 @@ PyObject* get_error(PyObject* self, void*) noexcept {
   });
 }
 
-/// What a call under way needs, when nobody has its future any more.
-struct HeldUntilDone {
-  HeldUntilDone(FunctionRef f, PyObject* k) noexcept : function(std::move(f)), kept(k) {}
-  HeldUntilDone(const HeldUntilDone&) = delete;
-  HeldUntilDone& operator=(const HeldUntilDone&) = delete;
-  ~HeldUntilDone() {
-    if (!Py_IsInitialized()) return;
-    const WithGil with;
-    function.reset();
-    Py_XDECREF(kept);
-  }
-  FunctionRef function;
-  PyObject* kept;
-};
-
 void leave_to_engine(FutureObject& f) noexcept {
   if (!f.task || f.task->done() || (!f.function && f.kept == nullptr)) return;
   try {
-    f.task->on_done([held = std::make_shared<HeldUntilDone>(std::move(f.function), std::exchange(f.kept, nullptr))] {});
+    std::vector<Object> kept;
+    kept.push_back(Object::borrowed(f.kept));
+    f.task->on_done([held = std::make_shared<HeldUntilDone>(std::move(f.function), std::move(kept))] {});
   } catch (const std::bad_alloc&) {
     // Nothing is left to hold it with; it goes too early.
   }
@@ -300,6 +304,7 @@ void dealloc(PyObject* self) {
   Py_CLEAR(f.kept);
   clear(self);
   f.task.~Ref();
+  f.source.~shared_ptr();
   f.function.~shared_ptr();
   PyTypeObject* type = Py_TYPE(self);
   type->tp_free(self);
@@ -310,6 +315,7 @@ PyObject* make(PyTypeObject* type, PyObject*, PyObject*) {
   if (self == nullptr) return nullptr;
   FutureObject& f = self_of(self);
   new (&f.task) detail::Ref<detail::Completion>();
+  new (&f.source) std::shared_ptr<const void>();
   new (&f.function) FunctionRef();
   return self;
 }

@@ -9,6 +9,7 @@
 #include <retinue/detail/pool/process_tasks.hpp>
 
 #include "calls.hpp"
+#include "common_buffers.hpp"
 #include "waiting.hpp"
 
 namespace retinue::python {
@@ -17,6 +18,7 @@ namespace retinue::python {
 struct MapPlan {
   detail::CoreRef core;
   FunctionRef function;
+  Object bound;      ///< what split_partial gave, or null: arguments that all tasks have
   Object iterators;  ///< a tuple: walked together, up to the shortest
   std::size_t length = kUnknown;  ///< how many inputs there are, if one of them tells its length
   static constexpr std::size_t kUnknown = ~std::size_t{0};
@@ -57,9 +59,6 @@ class MapTasks {
   bool closed() const noexcept { return window_ == nullptr; }
   /// Lets go of results that are there; true if no task is left.
   bool drop_results();
-  const FunctionRef& function() const noexcept { return plan_.function; }
-  /// What tasks under way may still need.
-  std::vector<Object> take_kept();
   int traverse(visitproc visit, void* arg) const noexcept;
 
  private:
@@ -69,12 +68,17 @@ class MapTasks {
   bool read_one();
   void stage(PyObject* const* arguments, std::size_t count);
   void stage_star(PyObject* arguments);
+  void write_bound();
+  void leave_to_engine() noexcept;
   void stage_encoded(const Encoder& encoder);
   void stage_error(Object error);
   Object read(detail::MapWindow::Result& result);
 
   MapPlan plan_;
   std::unique_ptr<detail::MapWindow> window_;
+  CommonBuffers common_;
+  std::string bound_;  // how the bound arguments travel
+  Object bound_kept_;  // what they name
   Object input_error_;
   std::unordered_map<std::uint64_t, Object> kept_;  // by the index of the task that needs it
   std::uint64_t staged_ = 0;

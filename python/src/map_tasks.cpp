@@ -1,6 +1,10 @@
 #include <vector>
 
+#include <retinue/detail/pool/private_memory.hpp>
+
+#include "held_until_done.hpp"
 #include "map.hpp"
+#include "result_source.hpp"
 
 namespace retinue::python {
 namespace {
@@ -12,6 +16,20 @@ Object next_of(PyObject* iterator) {
     PyErr_Clear();
   }
   return item;
+}
+
+Helper repeat_type{"itertools", "repeat"};
+Helper count_type{"itertools", "count"};
+
+// True if what they give is there already: reading them runs no code of the caller's, which might change it.
+bool are_quiet(PyObject* iterators) {
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(iterators); ++i) {
+    PyTypeObject* const type = Py_TYPE(PyTuple_GET_ITEM(iterators, i));
+    if (type != &PyListIter_Type && type != &PyTupleIter_Type && type != &PyRangeIter_Type && type != &PyLongRangeIter_Type &&
+        type != reinterpret_cast<PyTypeObject*>(repeat_type.get()) && type != reinterpret_cast<PyTypeObject*>(count_type.get()))
+      return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -35,7 +53,22 @@ class MapTasks::Busy {
 
 MapTasks::MapTasks(MapPlan plan)
     : plan_(std::move(plan)),
-      window_(std::make_unique<detail::MapWindow>(plan_.core, call_entry(), plan_.options, plan_.order)) {}
+      window_(std::make_unique<detail::MapWindow>(plan_.core, call_entry(), plan_.options, plan_.order)),
+      common_(are_quiet(plan_.iterators.get())) {
+  if (plan_.bound) write_bound();
+}
+
+// Once: each task's payload begins with the same bytes.
+void MapTasks::write_bound() {
+  Encoder encoder(plan_.scope.get(), &common_);
+  const std::size_t begin = encoder.position();
+  encoder.number(ArgumentsKind::bound);
+  encoder.pickled(PyTuple_GET_ITEM(plan_.bound.get(), 1), PyTuple_GET_ITEM(plan_.bound.get(), 2));
+  bound_ = encoder.written_since(begin);
+  bound_kept_ = check(PyTuple_Pack(2, encoder.kept().get(), PyTuple_GET_ITEM(plan_.bound.get(), 3)));
+  common_.end_task();
+  plan_.bound = Object();
+}
 
 void MapTasks::stage_encoded(const Encoder& encoder) {
   const std::size_t size = encoder.size();
@@ -45,11 +78,20 @@ void MapTasks::stage_encoded(const Encoder& encoder) {
   ++staged_;
 }
 
-std::vector<Object> MapTasks::take_kept() {
-  std::vector<Object> all;
-  for (auto& [_, kept] : kept_) all.push_back(std::move(kept));
-  kept_.clear();
-  return all;
+// Tasks that are running go on, with what they need.
+void MapTasks::leave_to_engine() noexcept {
+  if (window_ == nullptr) return;
+  try {
+    std::vector<Object> all;
+    for (auto& [_, kept] : kept_) all.push_back(std::move(kept));
+    if (bound_kept_) all.push_back(std::exchange(bound_kept_, Object()));
+    if (!all.empty() || plan_.function->must_be_kept())
+      window_->keep(std::make_shared<HeldUntilDone>(plan_.function, std::move(all)));
+    kept_.clear();
+  } catch (const std::bad_alloc&) {
+    // Nothing is left to hold it with; it goes too early.
+  }
+  window_.reset();
 }
 
 // An item that cannot be sent fails in its place: it travels as the exception that its task will end with.
@@ -60,10 +102,12 @@ void MapTasks::stage_error(Object error) {
 }
 
 void MapTasks::stage(PyObject* const* arguments, std::size_t count) {
-  Encoder encoder(plan_.scope.get());
+  Encoder encoder(plan_.scope.get(), &common_);
   plan_.function->write(encoder);
   try {
-    write_arguments(encoder, arguments, count, nullptr);
+    if (bound_.empty()) write_arguments(encoder, arguments, count, nullptr);
+    else write_arguments_after(encoder, bound_, arguments, count);
+    common_.end_task();
   } catch (const PythonError&) {
     if (!concerns_value()) throw;
     return stage_error(take_error());
@@ -122,6 +166,7 @@ void MapTasks::read_inputs(std::size_t wanted) {
   if (inputs_ended_) {
     window_->inputs_ended();
     plan_.iterators = Object();
+    common_.clear();
   }
   window_->publish();
 }
@@ -145,8 +190,9 @@ void MapTasks::read_all() {
 
 void MapTasks::close() noexcept {
   if (busy_) return;
-  window_.reset();
+  leave_to_engine();
   plan_.iterators = Object();
+  common_.clear();
   inputs_ended_ = true;
   input_error_ = Object();
 }
@@ -156,7 +202,10 @@ bool MapTasks::drop_results() {
   detail::MapWindow::Result result;
   while (window_ != nullptr)
     switch (window_->next(result, Clock::time_point::min())) {
-      case detail::MapWindow::Next::over: window_.reset(); break;
+      case detail::MapWindow::Next::over:
+        window_.reset();
+        bound_kept_ = Object();
+        break;
       case detail::MapWindow::Next::timed_out: return false;
       default: break;
     }
@@ -178,7 +227,9 @@ Object MapTasks::read(detail::MapWindow::Result& result) {
     kept_.erase(result.index);
     std::rethrow_exception(result.error);
   }
-  Outcome outcome = read_outcome(result.value);
+  std::shared_ptr<const void> source;
+  if (result.value.size() >= detail::PrivateMemory::kWorthwhile) source = hold(window_->take());
+  Outcome outcome = read_outcome(result.value, std::move(source));
   if (!kept_.empty()) kept_.erase(result.index);
   if (!outcome.error) return std::move(outcome.value);
   Object error = std::move(outcome.error);
@@ -215,6 +266,7 @@ Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
       case detail::MapWindow::Next::result:
         return read(result);
       case detail::MapWindow::Next::over:
+        bound_kept_ = Object();
         if (input_error_) {
           const Object error = std::exchange(input_error_, Object());
           PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.get())), error.get());

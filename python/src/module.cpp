@@ -6,6 +6,8 @@
 #include "map.hpp"
 #include "pool.hpp"
 #include "pool_start.hpp"
+#include "private_buffer.hpp"
+#include "shared_arrays.hpp"
 #include "shared_memory.hpp"
 
 namespace retinue::python {
@@ -16,7 +18,23 @@ PyObject* cpu_count_now(PyObject*, PyObject*) noexcept { return PyLong_FromUnsig
 PyMethodDef functions[] = {
     {"cpu_count", cpu_count_now, METH_NOARGS,
      "The CPUs this process may use: its affinity and its cgroup's quota, rounded up."},
+    {"shared_memory_usage", usage_now, METH_NOARGS,
+     "shared_memory_usage() -> dict\n\nThe memory that this process shares with the workers of all its pools, in bytes: "
+     "bytes_in_use by arguments, results and shared arrays, in so many blocks; bytes_peak, the most that has been; "
+     "bytes_warm, kept for the next; bytes_reserved, what the kernel counts; bytes_limit, 0 for none."},
+    {"limit_shared_memory", limit_memory, METH_O,
+     "limit_shared_memory(bytes)\n\nThe most memory that this process and its workers may share; None: as much as the "
+     "machine has. What would go beyond raises ResourceExhausted, in submit and map or in the task whose result finds "
+     "no room. RETINUE_SHARED_MEMORY_LIMIT=4G in the environment sets it from outside. Thread-safe."},
+    {"trim_shared_memory", trim_memory, METH_NOARGS,
+     "trim_shared_memory()\n\nGives memory that is kept for the next arguments back to the system now, rather than "
+     "after two quiet seconds."},
+    {"use_huge_pages", ask_for_huge_pages, METH_NOARGS,
+     "use_huge_pages() -> bool\n\nAsks for pages of 2 MB in shared memory; before the first pool is made. False if the "
+     "kernel is not set to give them: /sys/kernel/mm/transparent_hugepage/shmem_enabled must not be never. "
+     "RETINUE_HUGE_PAGES=1 in the environment asks from outside."},
     {"_set_future_class", set_future_class, METH_O, nullptr},
+    {"_set_shared_types", set_shared_types, METH_VARARGS, nullptr},
     {"_attach", attach, METH_O, nullptr},
     {"_serve", serve, METH_VARARGS, nullptr},
     {"_wait_for_closing", wait_for_closing, METH_NOARGS, nullptr},
@@ -31,7 +49,7 @@ PyModuleDef definition = {PyModuleDef_HEAD_INIT, "retinue._engine", "The C++ eng
 
 PyMODINIT_FUNC PyInit__engine() {
   using namespace retinue::python;
-  for (PyTypeObject* type : {&FutureType, &MapType, &PoolType, &SharedMemoryType})
+  for (PyTypeObject* type : {&FutureType, &MapType, &PoolType, &SharedMemoryType, &PrivateBufferType})
     if (PyType_Ready(type) < 0) return nullptr;
   Object module(PyModule_Create(&definition));
   if (!module) return nullptr;

@@ -17,6 +17,8 @@
 namespace retinue::python {
 namespace {
 
+Helper split_partial{"retinue._pickling", "split_partial"};
+
 /// With the GIL held.
 struct Pool {
   detail::CoreRef core;  // null until it is started
@@ -33,15 +35,7 @@ struct Pool {
   }
   void sweep() {
     std::erase_if(maps, [](const auto& map) { return map.expired(); });
-    std::erase_if(dropped, [this](const auto& map) {
-      if (!map->inputs_ended() || !map->drop_results()) return false;
-      functions.retire(map->function(), map->take_kept());
-      return true;
-    });
-    if (functions.any_retired() && core.get() != nullptr) {
-      const PoolStats stats = detail::stats_of(*core);
-      if (stats.finished == stats.submitted) functions.forget_retired();
-    }
+    std::erase_if(dropped, [](const auto& map) { return map->inputs_ended() && map->drop_results(); });
   }
 };
 
@@ -95,6 +89,7 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
   Pool& pool = pool_of(self);
   const detail::CoreRef core = pool.core;
   if (core.get() == nullptr) throw PoolClosed("the pool was shut down");
+  if (!pool.dropped.empty()) pool.sweep();
   FunctionRef function;
   detail::StagedPayload payload;
   Object kept;
@@ -168,6 +163,10 @@ PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
     detail::require_open(*plan.core);
     plan.scope = pool.scope;
     pool.sweep();
+    if (Object parts = split_partial(callable, pool.scope.get()); parts.get() != Py_None) {
+      callable = PyTuple_GET_ITEM(parts.get(), 0);
+      plan.bound = std::move(parts);
+    }
     plan.function = pool.functions.for_map(callable, pool.scope.get());
     auto tasks = std::make_shared<MapTasks>(std::move(plan));
     pool.maps.push_back(tasks);
@@ -268,11 +267,11 @@ PyObject* stats(PyObject* self, PyObject*) noexcept {
   return guarded([&]() -> PyObject* {
     const detail::CoreRef core = pool_of(self).core;
     const PoolStats s = core.get() != nullptr ? detail::stats_of(*core) : PoolStats{};
-    return Py_BuildValue("{sK sK sK sK sK sK sK sI sI sK sK sK}", "submitted", s.submitted, "finished", s.finished,
+    return Py_BuildValue("{sK sK sK sK sK sK sK sI sI sK sK sK sK sK sK}", "submitted", s.submitted, "finished", s.finished,
                          "failed", s.failed, "cancelled", s.cancelled, "retried", s.retried, "waiting", s.waiting,
                          "in_slots", s.in_slots, "workers", s.workers, "workers_alive", s.workers_alive,
                          "workers_died", s.workers_died, "workers_started", s.workers_started, "bytes_in_use",
-                         s.bytes_in_use);
+                         s.bytes_in_use, "bytes_peak", s.bytes_peak, "blocks", s.blocks, "bytes_warm", s.bytes_warm);
   });
 }
 
@@ -366,7 +365,6 @@ void map_is_dropped(PyObject* self, const std::shared_ptr<MapTasks>& tasks) {
     return;
   }
   tasks->close();
-  pool.functions.retire(tasks->function(), tasks->take_kept());
 }
 
 PyTypeObject PoolType = [] {

@@ -1,24 +1,23 @@
-// Memory that owner and workers see, as an object with a buffer.
 #include "shared_memory.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <set>
 
-#include <retinue/shared_array.hpp>
+#include <retinue/shared_memory.hpp>
 
 namespace retinue::python {
 namespace {
 
-struct SharedMemoryObject {
-  PyObject_HEAD
-  PyObject* weak_references;
-  detail::SharedMemory owned;  // .data is null where it is another process's
-  void* data;
-  Py_ssize_t bytes;
-  int read_only;
-};
+SharedMemoryObject& self_of(PyObject* self) noexcept { return shared_memory_of(self); }
 
-SharedMemoryObject& self_of(PyObject* self) noexcept { return *reinterpret_cast<SharedMemoryObject*>(self); }
+// All that live, by address. With the GIL held.
+using Living = std::set<std::pair<std::uintptr_t, PyObject*>>;
+Living& living() {
+  static auto& all = *new Living;  // never destroyed: the last of them go with the interpreter
+  return all;
+}
 
 PyObject* make(PyTypeObject* type, PyObject* arguments, PyObject* names) {
   return guarded([&]() -> PyObject* {
@@ -47,6 +46,7 @@ PyObject* make(PyTypeObject* type, PyObject* arguments, PyObject* names) {
     }
     memory.bytes = size;
     memory.read_only = read_only;
+    living().emplace(reinterpret_cast<std::uintptr_t>(memory.data), self.get());
     return self.release();
   });
 }
@@ -54,6 +54,7 @@ PyObject* make(PyTypeObject* type, PyObject* arguments, PyObject* names) {
 void dealloc(PyObject* self) {
   SharedMemoryObject& memory = self_of(self);
   if (memory.weak_references != nullptr) PyObject_ClearWeakRefs(self);
+  living().erase({reinterpret_cast<std::uintptr_t>(memory.data), self});
   if (memory.owned.data != nullptr) detail::free_shared(memory.owned);
   Py_TYPE(self)->tp_free(self);
 }
@@ -82,6 +83,61 @@ PySequenceMethods sequence = [] {
 }();
 
 }  // namespace
+
+Object make_shared_memory(std::size_t bytes) {
+  Object self = check(SharedMemoryType.tp_alloc(&SharedMemoryType, 0));
+  SharedMemoryObject& memory = shared_memory_of(self.get());
+  memory.owned = detail::allocate_for_workers(bytes);
+  memory.data = memory.owned.data;
+  memory.bytes = static_cast<Py_ssize_t>(bytes);
+  living().emplace(reinterpret_cast<std::uintptr_t>(memory.data), self.get());
+  return self;
+}
+
+PyObject* find_shared_memory(const void* data, std::size_t bytes) noexcept {
+  const auto address = reinterpret_cast<std::uintptr_t>(data);
+  auto after = living().upper_bound({address, reinterpret_cast<PyObject*>(~std::uintptr_t{0})});
+  if (after == living().begin()) return nullptr;
+  const auto& [begin, object] = *std::prev(after);
+  const auto size = static_cast<std::size_t>(shared_memory_of(object).bytes);
+  return address - begin <= size && bytes <= size - (address - begin) ? object : nullptr;
+}
+
+PyObject* usage_now(PyObject*, PyObject*) noexcept {
+  return guarded([]() -> PyObject* {
+    const SharedMemoryUsage now = shared_memory_usage();
+    return Py_BuildValue("{sK sK sK sK sK sK}", "bytes_in_use", now.bytes_in_use, "bytes_peak", now.bytes_peak, "blocks",
+                         now.blocks, "bytes_warm", now.bytes_warm, "bytes_reserved", now.bytes_reserved, "bytes_limit",
+                         now.bytes_limit);
+  });
+}
+
+PyObject* limit_memory(PyObject*, PyObject* bytes) noexcept {
+  return guarded([bytes]() -> PyObject* {
+    unsigned long long limit = 0;
+    if (bytes != Py_None) {
+      limit = PyLong_AsUnsignedLongLong(bytes);
+      if (PyErr_Occurred() != nullptr) return nullptr;
+      if (limit == 0) {
+        PyErr_SetString(PyExc_ValueError, "a limit must be more than 0; None takes it away");
+        return nullptr;
+      }
+    }
+    limit_shared_memory(limit);
+    return Py_NewRef(Py_None);
+  });
+}
+
+PyObject* trim_memory(PyObject*, PyObject*) noexcept {
+  return guarded([]() -> PyObject* {
+    trim_shared_memory();
+    return Py_NewRef(Py_None);
+  });
+}
+
+PyObject* ask_for_huge_pages(PyObject*, PyObject*) noexcept {
+  return guarded([]() -> PyObject* { return PyBool_FromLong(use_huge_pages()); });
+}
 
 PyTypeObject SharedMemoryType = [] {
   PyTypeObject type = {PyVarObject_HEAD_INIT(nullptr, 0)};

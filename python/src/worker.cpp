@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <retinue/detail/data/entry.hpp>
+#include <retinue/detail/pool/private_memory.hpp>
 #include <retinue/detail/pool/task_context.hpp>
 #include <retinue/error.hpp>
 
@@ -84,22 +85,34 @@ Object read_function(Decoder& call, FunctionKind kind) {
   return Object::borrowed(known);
 }
 
+Object read_values(Decoder& call, std::uint32_t count) {
+  if (count > (1u << 24)) throw CodecError("damaged payload: a call with very many arguments");
+  Object tuple = check(PyTuple_New(count));
+  for (Py_ssize_t i = 0; i < count; ++i) PyTuple_SET_ITEM(tuple.get(), i, call.value().release());
+  return tuple;
+}
+
 Object call_with_values(Decoder& call, PyObject* function) {
   constexpr std::size_t kFew = 8;
   const auto count = call.number<std::uint32_t>();
   PyObject* few[kFew + 1];
-  if (count > kFew) {
-    if (count > (1u << 24)) throw CodecError("damaged payload: a call with very many arguments");
-    const Object all = check(PyTuple_New(count));
-    for (Py_ssize_t i = 0; i < count; ++i) PyTuple_SET_ITEM(all.get(), i, call.value().release());
-    return check(PyObject_Call(function, all.get(), nullptr));
-  }
+  if (count > kFew) return check(PyObject_Call(function, read_values(call, count).get(), nullptr));
   Object held[kFew];
   for (std::size_t i = 0; i < count; ++i) {
     held[i] = call.value();
     few[i + 1] = held[i].get();
   }
   return check(PyObject_Vectorcall(function, few + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+}
+
+Object read_tuple(Decoder& call) {
+  const auto count = call.number<std::uint32_t>();
+  if (count == kInTuple) {
+    Object tuple = call.value();
+    if (!PyTuple_CheckExact(tuple.get())) throw CodecError("damaged payload: arguments that are no tuple");
+    return tuple;
+  }
+  return read_values(call, count);
 }
 
 Object make_call(Decoder& call, PyObject* function) {
@@ -110,6 +123,12 @@ Object make_call(Decoder& call, PyObject* function) {
       const Object both = call.value();
       if (!PyTuple_Check(both.get()) || PyTuple_GET_SIZE(both.get()) != 2) break;
       return check(PyObject_Call(function, PyTuple_GET_ITEM(both.get(), 0), PyTuple_GET_ITEM(both.get(), 1)));
+    }
+    case ArgumentsKind::bound: {
+      const Object both = call.value();
+      if (!PyTuple_Check(both.get()) || PyTuple_GET_SIZE(both.get()) != 2) break;
+      const Object all = check(PySequence_Concat(PyTuple_GET_ITEM(both.get(), 0), read_tuple(call).get()));
+      return check(PyObject_Call(function, all.get(), PyTuple_GET_ITEM(both.get(), 1)));
     }
     case ArgumentsKind::star: {
       const Object all = check(PySequence_Tuple(call.value().get()));
@@ -136,12 +155,21 @@ void send_error(detail::TaskContext& context) {
   send(context, result);
 }
 
+/// At the end of a call: arguments that the task has kept somewhere must no longer depend on its payload.
+struct Farewell {
+  Farewell() = default;
+  Farewell(const Farewell&) = delete;
+  Farewell& operator=(const Farewell&) = delete;
+  ~Farewell() { detail::complete_borrowed(); }
+};
+
 void run_call(detail::TaskContext& context) {
   ran_since_idle = true;
+  const Farewell farewell;
   try {
     Object value;
     {
-      Decoder call(context.arguments());
+      Decoder call(context.arguments(), {Origin::argument});
       const auto kind = call.number<FunctionKind>();
       if (kind == FunctionKind::raise) {
         Encoder result(nullptr);

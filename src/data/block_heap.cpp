@@ -18,7 +18,13 @@ constexpr std::uint64_t round_up(std::uint64_t n, std::uint64_t to) noexcept { r
 
 }  // namespace
 
-BlockHeap::BlockHeap(int memfd, Extent part) : memfd_(memfd), part_(part), cold_(part) {}
+const MemoryLimit& BlockHeap::no_limit() noexcept {
+  static const MemoryLimit none;
+  return none;
+}
+
+BlockHeap::BlockHeap(int memfd, Extent part, const MemoryLimit* limit)
+    : memfd_(memfd), limit_(limit != nullptr ? *limit : no_limit()), part_(part), cold_(part) {}
 
 unsigned BlockHeap::class_of(std::uint64_t bytes) noexcept {
   if (bytes <= kSmallest) return 0;
@@ -41,14 +47,24 @@ std::uint64_t BlockHeap::footprint(std::uint64_t bytes) noexcept {
 Extent BlockHeap::take_large(std::uint64_t length) {
   Extent extent = warm_.take_best(length);
   if (extent.length != 0) return extent;
-  extent = cold_.take_first(length);
+  if (warm_.empty()) return take_cold(length);
+  try {
+    return take_cold(length);
+  } catch (const ResourceExhausted&) {
+    trim();  // what is warm but in too small pieces takes addresses and memory as well
+    return take_cold(length);
+  }
+}
+
+Extent BlockHeap::take_cold(std::uint64_t length) {
+  const Extent extent = cold_.take_first(length);
   if (extent.length == 0)
     throw ResourceExhausted("this process's part of the shared region is used up (" + std::to_string(in_use_) +
                                 " of " + std::to_string(part_.length) + " bytes in use, " + std::to_string(length) +
                                 " asked for)",
                             0);
   try {
-    reserve(memfd_, extent.offset, extent.length);
+    reserve_within(limit_, memfd_, extent);
   } catch (...) {
     cold_.give(extent);
     throw;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "address_space.hpp"
+#include "memory_limit.hpp"
 
 namespace retinue::detail {
 
@@ -22,10 +23,11 @@ class BlockHeap {
   /// Alignment of every block, in bytes.
   static constexpr std::uint64_t kAlignment = 64;
 
-  BlockHeap(int memfd, Extent part);
+  /// `limit` is for the file as a whole; null: none.
+  BlockHeap(int memfd, Extent part, const MemoryLimit* limit = nullptr);
 
   /// A block of at least `bytes`. Throws ResourceExhausted when the part or the machine's memory is
-  /// used up, or bad_alloc.
+  /// used up or its limit reached, or bad_alloc.
   std::uint64_t allocate(std::uint64_t bytes);
   /// Takes back a block of `bytes` as asked for at its allocation.
   void free(std::uint64_t offset, std::uint64_t bytes);
@@ -48,8 +50,12 @@ class BlockHeap {
   static std::uint64_t class_size(unsigned index) noexcept;
 
   Extent take_large(std::uint64_t length);
+  Extent take_cold(std::uint64_t length);
+
+  static const MemoryLimit& no_limit() noexcept;
 
   int memfd_;
+  const MemoryLimit& limit_;
   Extent part_;
   AddressSpace warm_;  // reserved, free
   AddressSpace cold_;  // not reserved

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <pthread.h>
@@ -54,6 +55,11 @@ std::uint64_t machine_memory() noexcept {
 std::uint64_t file_size_limit() noexcept {
   rlimit limit{};
   return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? limit.rlim_cur : ~std::uint64_t{0};
+}
+
+bool huge_pages_wanted() noexcept {
+  const char* text = std::getenv("RETINUE_HUGE_PAGES");
+  return text != nullptr && *text != '\0' && std::strcmp(text, "0") != 0;
 }
 
 std::mutex& making_mutex() {
@@ -111,16 +117,19 @@ Region::Region() : memfd_(create_memfd("retinue")) {
     munmap(base_, reach_);
     throw_call_failed("ftruncate", error_number, "the shared region, to " + std::to_string(reach_) + " bytes");
   }
-  // Offset 0 stands for "no block", so the module table lies there.
+  // Offset 0 stands for "no block", so the head lies there.
   try {
-    const std::uint64_t table = round_to_page(sizeof(ModuleTable));
-    reserve(memfd_.get(), 0, table);
-    modules_ = new (base_) ModuleTable();
-    attach_modules(*modules_);
-    addresses_.give({table, reach_ - table});
-    heap_ = std::make_unique<BlockHeap>(memfd_.get(), take_addresses(reach_ / 4));
+    const std::uint64_t head = round_to_page(sizeof(RegionHead));
+    const std::uint64_t limit = limit_from_environment();
+    reserve(memfd_.get(), 0, head);
+    head_ = new (base_) RegionHead();
+    head_->limit.bytes.store(limit, std::memory_order_relaxed);
+    attach_modules(head_->modules);
+    addresses_.give({head, reach_ - head});
+    heap_ = std::make_unique<BlockHeap>(memfd_.get(), take_addresses(reach_ / 4), &head_->limit);
+    if (huge_pages_wanted()) use_huge_pages();
   } catch (...) {
-    if (modules_ != nullptr) detach_modules(*modules_);
+    if (head_ != nullptr) detach_modules(head_->modules);
     munmap(base_, reach_);
     throw;
   }
@@ -136,7 +145,8 @@ Region::Region(int memfd, std::uintptr_t base, std::uint64_t reach) : memfd_(mem
   }
   base_ = static_cast<std::byte*>(p);
   madvise(base_, reach_, MADV_DONTDUMP);
-  modules_ = reinterpret_cast<ModuleTable*>(base_);
+  head_ = reinterpret_cast<RegionHead*>(base_);
+  if (huge_pages_wanted()) use_huge_pages();
 }
 
 Region& Region::attach(int memfd, std::uintptr_t base, std::uint64_t reach) {
@@ -146,6 +156,10 @@ Region& Region::attach(int memfd, std::uintptr_t base, std::uint64_t reach) {
   newest_region = region;
   return *region;
 }
+
+bool Region::use_huge_pages() noexcept { return madvise(base_, reach_, MADV_HUGEPAGE) == 0; }
+
+void Region::note_peak() noexcept { peak_ = std::max(peak_, heap_->bytes_in_use() + result_bytes_); }
 
 Extent Region::take_addresses(std::uint64_t bytes) {
   const Extent extent = addresses_.take_first(bytes);
@@ -179,7 +193,7 @@ Extent Region::take_control(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   const Extent extent = take_addresses(round_to_page(bytes));
   try {
-    reserve(memfd_.get(), extent.offset, extent.length);
+    reserve_within(head_->limit, memfd_.get(), extent);
   } catch (...) {
     addresses_.give(extent);
     throw;
@@ -197,6 +211,7 @@ std::uint64_t Region::allocate(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   const std::uint64_t offset = heap_->allocate(bytes);
   ++owner_blocks_;
+  note_peak();
   return offset;
 }
 
@@ -266,11 +281,16 @@ void Region::adopt(Part* part, std::uint64_t offset, std::uint64_t bytes) {
     part->live_.erase(at);
     throw CodecError("a worker named overlapping memory for two results (it may have overwritten its memory)");
   }
+  result_bytes_ += BlockHeap::footprint(bytes);
+  ++result_blocks_;
+  note_peak();
 }
 
 void Region::release(Part* part, std::uint64_t offset, std::uint64_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
   part->live_.erase(offset);
+  result_bytes_ -= BlockHeap::footprint(bytes);
+  --result_blocks_;
   if (part->home_ != nullptr) {
     auto* link = reinterpret_cast<std::uint64_t*>(at(offset));
     link[1] = bytes;
@@ -297,11 +317,9 @@ Region::Usage Region::usage() const {
   Usage usage;
   usage.owner_bytes = heap_->bytes_in_use();
   usage.warm_bytes = heap_->bytes_warm();
-  usage.blocks = owner_blocks_;
-  for (const Part* part : parts_) {
-    usage.blocks += part->live_.size();
-    for (const auto& [offset, bytes] : part->live_) usage.result_bytes += BlockHeap::footprint(bytes);
-  }
+  usage.result_bytes = result_bytes_;
+  usage.blocks = owner_blocks_ + result_blocks_;
+  usage.peak_bytes = peak_;
   return usage;
 }
 

@@ -14,6 +14,7 @@
 #include "system/fd.hpp"
 #include "address_space.hpp"
 #include "block_heap.hpp"
+#include "memory_limit.hpp"
 
 namespace retinue::detail {
 
@@ -22,6 +23,12 @@ namespace retinue::detail {
 /// by a block that went and came back. If the worker dies the stack is forgotten with its part.
 struct ReturnStack {
   std::atomic<std::uint64_t> top{0};  // offset of the block returned last, or 0
+};
+
+/// What the region begins with.
+struct RegionHead {
+  ModuleTable modules;
+  MemoryLimit limit;
 };
 
 /// A worker's part of the region, as the owner sees it. It outlives its worker until the last block in
@@ -44,6 +51,7 @@ class Part {
 /// | the owner's block heap  | threads of the owner        | `mutex_`          |
 /// | memory of a part        | its worker, else the owner  | life of the worker |
 /// | module table            | owner (workers read)        | its own counter   |
+/// | limit                   | threads of the owner        | atomic            |
 ///
 /// One region a process, made on first use and kept to the process's end; a forked worker that becomes
 /// an owner itself makes another. Thread-safe. A process killed at any point leaves nothing: the file
@@ -69,7 +77,10 @@ class Region {
   int memfd() const noexcept { return memfd_.get(); }
   std::byte* base() const noexcept { return base_; }
   std::uint64_t reach() const noexcept { return reach_; }
-  const ModuleTable* modules() const noexcept { return modules_; }
+  const ModuleTable* modules() const noexcept { return &head_->modules; }
+  MemoryLimit& limit() const noexcept { return head_->limit; }
+  /// Asks for huge pages in this process's mapping. False if the kernel knows nothing of them.
+  bool use_huge_pages() noexcept;
 
   /// Zeroed shared memory of the owner's own, page-aligned, such as a pool's slots.
   Extent take_control(std::uint64_t bytes);
@@ -97,6 +108,7 @@ class Region {
     std::uint64_t result_bytes = 0;   ///< results of workers in the owner's hands
     std::uint64_t warm_bytes = 0;     ///< reserved, kept for the next block
     std::uint64_t blocks = 0;
+    std::uint64_t peak_bytes = 0;     ///< the most that owner_bytes and result_bytes have been together
   };
   Usage usage() const;
 
@@ -112,7 +124,7 @@ class Region {
   UniqueFd memfd_;
   std::byte* base_ = nullptr;
   std::uint64_t reach_ = 0;  // bytes of address space
-  ModuleTable* modules_ = nullptr;
+  RegionHead* head_ = nullptr;
 
   Region* older_ = nullptr;  // that of the process this one was forked from
 
@@ -121,6 +133,11 @@ class Region {
   std::unique_ptr<BlockHeap> heap_;
   std::set<Part*> parts_;
   std::uint64_t owner_blocks_ = 0;
+  std::uint64_t result_bytes_ = 0;
+  std::uint64_t result_blocks_ = 0;
+  std::uint64_t peak_ = 0;
+
+  void note_peak() noexcept;
 };
 
 }  // namespace retinue::detail

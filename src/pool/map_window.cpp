@@ -26,7 +26,7 @@ class MapWindow::State {
 
   ~State() {
     drop_staged();
-    core_->abandon(all_);
+    core_->abandon(all_, kept_);
     for (TaskState* task : all_) task->release();
   }
 
@@ -122,7 +122,9 @@ class MapWindow::State {
     return Next::result;
   }
 
+  SharedMemory take() noexcept { return given_ != nullptr ? given_->payload.release_result_block() : SharedMemory{}; }
   void inputs_ended() noexcept { inputs_ended_ = true; }
+  void keep(std::shared_ptr<const void> kept) noexcept { kept_ = std::move(kept); }
 
  private:
   static constexpr std::size_t kMostAhead = 4096;
@@ -256,6 +258,7 @@ class MapWindow::State {
     return pop_ready();
   }
 
+  std::shared_ptr<const void> kept_;
   const CoreRef core_;
   const EntryRef entry_;
   const TaskOptions options_;
@@ -289,6 +292,8 @@ std::byte* MapWindow::stage(std::size_t bytes) { return state_->stage(bytes); }
 void MapWindow::unstage() noexcept { state_->unstage(); }
 void MapWindow::publish() { state_->publish(); }
 MapWindow::Next MapWindow::next(Result& result, const Deadline& deadline) { return state_->next(result, deadline); }
+SharedMemory MapWindow::take() noexcept { return state_->take(); }
+void MapWindow::keep(std::shared_ptr<const void> kept) noexcept { state_->keep(std::move(kept)); }
 void MapWindow::inputs_ended() noexcept { state_->inputs_ended(); }
 
 }  // namespace retinue::detail

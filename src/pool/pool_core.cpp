@@ -259,6 +259,8 @@ PoolStats PoolCore::stats() {
   for (const Tended& tended : tended_) stats.workers_alive += tended.pid != 0 ? 1 : 0;
   const Region::Usage usage = region().usage();
   stats.bytes_in_use = usage.owner_bytes + usage.result_bytes;
+  stats.bytes_peak = usage.peak_bytes;
+  stats.blocks = usage.blocks;
   stats.bytes_warm = usage.warm_bytes;
   return stats;
 }

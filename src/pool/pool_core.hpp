@@ -53,6 +53,9 @@ class PoolCore {
   /// Waits until no task is unfinished; false if the deadline passed first.
   bool wait_until_idle(const Deadline& deadline);
   bool is_running(const TaskState& task) noexcept;
+  /// Takes the block of an ended task's value; no data if it has none. Throws what the task ended with, and Error if it
+  /// was taken before.
+  SharedMemory take_result(TaskState& task);
   void check_open();
   void shutdown(bool cancel_pending);
   void terminate();
@@ -86,8 +89,9 @@ class PoolCore {
   void wait_for_finished(const FinishedList& list, const Deadline& deadline);
   /// Takes all of `list`, oldest first, linked by `next`; null if it is empty.
   TaskState* take_finished(FinishedList& list);
-  /// Lets go of a map's tasks: takes back what has not started, forgets where the others shall be listed.
-  void abandon(std::span<TaskState* const> tasks) noexcept;
+  /// Lets go of a map's tasks: takes back what has not started, forgets where the others shall be listed. `kept`, if it is
+  /// not null, is let go of once these have ended.
+  void abandon(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept) noexcept;
 
   /// For TaskState's destructor and its like.
   Region& region() const noexcept { return *plan_.region; }
@@ -133,7 +137,8 @@ class PoolCore {
   void take_back(Slot& slot, TaskState& task, std::uint64_t state);
   bool condemn(TaskState& task, Ending ending);
   void cancel_unstarted();
-  void abandon_with_mutex(std::span<TaskState* const> tasks) noexcept;
+  void abandon_with_mutex(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept) noexcept;
+  void keep_until_done(TaskState& task, const std::shared_ptr<const void>& kept) noexcept;
   bool harvest_if_done(TaskState& task);
   bool unclaimed_left() const noexcept { return oldest_ < tail_ || !backlog_.empty(); }
   bool is_consistent(std::uint64_t state, std::uint64_t position) const noexcept;

@@ -51,6 +51,11 @@ Ref<Completion> submit_to(PoolCore& core, EntryRef entry, StagedPayload& argumen
   return core.submit(entry, arguments, options);
 }
 
+SharedMemory take_value(Completion& task) {
+  auto& state = static_cast<TaskState&>(task);
+  return state.core->take_result(state);
+}
+
 std::span<const std::byte> value_bytes(Completion& task) { return value_of(static_cast<TaskState&>(task)); }
 
 }  // namespace detail

@@ -22,6 +22,10 @@ SharedMemory allocate_for_workers(std::uint64_t bytes) {
 
 void free_shared(const SharedMemory& memory) noexcept {
   if (memory.generation != fork_generation()) return;  // the parent's
+  if (memory.part != nullptr) {
+    Region& region = Region::of_this_process();
+    return region.release(memory.part, region.offset_of(memory.data), memory.bytes);
+  }
   WorkerHeap* heap = worker_heap();
   if (heap != nullptr && heap->region().holds(memory.data))
     heap->free(heap->region().offset_of(memory.data), memory.bytes);

@@ -1,5 +1,6 @@
 // How tasks go into slots and results come out of them. Everything here runs in the owner.
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "data/exceptions.hpp"
@@ -41,6 +42,15 @@ bool PoolCore::is_running(const TaskState& task) noexcept {
   if (position == TaskState::kNowhere || task.ended() || foreign()) return false;
   const std::uint64_t state = plan_.memory.slot(position).state.load(std::memory_order_acquire);
   return State::is_at(state, position) && State::tag(state) == Tag::running;
+}
+
+SharedMemory PoolCore::take_result(TaskState& task) {
+  (void)value_of(task);
+  const std::lock_guard lock(mutex_);
+  if (task.taken) throw Error("the value of this task was taken by an earlier look at it: it is not copied");
+  const SharedMemory memory = task.payload.release_result_block();
+  task.taken = memory.data != nullptr;
+  return memory;
 }
 
 Ref<Completion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
@@ -391,14 +401,14 @@ void PoolCore::cancel_unstarted() {
   }
 }
 
-void PoolCore::abandon(std::span<TaskState* const> tasks) noexcept {
+void PoolCore::abandon(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept) noexcept {
   if (foreign()) return;
-  abandon_with_mutex(tasks);
+  abandon_with_mutex(tasks, kept);
   // Whoever waits for tasks behind these, or for all to end, must look again.
   plan_.owner_bell->ring();
 }
 
-void PoolCore::abandon_with_mutex(std::span<TaskState* const> tasks) noexcept {
+void PoolCore::abandon_with_mutex(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept) noexcept {
   const Hold hold(*this);
   for (TaskState* task : tasks) {
     task->finished_list = nullptr;
@@ -416,7 +426,18 @@ void PoolCore::abandon_with_mutex(std::span<TaskState* const> tasks) noexcept {
         take_back(slot, *task, state);
         break;
       }
+    if (kept && !task->ended()) keep_until_done(*task, kept);
   }
+}
+
+void PoolCore::keep_until_done(TaskState& task, const std::shared_ptr<const void>& kept) noexcept {
+  try {
+    task.callbacks.push_back([kept] {});
+  } catch (const std::bad_alloc&) {
+    [[maybe_unused]] auto* const for_ever = new (std::nothrow) auto(kept);
+    return;
+  }
+  if (!mark(task, State::kRingService)) plan_.service_event.ring();
 }
 
 }  // namespace retinue::detail

@@ -7,6 +7,7 @@
 
 #include "data/exceptions.hpp"
 #include "pool_core.hpp"
+#include "system/fork_watch.hpp"
 
 namespace retinue::detail {
 
@@ -57,6 +58,14 @@ void Payload::clear() noexcept {
   size_ = 0;
 }
 
+SharedMemory Payload::release_result_block() noexcept {
+  if (place_ != Place::result_block) return {};
+  const SharedMemory memory{at_.region->at(at_.block), size_, fork_generation(), at_.part};
+  place_ = Place::none;
+  size_ = 0;
+  return memory;
+}
+
 TaskState::~TaskState() {
   if (core->foreign()) payload.forget();
 }
@@ -69,6 +78,7 @@ void TaskState::reset(const TaskOptions& options) {
   ending.store(Ending::pending, std::memory_order_relaxed);
   wanted_ending = Ending::pending;
   rings = 0;
+  taken = false;
   retries = options.retries;
   timeout = sensible(options.timeout);
   finished_list = nullptr;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <retinue/detail/pool/process_tasks.hpp>
+#include <retinue/shared_array.hpp>
 
 #include "data/region.hpp"
 #include "system/stack.hpp"
@@ -41,6 +42,8 @@ class Payload {
   /// Takes over a worker's result block; throws CodecError if it is not the worker's, and then holds what it held.
   void adopt(Region& region, Part* part, std::uint64_t block, std::uint64_t size);
   void clear() noexcept;
+  /// Gives a worker's result block away; no data if the bytes lie elsewhere, which then stay.
+  SharedMemory release_result_block() noexcept;
   /// Forgets without freeing: in a forked child, where it all is the parent's, and where a worker may
   /// still read it.
   void forget() noexcept { place_ = Place::none; }
@@ -122,6 +125,7 @@ class TaskState final : public Completion {
   std::atomic<Ending> ending{Ending::pending};
   Ending wanted_ending = Ending::pending;  ///< set when its worker is being killed for it
   std::uint8_t rings = 0;                  ///< State::kRing... to publish it with
+  bool taken = false;  ///< its result block was given away
   bool lent = false;  ///< a map keeps it alive, and the pool holds no reference: spares two locked counts a task
   std::uint64_t argument_bytes = 0;        ///< for a map's count of what it has under way
   unsigned retries;

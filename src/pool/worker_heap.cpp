@@ -5,6 +5,7 @@
 
 #include <retinue/detail/pool/task_context.hpp>
 #include <retinue/error.hpp>
+#include <retinue/shared_array.hpp>
 
 #include "system/fork_watch.hpp"
 #include "worker.hpp"
@@ -55,6 +56,16 @@ std::byte* TaskContext::result(std::size_t bytes) {
   if (heap == nullptr) throw Error("a task's result can be written in a worker only");
   result_block_ = heap->allocate(bytes);
   return heap->at(result_block_);
+}
+
+bool TaskContext::give(const SharedMemory& memory, std::size_t bytes) noexcept {
+  const WorkerHeap* heap = worker_heap();
+  if (fork_generation() != generation_ || heap == nullptr || memory.part != nullptr || memory.generation != generation_ ||
+      memory.bytes != bytes || !heap->region().holds(memory.data))
+    return false;
+  result_bytes_ = bytes;
+  result_block_ = heap->region().offset_of(memory.data);
+  return true;
 }
 
 void TaskContext::drop_result() noexcept {

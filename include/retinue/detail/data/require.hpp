@@ -29,10 +29,14 @@ constexpr void require_travels() {
   if constexpr (!travels<T>()) static_cast<void>(sizeof(CannotTravel<StuckOn<T>, T>));
 }
 
+/// True for a result that is a block of shared memory and passes to the owner as it is: a SharedArray.
+template <class T>
+inline constexpr bool kTravelsAsBlock = false;
+
 /// Likewise for what a task returns, which must also own all it holds.
 template <class T>
 constexpr void require_result_travels() {
-  if constexpr (!std::is_void_v<T>) {
+  if constexpr (!std::is_void_v<T> && !kTravelsAsBlock<T>) {
     require_travels<T>();
     if constexpr (travels<T>()) {
       if constexpr (kViews<T>) static_cast<void>(sizeof(ResultIsAView<T>));

@@ -25,6 +25,7 @@ namespace retinue::detail {
 
 class PoolCore;
 class TaskState;
+struct SharedMemory;
 
 /// The owner's side of a pool, counted; see src/pool/pool_core.hpp.
 void add_ref(PoolCore& core) noexcept;
@@ -109,6 +110,10 @@ bool is_running(Completion& task) noexcept;
 /// is; or throws what it ended with.
 std::span<const std::byte> value_bytes(Completion& task);
 
+/// Takes the block that holds a done task's value; no data if the value is small and has none. The caller frees it
+/// (free_shared). Throws what the task ended with, and Error if the value was taken before.
+SharedMemory take_value(Completion& task);
+
 /// The tasks of one map that are under way, and the results not yet taken. Used by one thread at a
 /// time. Its destructor takes back what has not started.
 class MapWindow {
@@ -141,8 +146,12 @@ class MapWindow {
   };
   /// Waits for the next result, until the deadline at the longest; one in the past only looks.
   Next next(Result& result, const Deadline& deadline = std::nullopt);
+  /// Takes the block of the result given last, if it has one, so that `value` lives on; see take_value.
+  SharedMemory take() noexcept;
   /// No more inputs will come.
   void inputs_ended() noexcept;
+  /// What tasks that outlive this object need; let go of in any thread, when they have ended.
+  void keep(std::shared_ptr<const void> kept) noexcept;
 
  private:
   class State;

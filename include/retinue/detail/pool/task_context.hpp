@@ -8,6 +8,7 @@
 namespace retinue::detail {
 
 struct ModuleTable;
+struct SharedMemory;
 
 /// One run of a task in a worker: where its arguments are and where its result goes. Arguments lie in
 /// the slot or in a block, and are gone once `result` was called: have the value ready by then.
@@ -26,6 +27,10 @@ class TaskContext {
   /// Throws ResourceExhausted or bad_alloc; the task then fails with that. Ends a process that the task
   /// forked and let return: the slot is not its.
   std::byte* result(std::size_t bytes);
+
+  /// Makes this memory the result. False if it is none of this worker's, which must be copied to `result`; else the
+  /// caller no longer owns it.
+  bool give(const SharedMemory& memory, std::size_t bytes) noexcept;
 
   std::size_t result_bytes() const noexcept { return result_bytes_; }
   /// Offset of the result's block in the region, or 0 if it is inline.

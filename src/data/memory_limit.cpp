@@ -1,0 +1,58 @@
+#include "memory_limit.hpp"
+
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <sys/stat.h>
+
+#include <retinue/error.hpp>
+
+#include "system/memfd.hpp"
+
+namespace retinue::detail {
+
+std::uint64_t memory_of_file(int memfd) {
+  struct stat file {};
+  if (fstat(memfd, &file) != 0) throw_call_failed("fstat", errno, "the shared region");
+  return static_cast<std::uint64_t>(file.st_blocks) * 512;
+}
+
+void reserve_within(const MemoryLimit& limit, int memfd, Extent extent) {
+  reserve(memfd, extent.offset, extent.length);
+  const std::uint64_t most = limit.bytes.load(std::memory_order_relaxed);
+  if (most == MemoryLimit::kNone) return;
+  const std::uint64_t taken = memory_of_file(memfd);
+  if (taken <= most) return;
+  punch_hole(memfd, extent.offset, extent.length);
+  throw ResourceExhausted("the limit of shared memory: " + std::to_string(extent.length) + " bytes more than the " +
+                              std::to_string(taken - extent.length) + " in use would be beyond the limit of " +
+                              std::to_string(most) + " (limit_shared_memory, RETINUE_SHARED_MEMORY_LIMIT)",
+                          0);
+}
+
+std::uint64_t limit_from_environment() {
+  const char* text = std::getenv("RETINUE_SHARED_MEMORY_LIMIT");
+  if (text == nullptr || *text == '\0') return MemoryLimit::kNone;
+  std::uint64_t bytes = 0;
+  const char* end = text + std::strlen(text);
+  const auto [rest, error] = std::from_chars(text, end, bytes);
+  unsigned shift = 0;
+  if (error == std::errc() && rest != end) {
+    switch (*rest | 0x20) {
+      case 'k': shift = 10; break;
+      case 'm': shift = 20; break;
+      case 'g': shift = 30; break;
+      case 't': shift = 40; break;
+      default: shift = 64;
+    }
+    if (rest + 1 != end) shift = 64;
+  }
+  if (error != std::errc() || bytes == 0 || shift == 64 || bytes > (MemoryLimit::kNone >> shift))
+    throw Error("RETINUE_SHARED_MEMORY_LIMIT is \"" + std::string(text) +
+                "\"; it must be a number of bytes, or one with K, M, G or T behind it");
+  return bytes << shift;
+}
+
+}  // namespace retinue::detail

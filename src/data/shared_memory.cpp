@@ -1,0 +1,41 @@
+#include <retinue/shared_memory.hpp>
+
+#include <fstream>
+#include <string>
+
+#include "memory_limit.hpp"
+#include "region.hpp"
+
+namespace retinue {
+
+SharedMemoryUsage shared_memory_usage() {
+  const detail::Region& region = detail::Region::of_this_process();
+  const detail::Region::Usage now = region.usage();
+  const std::uint64_t limit = region.limit().bytes.load(std::memory_order_relaxed);
+  SharedMemoryUsage usage;
+  usage.bytes_in_use = now.owner_bytes + now.result_bytes;
+  usage.bytes_peak = now.peak_bytes;
+  usage.blocks = now.blocks;
+  usage.bytes_warm = now.warm_bytes;
+  usage.bytes_reserved = detail::memory_of_file(region.memfd());
+  usage.bytes_limit = limit == detail::MemoryLimit::kNone ? 0 : limit;
+  return usage;
+}
+
+void limit_shared_memory(std::uint64_t bytes) {
+  detail::Region::of_this_process().limit().bytes.store(bytes == 0 ? detail::MemoryLimit::kNone : bytes,
+                                                        std::memory_order_relaxed);
+}
+
+void trim_shared_memory() { detail::Region::of_this_process().trim(); }
+
+bool use_huge_pages() {
+  std::ifstream file("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+  std::string settings;
+  std::getline(file, settings);
+  const bool given = detail::Region::of_this_process().use_huge_pages();
+  return given && !settings.empty() && settings.find("[never]") == std::string::npos &&
+         settings.find("[deny]") == std::string::npos;
+}
+
+}  // namespace retinue
