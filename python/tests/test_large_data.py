@@ -450,25 +450,32 @@ def test_usage_is_told(pool):
     assert retinue.shared_memory_usage()["bytes_in_use"] == before["bytes_in_use"]
 
 
-def test_a_limit_is_kept_to_by_owner_and_workers(pool):
-    retinue.trim_shared_memory()
-    limit = retinue.shared_memory_usage()["bytes_reserved"] + 20_000_000
-    retinue.limit_shared_memory(limit)
-    try:
-        assert pool.submit(total, np.ones(N)).result() == N
-        with pytest.raises(retinue.ResourceExhausted, match="limit of shared memory"):
-            pool.submit(total, np.ones(4 * N)).result()
-        with pytest.raises(retinue.ResourceExhausted):
-            list(pool.map(total, [np.ones(4 * N)]))
-        with pytest.raises(retinue.ResourceExhausted):
-            pool.submit(make, 4 * N).result()
-        with pytest.raises(retinue.ResourceExhausted):
-            retinue.shared_array(4 * N)
-        assert retinue.shared_memory_usage()["bytes_reserved"] <= limit
-        assert pool.submit(total, np.ones(1000)).result() == 1000
-    finally:
-        retinue.limit_shared_memory(None)
-    assert pool.submit(total, np.ones(4 * N)).result() == 4 * N
+def test_a_limit_is_kept_to_by_owner_and_workers():
+    peak_of(  # in a process of its own, where nothing is warm
+        """
+        N = 1_000_000
+        def make(n):
+            return np.ones(n)
+        def refused(work):
+            try:
+                work()
+            except retinue.ResourceExhausted as error:
+                return "limit of shared memory" in str(error)
+        with ProcessPoolExecutor(2) as pool:
+            limit = retinue.shared_memory_usage()["bytes_reserved"] + 20_000_000
+            retinue.limit_shared_memory(limit)
+            assert pool.submit(np.sum, np.ones(N)).result() == N
+            assert refused(lambda: pool.submit(np.sum, np.ones(4 * N)))
+            assert refused(lambda: list(pool.map(np.sum, [np.ones(4 * N)])))
+            assert refused(lambda: pool.submit(make, 4 * N).result())
+            assert refused(lambda: retinue.shared_array(4 * N))
+            assert retinue.shared_memory_usage()["bytes_reserved"] <= limit
+            assert pool.submit(np.sum, np.ones(1000)).result() == 1000
+            assert pool.submit(np.sum, np.ones(2 * N)).result() == 2 * N  # in what one of 1 N has left
+            retinue.limit_shared_memory(None)
+            assert pool.submit(np.sum, np.ones(4 * N)).result() == 4 * N
+        """
+    )
     for wrong in (0, -1, "1G"):
         with pytest.raises((ValueError, TypeError, OverflowError)):
             retinue.limit_shared_memory(wrong)
