@@ -206,7 +206,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
       std::size_t wanted = input_ended_ ? 0 : window_.wanted();
       if (wanted == 0) return;
       try {
-        for (; wanted > 0; --wanted)
+        for (; wanted > 0 && !window_.is_heavy(); --wanted)
           if (!inputs_.next([this](auto&&... x) { this->stage(std::forward<decltype(x)>(x)...); })) {
             input_ended_ = true;
             break;

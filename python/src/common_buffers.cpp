@@ -52,6 +52,7 @@ PyObject* CommonBuffers::place(const void* data, std::size_t size, PyObject* own
     const WithoutGil without;
     std::memcpy(shared_memory_of(block.get()).data, data, size);
   }
+  placed_ += size;
   Object reference = check(PyWeakref_NewRef(block.get(), nullptr));
   if (entries_.size() >= kMost) entries_.erase(entries_.begin());
   entries_.push_back({data, size, Object::borrowed(owner), std::move(reference), std::move(block), true});

@@ -29,6 +29,8 @@ class CommonBuffers {
   static std::uint64_t address_of(PyObject* block) noexcept;
   /// All contents of a task were placed: blocks that it does not have live on only as long as other tasks need them.
   void end_task();
+  /// Bytes of new blocks since the last call.
+  std::size_t take_placed() noexcept { return std::exchange(placed_, 0); }
   void clear() noexcept { entries_.clear(); }
 
  private:
@@ -43,6 +45,7 @@ class CommonBuffers {
   };
 
   bool quiet_;
+  std::size_t placed_ = 0;
   std::vector<Entry> entries_;
 };
 

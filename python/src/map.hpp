@@ -64,7 +64,8 @@ class MapTasks {
  private:
   class Busy;
   Object next(const Deadline& deadline);
-  void read_inputs(std::size_t wanted);
+  enum class Weight { light, any };
+  void read_inputs(std::size_t wanted, Weight weight = Weight::light);
   bool read_one();
   void stage(PyObject* const* arguments, std::size_t count);
   void stage_star(PyObject* arguments);

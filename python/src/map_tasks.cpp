@@ -67,13 +67,16 @@ void MapTasks::write_bound() {
   bound_ = encoder.written_since(begin);
   bound_kept_ = check(PyTuple_Pack(2, encoder.kept().get(), PyTuple_GET_ITEM(plan_.bound.get(), 3)));
   common_.end_task();
+  (void)common_.take_placed();
   plan_.bound = Object();
 }
 
 void MapTasks::stage_encoded(const Encoder& encoder) {
   const std::size_t size = encoder.size();
   encoder.write_to(window_->stage(size));
-  staged_bytes_ += size;
+  const std::size_t placed = common_.take_placed();
+  window_->weigh(placed);
+  staged_bytes_ += size + placed;
   if (encoder.kept()) kept_.emplace(staged_, encoder.kept());
   ++staged_;
 }
@@ -147,9 +150,9 @@ bool MapTasks::read_one() {
   return true;
 }
 
-void MapTasks::read_inputs(std::size_t wanted) {
+void MapTasks::read_inputs(std::size_t wanted, Weight weight) {
   try {
-    for (; wanted > 0; --wanted)
+    for (; wanted > 0 && (weight == Weight::any || !window_->is_heavy()); --wanted)
       if (!read_one()) {
         inputs_ended_ = true;
         break;
@@ -177,13 +180,13 @@ void MapTasks::start() {
   if (const std::size_t wanted = window_->wanted(); wanted != 0) read_inputs(wanted);
   constexpr std::size_t kFew = 4096, kSmall = 16u << 20;
   if (plan_.length > kFew || plan_.options.look_ahead != 0) return;
-  while (!inputs_ended_ && staged_bytes_ < kSmall) read_inputs(16);
+  while (!inputs_ended_ && staged_bytes_ < kSmall) read_inputs(4);
 }
 
 void MapTasks::read_all() {
   const Busy busy(*this);
   while (window_ != nullptr && !inputs_ended_) {
-    read_inputs(256);
+    read_inputs(256, Weight::any);
     check(PyErr_CheckSignals());
   }
 }

@@ -355,6 +355,19 @@ def test_two_arrays_in_turn_are_stored_once_each():
     assert peak < 2.5 * 8_000_000
 
 
+@pytest.mark.parametrize("inputs", ["(np.full(1_000_000, i * 1.0) for i in range(100))", "[np.full(1_000_000, i * 1.0) for i in range(100)]"])
+def test_large_inputs_are_not_read_far_ahead(inputs):
+    peak, _ = peak_of(
+        """
+        with ProcessPoolExecutor(2) as p:
+            for i, x in enumerate(p.map(np.sum, %s)):
+                assert x == 1_000_000 * i
+        """
+        % inputs
+    )
+    assert peak < 15 * 8_000_000
+
+
 def test_a_buffer_that_a_generator_fills_anew_is_not_taken_for_the_same(pool):
     def numbers():
         buffer = np.empty(N)

@@ -33,7 +33,7 @@ class MapWindow::State {
   std::size_t wanted() const {
     core_->refuse_foreign();
     if (inputs_ended_ || outstanding_ >= window_) return 0;
-    if (outstanding_bytes_ > kMostBytesAhead && outstanding_ >= 2 * core_->workers()) return 0;
+    if (is_heavy()) return 0;
     const std::size_t room = window_ - outstanding_;
     return outstanding_ == 0 || room >= std::max<std::size_t>(1, window_ / 4) ? std::min(room, kBatch) : 0;
   }
@@ -70,6 +70,13 @@ class MapWindow::State {
       throw;
     }
   }
+
+  void weigh(std::size_t bytes) noexcept {
+    staged_.back().task->argument_bytes += bytes;
+    outstanding_bytes_ += bytes;
+  }
+
+  bool is_heavy() const noexcept { return outstanding_bytes_ > kMostBytesAhead && outstanding_ >= 2 * core_->workers(); }
 
   void unstage() noexcept {
     drop(staged_.back().task);
@@ -289,6 +296,8 @@ MapWindow::MapWindow(CoreRef core, EntryRef entry, const TaskOptions& options, O
 MapWindow::~MapWindow() = default;
 std::size_t MapWindow::wanted() const { return state_->wanted(); }
 std::byte* MapWindow::stage(std::size_t bytes) { return state_->stage(bytes); }
+void MapWindow::weigh(std::size_t bytes) noexcept { state_->weigh(bytes); }
+bool MapWindow::is_heavy() const noexcept { return state_->is_heavy(); }
 void MapWindow::unstage() noexcept { state_->unstage(); }
 void MapWindow::publish() { state_->publish(); }
 MapWindow::Next MapWindow::next(Result& result, const Deadline& deadline) { return state_->next(result, deadline); }

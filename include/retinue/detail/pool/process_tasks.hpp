@@ -128,6 +128,10 @@ class MapWindow {
   std::size_t wanted() const;
   /// Room for the next task's arguments. Throws ResourceExhausted or bad_alloc, and then no task is staged.
   std::byte* stage(std::size_t bytes);
+  /// The last stage() has `bytes` more in blocks of their own.
+  void weigh(std::size_t bytes) noexcept;
+  /// True if what is under way is so large that no more should be read, whatever `wanted` said.
+  bool is_heavy() const noexcept;
   /// Takes back the last stage(), whose arguments could not be written.
   void unstage() noexcept;
   /// Hands what is staged to the pool. Throws PoolClosed.
