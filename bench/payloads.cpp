@@ -1,6 +1,7 @@
 // What bytes cost: vector<char> to a task that takes a span and reads a byte of every page, and from a task that
 // makes one; one round trip at a time. Beside it one memcpy, into memory that was used before and into memory that
-// the system has just given, and the same bytes through a pipe to a child process.
+// the system has just given, and the same bytes through a pipe to a child process. And the same in a SharedArray, of
+// which only a name travels.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -65,6 +66,28 @@ void result(benchmark::State& state, std::size_t bytes) {
     const char fill = static_cast<char>(i % 100);
     const std::vector<char> got = pool.submit(made, bytes, fill).get();
     bench::expect(got.size() == bytes && got.front() == fill && got.back() == fill, "bytes of a result");
+  });
+}
+
+void shared_argument(benchmark::State& state, std::size_t bytes) {
+  retinue::ProcessPool pool(2);
+  retinue::SharedArray<char> data(bytes, 1);
+  const auto sum = [](retinue::SharedSpan<char> span) { return sum_of_pages(span); };
+  measure(state, bytes, [&](std::size_t i) {
+    data[0] = static_cast<char>(i % 100);
+    const std::uint64_t right = bytes + (bytes - 1) / kPage + i % 100;
+    bench::expect(pool.submit(sum, data.span()).get() == right, "sum of pages");
+  });
+}
+
+retinue::SharedArray<char> made_shared(std::size_t bytes, char fill) { return retinue::SharedArray<char>(bytes, fill); }
+
+void shared_result(benchmark::State& state, std::size_t bytes) {
+  retinue::ProcessPool pool(2);
+  measure(state, bytes, [&](std::size_t i) {
+    const char fill = static_cast<char>(i % 100);
+    const retinue::SharedArray<char> got = pool.submit(made_shared, bytes, fill).get();
+    bench::expect(got.size() == bytes && got[0] == fill && got[bytes - 1] == fill, "bytes of a result");
   });
 }
 
@@ -167,7 +190,8 @@ bool add(const char* direction, const char* column) {
   return true;
 }
 
-const bool added = add<argument>(" argument", "process_pool") && add<warm_memcpy>(" argument", "memcpy_warm") &&
+const bool added = add<argument>(" argument", "process_pool") && add<shared_argument>(" argument", "shared_array") &&
+                   add<shared_result>(" result", "shared_array") && add<warm_memcpy>(" argument", "memcpy_warm") &&
                    add<fresh_memcpy>(" argument", "memcpy_fresh") && add<pipe_argument>(" argument", "pipe") &&
                    add<result>(" result", "process_pool") && add<made_here>(" result", "made_here") &&
                    add<warm_memcpy>(" result", "memcpy_warm") && add<fresh_memcpy>(" result", "memcpy_fresh") &&

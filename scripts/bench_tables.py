@@ -111,7 +111,8 @@ PROGRAMS = [
         "A `vector<char>` to a task whose parameter is a `span` and which reads a byte of every page, and a "
         "`vector<char>` that a task makes and returns; one round trip at a time. A payload of up to 224 bytes travels "
         "in the slot, counting a few bytes of description. The pipe leads to a child that reads into (or writes from) "
-        "one buffer that it keeps.",
+        "one buffer that it keeps. A `SharedArray` travels by name, as an argument and as a result.",
+        columns={"shared_array": "the same in a `SharedArray`"},
     ),
     Program(
         "idle",
