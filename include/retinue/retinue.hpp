@@ -14,6 +14,7 @@
 #include <retinue/serial_executor.hpp>
 #include <retinue/shared_array.hpp>
 #include <retinue/shared_memory.hpp>
+#include <retinue/shared_view.hpp>
 #include <retinue/task_options.hpp>
 #include <retinue/thread_pool.hpp>
 #include <retinue/wait.hpp>

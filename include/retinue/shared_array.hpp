@@ -17,6 +17,7 @@
 
 #include <retinue/detail/data/require.hpp>
 #include <retinue/error.hpp>
+#include <retinue/shared_view.hpp>
 
 namespace retinue {
 namespace detail {
@@ -73,6 +74,13 @@ class SharedSpan {
       throw std::out_of_range("SharedSpan::subspan(" + std::to_string(offset) + ", " + std::to_string(count) +
                               ") of " + std::to_string(size_) + " elements");
     return {data() + offset, count == std::dynamic_extent ? size_ - offset : count};
+  }
+  /// The elements as an array of as many dimensions as extents are given, row by row: `span.view(rows, columns)`
+  /// (shared_view.hpp). Throws std::invalid_argument unless the product of the extents is the size.
+  template <std::integral... Extent>
+    requires(sizeof...(Extent) > 0)
+  SharedView<T, sizeof...(Extent)> view(Extent... extents) const {
+    return {*this, {static_cast<std::size_t>(extents)...}};
   }
 
  private:
@@ -154,6 +162,17 @@ class SharedArray {
   /// The handle to give to tasks.
   SharedSpan<T> span() noexcept { return {data(), size_}; }
   SharedSpan<const T> span() const noexcept { return {data(), size_}; }
+  /// The handle of an array of several dimensions: see SharedSpan::view.
+  template <std::integral... Extent>
+    requires(sizeof...(Extent) > 0)
+  SharedView<T, sizeof...(Extent)> view(Extent... extents) {
+    return span().view(extents...);
+  }
+  template <std::integral... Extent>
+    requires(sizeof...(Extent) > 0)
+  SharedView<const T, sizeof...(Extent)> view(Extent... extents) const {
+    return span().view(extents...);
+  }
 
  private:
   template <class Array>
