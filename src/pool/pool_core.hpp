@@ -219,7 +219,8 @@ class PoolCore {
   enum class Stage { open, draining, ended } stage_ = Stage::open;
   PoolStats stats_;
   std::vector<Tended> tended_;         // by seat
-  unsigned deaths_at_start_ = 0;       // in a row, before a worker was ready
+  unsigned deaths_at_start_ = 0;       // in a row, before a worker was ready ...
+  Clock::time_point first_death_at_start_{};  // ... and when the first of them was
   Clock::time_point spawn_again_at_{};
   std::chrono::milliseconds spawn_pause_{10};
   bool at_once_ = false;               // terminate: workers are not replaced

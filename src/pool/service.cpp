@@ -17,6 +17,8 @@
 namespace retinue::detail {
 namespace {
 
+constexpr std::chrono::seconds kLongestKilling{2};
+
 timespec until(const Deadline& deadline) {
   const auto left = std::max(*deadline - Clock::now(), Clock::duration::zero());
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
@@ -221,7 +223,10 @@ void PoolCore::on_worker_end(unsigned index) {
   if (ready == 2) {
     trouble = initializer_trouble(index);
   } else if (ready == 0 && !killed_by_us) {
-    if (++deaths_at_start_ > 4 + 4 * workers())  // and none got as far as being ready in between
+    if (++deaths_at_start_ == 1) first_death_at_start_ = Clock::now();
+    // And none got as far as being ready in between. Kills from outside may come faster than a busy machine starts workers.
+    const bool from_outside = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    if (deaths_at_start_ > 4 + 4 * workers() && (!from_outside || Clock::now() - first_death_at_start_ > kLongestKilling))
       trouble = "its workers die before they are ready" +
                 std::string(plan_.initializer ? ", perhaps in the initializer; the last one " : "; the last one ") +
                 (WIFSIGNALED(status) ? "died of signal " + std::to_string(WTERMSIG(status))

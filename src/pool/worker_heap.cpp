@@ -14,7 +14,9 @@ namespace retinue::detail {
 
 void WorkerHeap::take_returned() {
   std::uint64_t offset = returned_.top.exchange(0, std::memory_order_acquire);
-  while (offset != 0 && heap_.part().holds(offset, BlockHeap::kAlignment)) {
+  // More than fit the part are none: a task that has overwritten them could have made a circle.
+  std::uint64_t most = heap_.part().length / BlockHeap::kAlignment;
+  while (offset != 0 && most-- != 0 && heap_.part().holds(offset, BlockHeap::kAlignment)) {
     const auto* link = reinterpret_cast<const std::uint64_t*>(region_.at(offset));
     const std::uint64_t next = link[0], bytes = link[1];
     if (!heap_.part().holds(offset, bytes)) break;  // overwritten: the rest stays unused until this worker ends

@@ -108,7 +108,9 @@ void reserve(int fd, std::uint64_t offset, std::uint64_t length) {
     } else if (errno == EINTR) {
       piece = std::max(n / 2, kSmallestPiece);
     } else {
-      throw_call_failed("fallocate", errno, range_text(fd, offset, length));
+      const int error = errno;
+      if (done != 0) ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(done));
+      throw_call_failed("fallocate", error, range_text(fd, offset, length));
     }
   }
 }

@@ -9,25 +9,33 @@ import concurrent.futures.process
 import multiprocessing.pool
 import os
 
+import retinue._engine
 import retinue.futures
 import retinue.multiprocessing.pool
 
 OPTIONS = {"on_worker_death": "break"} if os.environ.get("RETINUE_STDLIB_TESTS") == "break" else {}
 
 
-class NothingToJoin:
-    """For the thread and the queue inside the standard executor, which tests join before they join its processes."""
+class EndOfPools:
+    """For the thread inside the standard executor that ends its processes, which tests join: what ends a pool in the
+    background is here a thread of the engine."""
 
     def join(self):
-        pass
+        retinue._engine._wait_for_closing()
 
-    join_thread = join
+
+class NothingToJoin:
+    """For the queue inside the standard executor, which tests join as well."""
+
+    def join_thread(self):
+        pass
 
 
 class ProcessPoolExecutor(retinue.futures.ProcessPoolExecutor):
     """Has the name of the original, by which tests import it."""
 
-    _executor_manager_thread = _call_queue = NothingToJoin()
+    _executor_manager_thread = EndOfPools()
+    _call_queue = NothingToJoin()
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **OPTIONS, **kwargs)
