@@ -115,6 +115,44 @@ TEST(Codec, a_bool_that_is_neither_is_taken_as_true_alone_and_refused_in_a_run) 
   EXPECT_FALSE(read_any<std::span<const bool>>(bytes));
 }
 
+enum class Truth : bool { no, yes };
+struct Switch { bool on; Truth truth; std::array<bool, 2> more; };
+struct Switches { std::string name; Switch each[2]; };
+
+/// How many of a value's bytes matter: to put a 7 there makes it one that is refused.
+template <class T>
+int refused_sevens(const T& value) {
+  const auto bytes = Payload(value).bytes();
+  int refused = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    auto damaged = bytes;
+    damaged[i] = std::byte{7};
+    refused += !read_any<T>(damaged);
+  }
+  return refused;
+}
+
+TEST(Codec, a_bool_that_is_neither_is_refused_within_what_is_copied_by_its_bytes) {
+  static_assert(retinue::detail::bitwise<Switch> && retinue::detail::bitwise<std::tuple<char, bool>>);
+  EXPECT_EQ(refused_sevens(Truth::yes), 0) << "alone it is taken as true";
+  EXPECT_EQ(Payload(std::vector<std::byte>{std::byte{7}}).reader().value<Truth>(), Truth::yes);
+  EXPECT_EQ(refused_sevens(Switch{}), 4);
+  EXPECT_EQ((refused_sevens(std::array<bool, 5>{})), 5);
+  EXPECT_EQ((refused_sevens(std::pair<char, bool>{})), 1);
+  EXPECT_EQ((refused_sevens(std::tuple<char, bool, Truth>{})), 2);
+  EXPECT_EQ((refused_sevens(std::array<std::pair<char, Switch>, 2>{})), 8);
+  const std::vector<Switch> run(3);
+  const auto bytes = Payload(run).bytes();
+  for (std::size_t i = 8; i < bytes.size(); ++i) {
+    auto damaged = bytes;
+    damaged[i] = std::byte{2};
+    EXPECT_FALSE(read_any<std::vector<Switch>>(damaged)) << i;
+    EXPECT_FALSE(read_any<std::span<const Switch>>(damaged)) << i;
+    EXPECT_FALSE((read_any<std::span<const Switch, 3>>(damaged))) << i;
+  }
+  EXPECT_EQ(refused_sevens(Switches{}), 8 + 8) << "those of the length and those of the array";
+}
+
 TEST(Codec, bytes_left_over_are_refused) {
   const Payload payload(1, 2);
   retinue::Reader r = payload.reader();

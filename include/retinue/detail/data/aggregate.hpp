@@ -19,7 +19,7 @@ struct Form<T[n]> {
 template <class T>
 void read_field(Reader& r, T& field) {
   if constexpr (std::is_array_v<T>) {
-    if constexpr (bitwise<T> && !std::is_same_v<std::remove_all_extents_t<T>, bool>) {
+    if constexpr (bitwise<T> && !HoldsBool<T>::value) {
       std::memcpy(static_cast<void*>(&field), r.bytes(sizeof(T)), sizeof(T));
     } else {
       for (auto& element : field) read_field(r, element);

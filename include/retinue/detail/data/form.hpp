@@ -3,6 +3,7 @@
 #pragma once
 
 #include <retinue/codec.hpp>
+#include <retinue/detail/data/bools.hpp>
 
 #include <new>
 
@@ -37,18 +38,26 @@ consteval Way choose_way() {
 template <class T>
 inline constexpr Way kWay = choose_way<T>();
 
+/// Throws CodecError if a bool in bytes that were copied is neither true nor false.
+template <class T>
+void check_bools(const T* values, std::size_t n) {
+  if (!bools_are_sound(values, n)) damaged("a bool is neither");
+}
+
 template <class T>
 T read_bits(Reader& r) {
-  if constexpr (std::is_same_v<T, bool>) return *r.bytes(1) != std::byte{0};
+  if constexpr (is_bool<T>()) return static_cast<T>(*r.bytes(1) != std::byte{0});
   else if constexpr (std::is_empty_v<T> && std::is_default_constructible_v<T>) return T();
   else if constexpr (std::is_trivially_default_constructible_v<T> && std::is_trivially_copyable_v<T>) {
     T value;
     std::memcpy(static_cast<void*>(&value), r.bytes(sizeof(T)), sizeof(T));
+    check_bools(&value, 1);
     return value;
   } else {
     alignas(T) std::byte bits[sizeof(T)] = {};
     if constexpr (!std::is_empty_v<T>) std::memcpy(bits, r.bytes(sizeof(T)), sizeof(T));
     T* made = std::launder(reinterpret_cast<T*>(bits));
+    check_bools(made, 1);
     if constexpr (std::is_copy_constructible_v<T>) return T(*static_cast<const T*>(made));
     else return T(std::move(*made));
   }

@@ -61,17 +61,13 @@ void write_run(W& w, const T* elements, std::size_t n) {
   w.bytes(elements, n * sizeof(T));
 }
 
-/// The run's bytes and its length; checks the length and, for bool, the values.
+/// The run's bytes and its length, which is checked.
 template <class T>
 std::pair<const std::byte*, std::size_t> read_run(Reader& r) {
   const std::size_t n = read_length(r);
   r.align(std::min(alignof(T), kPayloadAlignment));
   if (n > r.remaining() / sizeof(T)) damaged("a length is larger than what follows");
-  const std::byte* bytes = r.bytes(n * sizeof(T));
-  if constexpr (std::is_same_v<T, bool>) {
-    if (std::any_of(bytes, bytes + n, [](std::byte b) { return b > std::byte{1}; })) damaged("a bool is neither");
-  }
-  return {bytes, n};
+  return {r.bytes(n * sizeof(T)), n};
 }
 
 inline bool is_aligned(const void* p, std::size_t alignment) {
@@ -84,7 +80,9 @@ std::span<const T> view_run(Reader& r) {
   static_assert(kReadInPlace<T>);
   const auto [bytes, n] = read_run<T>(r);
   if (!is_aligned(bytes, alignof(T))) damaged("it is not aligned to 32 bytes");
-  return {std::launder(reinterpret_cast<const T*>(bytes)), n};
+  const T* elements = std::launder(reinterpret_cast<const T*>(bytes));
+  check_bools(elements, n);
+  return {elements, n};
 }
 
 template <class T, class Allocator>
@@ -105,6 +103,7 @@ struct Form<std::vector<T, Allocator>> {
       // From pointers: the elements are copied without being zeroed first.
       if (is_aligned(bytes, alignof(T))) {
         const T* first = std::launder(reinterpret_cast<const T*>(bytes));
+        check_bools(first, n);
         return Vector(first, first + n);
       }
       Vector v;
@@ -113,7 +112,9 @@ struct Form<std::vector<T, Allocator>> {
       for (std::size_t i = 0; i < n; ++i) {
         alignas(T) std::byte element[sizeof(T)];
         std::memcpy(element, run.bytes(sizeof(T)), sizeof(T));
-        v.push_back(*std::launder(reinterpret_cast<const T*>(element)));
+        const T* read = std::launder(reinterpret_cast<const T*>(element));
+        check_bools(read, 1);
+        v.push_back(*read);
       }
       return v;
     } else {
