@@ -32,14 +32,24 @@ struct ExceptionForm {
 };
 void list_exception(ExceptionForm& form) noexcept;
 
+/// What came back as a class derived from its own; sent on, it is again what it was.
+class StandIn {
+ public:
+  virtual const std::type_info& stands_for() const noexcept = 0;
+
+ protected:
+  ~StandIn() = default;
+};
+
 /// An E whose text is the given one: for an E that adds to the text it is made from.
 template <class E>
-class WithText : public E {
+class WithText : public E, public StandIn {
  public:
   template <class... Args>
   explicit WithText(const std::string& text, Args&&... args)
       : E(std::forward<Args>(args)...), text_(std::make_shared<const std::string>(text)) {}
   const char* what() const noexcept override { return text_->c_str(); }
+  const std::type_info& stands_for() const noexcept override { return typeid(E); }
 
  private:
   std::shared_ptr<const std::string> text_;

@@ -52,10 +52,17 @@ std::string demangled(const char* name) {
   return status == 0 && text ? std::string(text.get()) : std::string(name);
 }
 
-// Called while `thrown` is being handled.
+void name_type(ExceptionImage& image, const std::type_info& type) {
+  image.type = type.name();
+  image.type_address = reinterpret_cast<std::uintptr_t>(&type);
+  image.readable_type = demangled(type.name());
+}
+
 void fill(ExceptionImage& image, const std::exception& thrown) {
   image.message = thrown.what();
-  const std::type_info& type = typeid(thrown);
+  const auto* const stand_in = dynamic_cast<const StandIn*>(&thrown);
+  const std::type_info& type = stand_in != nullptr ? stand_in->stands_for() : typeid(thrown);
+  name_type(image, type);
   if (const KnownException* const known = known_exception(type)) {
     if (known->save(thrown, image)) image.form = static_cast<std::uint32_t>(ImageForm::kKnown);
   } else if (const ExceptionForm* const form = form_of(type)) {
@@ -77,50 +84,44 @@ ExceptionImage image_of(const std::exception_ptr& thrown) {
     image.readable_type = "(no exception)";
     return image;
   }
-  const auto name_type = [&image] {
+  const auto name_current = [&image] {
     const std::type_info* const type = abi::__cxa_current_exception_type();
-    if (type == nullptr) {
-      image.readable_type = "(not a C++ exception)";
-      return;
-    }
-    image.type = type->name();
-    image.type_address = reinterpret_cast<std::uintptr_t>(type);
-    image.readable_type = demangled(type->name());
+    if (type != nullptr) name_type(image, *type);
+    else image.readable_type = "(not a C++ exception)";
   };
   try {
     std::rethrow_exception(thrown);
   } catch (const std::exception& e) {
-    name_type();
     fill(image, e);
   } catch (const std::string& text) {
-    name_type();
+    name_current();
     image.message = text;
   } catch (const char* text) {
-    name_type();
+    name_current();
     image.message = text == nullptr ? "" : text;
   } catch (bool value) {
-    name_type();
+    name_current();
     image.message = value ? "true" : "false";
   } catch (int value) {
-    name_type();
+    name_current();
     image.message = std::to_string(value);
   } catch (unsigned value) {
-    name_type();
+    name_current();
     image.message = std::to_string(value);
   } catch (long value) {
-    name_type();
+    name_current();
     image.message = std::to_string(value);
   } catch (unsigned long value) {
-    name_type();
+    name_current();
     image.message = std::to_string(value);
   } catch (long long value) {
-    name_type();
+    name_current();
     image.message = std::to_string(value);
   } catch (double value) {
-    name_type();
+    name_current();
     image.message = std::to_string(value);
   } catch (...) {
-    name_type();
+    name_current();
   }
   return image;
 }

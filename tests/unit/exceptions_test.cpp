@@ -261,6 +261,19 @@ TEST(Exceptions, a_registered_type_that_adds_to_its_text_keeps_what_it_said) {
   FAIL();
 }
 
+TEST(Exceptions, what_came_from_one_worker_keeps_its_type_and_text_when_it_is_sent_on_by_another) {
+  retinue::register_exception<geo::Decorated>();
+  std::exception_ptr thrown = received(sent_by([] { throw geo::Decorated("x"); }));
+  for (int times = 0; times < 3; ++times) thrown = received(sent_by([&thrown] { std::rethrow_exception(thrown); }));
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const geo::Decorated& e) {
+    EXPECT_STREQ(e.what(), "decorated: x");
+    return;
+  }
+  FAIL();
+}
+
 TEST(Exceptions, a_type_with_a_codec_comes_back_whole) {
   static_assert(retinue::TravellingException<geo::Whole>);
   retinue::register_exception<geo::Whole>();
