@@ -27,7 +27,12 @@ class SharedArray(np.ndarray):  # type: ignore[type-arg]
     def __reduce_ex__(self, protocol: Any) -> Any:
         memory = _memory_of(self)
         kept = travelling.kept
-        if memory is None or kept is None or (travelling.to_owner and memory.address in _made_here):
+        if (
+            memory is None
+            or kept is None
+            or (travelling.to_owner and memory.address in _made_here)
+            or not (travelling.inherits or memory.is_own)
+        ):
             return np.asarray(self).__reduce_ex__(protocol)
         kept.append(memory)
         low = self.__array_interface__["data"][0]
@@ -123,7 +128,7 @@ class Shared:
         self._token = _TOKEN.pack(self._number, self._memory.address, at)  # how it travels by itself
 
     def __reduce__(self) -> Any:
-        if travelling.kept is None or travelling.to_owner:
+        if travelling.kept is None or travelling.to_owner or not (travelling.inherits or self._memory.is_own):
             return _as_it_is, (self.value,)
         travelling.kept.append(self)
         return load, (self._number, self._memory.address, len(self._memory))

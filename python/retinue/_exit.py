@@ -40,6 +40,8 @@ def _end() -> None:
         except KeyboardInterrupt:
             at_once = interrupted_here = True
             pool._end(at_once)
+        except Exception:  # from the inputs of a map; others must end all the same
+            sys.excepthook(*sys.exc_info())
     _engine._wait_for_closing()
     if interrupted_here:
         raise KeyboardInterrupt

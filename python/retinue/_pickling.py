@@ -32,6 +32,7 @@ class _Travelling(threading.local):
 
     kept: Kept = None  # shared memory that is only named, and must live until the task has run; None: not for a task
     to_owner = False  # it is the result of a task
+    inherits = True  # the workers see what this process sees, also shared memory of its owner
 
 
 travelling = _Travelling()
@@ -42,14 +43,15 @@ class ForTask:
 
     def __init__(self, scope: Optional[Scope]) -> None:
         self.kept: list[Any] = []
-        self._before = travelling.kept, travelling.to_owner
+        self._before = travelling.kept, travelling.to_owner, travelling.inherits
         travelling.kept, travelling.to_owner = self.kept, scope is None
+        travelling.inherits = scope is None or scope.inherits
 
     def __enter__(self) -> list[Any]:
         return self.kept
 
     def __exit__(self, *_: Any) -> None:
-        travelling.kept, travelling.to_owner = self._before
+        travelling.kept, travelling.to_owner, travelling.inherits = self._before
 
 
 def _is_importable(it: Any, scope: Optional[Scope]) -> bool:
@@ -234,6 +236,8 @@ def split_partial(it: Any, scope: Optional[Scope]) -> Any:
     """For a partial that binds large arrays: its function, the pickle of its arguments, their buffers, and what must be
     kept. So each task gets arrays of its own, which are stored once. None for all else, which travels as one function."""
     if type(it) is not partial or it.__dict__ or (is_constant(it.args) and not it.keywords):
+        return None
+    if any(type(argument).__name__ == "_PlaceholderType" for argument in it.args):  # since Python 3.14
         return None
     buffers: list[pickle.PickleBuffer] = []
 

@@ -38,6 +38,8 @@ class Scope:
     others until their name is found to be bound to something else.
     """
 
+    inherits = True  # the workers see what this process sees, also shared memory of its owner
+
     def __init__(self) -> None:
         self.modules = frozenset(sys.modules)
         self._names: dict[str, Any] = {}
@@ -106,6 +108,8 @@ def fingerprint(it: Any) -> Optional[tuple[Any, ...]]:
 
 class FreshScope(Scope):
     """What workers of a fresh interpreter have: the names of the main module as that one has imported it."""
+
+    inherits = False
 
     def __init__(self) -> None:
         self.modules = frozenset([*sys.builtin_module_names, "__main__"])

@@ -49,14 +49,14 @@ Described describe(PyObject* callable, PyObject* scope) {
           kept == Py_None ? Object() : Object::borrowed(kept)};
 }
 
+}  // namespace
+
 Object tuple_of(PyObject* const* objects, std::size_t count) {
   Object tuple = check(PyTuple_New(static_cast<Py_ssize_t>(count)));
   for (std::size_t i = 0; i < count; ++i)
     PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), Py_NewRef(objects[i]));
   return tuple;
 }
-
-}  // namespace
 
 Function::Function(PyObject* callable, FunctionKind kind, const char* bytes, std::size_t size, Object kept)
     : callable_(Object::borrowed(callable)), kept_(std::move(kept)) {

@@ -71,6 +71,8 @@ class Functions {
   std::unordered_map<std::string, FunctionRef> by_content_;
 };
 
+/// A tuple of these.
+Object tuple_of(PyObject* const* objects, std::size_t count);
 /// Writes arguments so that `read_and_call` finds them. `names`: keyword names, their values behind the `count`
 /// positional ones, or null.
 void write_arguments(Encoder& encoder, PyObject* const* arguments, std::size_t count, PyObject* names);

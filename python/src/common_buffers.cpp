@@ -3,24 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "shared_memory.hpp"
-
 namespace retinue::python {
 namespace {
 
 constexpr std::size_t kMuch = std::size_t{1} << 20;
-
-/// What a weak reference refers to, or null.
-Object referent(PyObject* reference) {
-#if PY_VERSION_HEX >= 0x030d0000
-  PyObject* object = nullptr;
-  check(PyWeakref_GetRef(reference, &object));
-  return Object(object);
-#else
-  PyObject* const object = PyWeakref_GET_OBJECT(reference);
-  return object != Py_None ? Object::borrowed(object) : Object();
-#endif
-}
 
 // Both sides are kept by the caller.
 bool is_same(const void* a, const void* b, std::size_t size) noexcept {
@@ -29,43 +15,79 @@ bool is_same(const void* a, const void* b, std::size_t size) noexcept {
   return std::memcmp(a, b, size) == 0;
 }
 
+std::shared_ptr<const detail::SharedMemory> write(const void* data, std::size_t size) {
+  const WithoutGil without;
+  auto block = std::shared_ptr<detail::SharedMemory>(new detail::SharedMemory(), [](detail::SharedMemory* memory) {
+    if (memory->data != nullptr) detail::free_shared(*memory);
+    delete memory;
+  });
+  *block = detail::allocate_for_workers(size);
+  std::memcpy(block->data, data, size);
+  return block;
+}
+
+// Numbers, text, and NumPy's own arrays (whose type no program can make or change).
+bool pickles_without_code(PyObject* object) noexcept {
+  const PyTypeObject* const type = Py_TYPE(object);
+  return object == Py_None || type == &PyLong_Type || type == &PyFloat_Type || type == &PyBool_Type ||
+         type == &PyUnicode_Type || type == &PyBytes_Type ||
+         ((type->tp_flags & Py_TPFLAGS_HEAPTYPE) == 0 && std::strcmp(type->tp_name, "numpy.ndarray") == 0);
+}
+
 }  // namespace
 
-std::uint64_t CommonBuffers::address_of(PyObject* block) noexcept {
-  return reinterpret_cast<std::uintptr_t>(shared_memory_of(block).data);
+bool CommonBuffers::runs_no_code() const noexcept {
+  return quiet_ && std::all_of(arguments_, arguments_ + count_, pickles_without_code);
 }
 
-PyObject* CommonBuffers::place(const void* data, std::size_t size, PyObject* owner) {
-  const auto known = [&](const Entry& entry) { return entry.data == data && entry.size == size; };
-  if (const auto entry = std::find_if(entries_.begin(), entries_.end(), known); entry != entries_.end()) {
-    const Object block = entry->block ? entry->block : referent(entry->reference.get());
+void CommonBuffers::begin_batch() noexcept {
+  for (Entry& entry : entries_) {
+    entry.unchanged = false;
+    entry.owner = Object();
+  }
+}
+
+void CommonBuffers::begin_task(PyObject* const* arguments, std::size_t count) noexcept {
+  task_.clear();
+  new_bytes_ = 0;
+  arguments_ = arguments;
+  count_ = count;
+}
+
+std::uint64_t CommonBuffers::place(const void* data, std::size_t size, PyObject* owner) {
+  std::shared_ptr<const detail::SharedMemory> block;
+  const bool quiet = runs_no_code();
+  const auto entry = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& e) { return e.data == data && e.size == size; });
+  if (entry != entries_.end()) {
+    block = entry->block.lock();
     // The comparison lets other threads in, which do nothing with this map, for it is busy.
-    if (block && (quiet_ || is_same(shared_memory_of(block.get()).data, data, size))) {
-      entry->used = true;
-      entry->block = block;
-      return block.get();
-    }
-    entries_.erase(entry);
+    if (block && !(quiet && entry->unchanged) && !is_same(block->data, data, size)) block.reset();
+    if (!block) entries_.erase(entry);
   }
-  Object block = make_shared_memory(size);
-  {
-    const WithoutGil without;
-    std::memcpy(shared_memory_of(block.get()).data, data, size);
+  if (!block) {
+    block = write(data, size);
+    new_bytes_ += size;
+    if (entries_.size() >= kMost) entries_.erase(entries_.begin());
+    entries_.push_back({data, size, Object(), block, false});
   }
-  placed_ += size;
-  Object reference = check(PyWeakref_NewRef(block.get(), nullptr));
-  if (entries_.size() >= kMost) entries_.erase(entries_.begin());
-  entries_.push_back({data, size, Object::borrowed(owner), std::move(reference), std::move(block), true});
-  return entries_.back().block.get();
+  Entry& found = *std::find_if(entries_.begin(), entries_.end(),
+                               [&](const Entry& e) { return e.data == data && e.size == size; });
+  found.unchanged = quiet;
+  found.owner = quiet ? Object::borrowed(owner) : Object();
+  task_.push_back(std::move(block));
+  return reinterpret_cast<std::uintptr_t>(task_.back()->data);
 }
 
-void CommonBuffers::end_task() {
-  std::erase_if(entries_, [this](Entry& entry) {
-    if (std::exchange(entry.used, false)) return false;
-    if (!quiet_) entry.owner = Object();  // it may go: whoever gets its memory has its bytes compared
-    entry.block = Object();
-    return !referent(entry.reference.get());
-  });
+std::pair<detail::KeptMemory, std::size_t> CommonBuffers::end_task() {
+  last_ = task_;
+  std::erase_if(entries_, [](const Entry& entry) { return entry.block.expired(); });
+  return {std::exchange(task_, {}), std::exchange(new_bytes_, 0)};
+}
+
+void CommonBuffers::clear() noexcept {
+  entries_.clear();
+  last_.clear();
 }
 
 }  // namespace retinue::python

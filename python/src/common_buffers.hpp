@@ -3,7 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
+
+#include <retinue/detail/pool/process_tasks.hpp>
+#include <retinue/shared_array.hpp>
 
 #include "python.hpp"
 
@@ -12,41 +17,48 @@ namespace retinue::python {
 /// Blocks of shared memory that hold contents of arguments, found again by where these lie in this process. With the GIL
 /// held; of one map.
 ///
-/// A content that lies where an earlier one lay is the same if it could not be changed in between: the object that owns
-/// it is kept, so nobody else has got its memory, and no code of the caller ran while inputs were read. Where such code
-/// did run, for inputs that a generator makes, the bytes are compared, which is quicker than writing them.
+/// A content that lies where an earlier one lay is the same if it could not be changed in between: both were read in one
+/// go, from inputs and of types that run no code of the program's, and the object that owns it was kept, so nobody else
+/// has got its memory. In all other cases the bytes are compared, which is quicker than writing them.
 class CommonBuffers {
  public:
   /// Smaller contents travel with each task.
   static constexpr std::size_t kSmallest = 64 * 1024;
 
-  /// `quiet`: reading inputs runs no code of the caller's.
+  /// `quiet`: reading inputs runs no code of the program's.
   explicit CommonBuffers(bool quiet) noexcept : quiet_(quiet) {}
 
-  /// The block with these bytes, which belong to `owner`: a SharedMemory that the task must keep. Borrowed, good until
-  /// the next call of anything here. Throws ResourceExhausted, PythonError.
-  PyObject* place(const void* data, std::size_t size, PyObject* owner);
-  static std::uint64_t address_of(PyObject* block) noexcept;
-  /// All contents of a task were placed: blocks that it does not have live on only as long as other tasks need them.
-  void end_task();
-  /// Bytes of new blocks since the last call.
-  std::size_t take_placed() noexcept { return std::exchange(placed_, 0); }
-  void clear() noexcept { entries_.clear(); }
+  /// Some inputs will be read; since the last time the program went on.
+  void begin_batch() noexcept;
+  /// The next contents are those of these arguments.
+  void begin_task(PyObject* const* arguments, std::size_t count) noexcept;
+  /// The address of a block with these bytes, which belong to `owner`. Throws ResourceExhausted.
+  std::uint64_t place(const void* data, std::size_t size, PyObject* owner);
+  /// How much was placed for this task; and takes back what was placed since.
+  std::size_t placed() const noexcept { return task_.size(); }
+  void take_back(std::size_t placed) { task_.resize(placed); }
+  /// What the task must keep, and how many bytes of it are new.
+  std::pair<detail::KeptMemory, std::size_t> end_task();
+  void clear() noexcept;
 
  private:
   static constexpr std::size_t kMost = 64;
   struct Entry {
     const void* data;
     std::size_t size;
-    Object owner;
-    Object reference;  // to the block, weak
-    Object block;      // of the last task only
-    bool used;
+    Object owner;  // for as long as one batch
+    std::weak_ptr<const detail::SharedMemory> block;
+    bool unchanged;  // certainly, since it was written or compared
   };
+  bool runs_no_code() const noexcept;
 
   bool quiet_;
-  std::size_t placed_ = 0;
+  PyObject* const* arguments_ = nullptr;
+  std::size_t count_ = 0;
   std::vector<Entry> entries_;
+  detail::KeptMemory task_;  // of the task at hand
+  detail::KeptMemory last_;  // of the one before: the next is likely to have the same
+  std::size_t new_bytes_ = 0;
 };
 
 }  // namespace retinue::python

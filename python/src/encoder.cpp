@@ -57,6 +57,7 @@ void Encoder::outside(const void* data, std::size_t size, PyObject* owner) {
 void Encoder::roll_back(const Mark& mark) noexcept {
   head_size_ = mark.head;
   containers_ = mark.containers;
+  if (common_ != nullptr) common_->take_back(mark.placed);
   while (externals_.size() > mark.externals) {
     if (externals_.back().view.obj != nullptr) PyBuffer_Release(&externals_.back().view);
     externals_.pop_back();
@@ -167,11 +168,10 @@ bool Encoder::simple_bytes(PyObject* object) {
   const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(object));
   const char* data = PyBytes_AS_STRING(object);
   if (common_ != nullptr && size >= CommonBuffers::kSmallest) {
-    PyObject* const block = common_->place(data, size, object);
-    keep(block);
+    const std::uint64_t address = common_->place(data, size, object);
     tag(ValueTag::bytes_elsewhere);
     number(std::uint64_t{size});
-    number(CommonBuffers::address_of(block));
+    number(address);
   } else if (size >= kOutside) {
     tag(ValueTag::bytes_outside);
     number(std::uint64_t{size});
@@ -187,7 +187,7 @@ bool Encoder::simple_bytes(PyObject* object) {
 // Names memory that the worker sees as well.
 bool Encoder::shared(PyObject* object) {
   SharedName name;
-  if (!name_shared(object, name)) return false;
+  if (!name_shared(object, scope_, name)) return false;
   keep(name.keeper.get());
   tag(name.is_array ? ValueTag::shared_array : ValueTag::shared_value);
   raw(name.bytes, name.size);
@@ -197,6 +197,10 @@ bool Encoder::shared(PyObject* object) {
 void Encoder::keep(PyObject* object) {
   if (!kept_) kept_ = check(PyList_New(0));
   check(PyList_Append(kept_.get(), object));
+}
+
+Encoder::Mark Encoder::mark() const noexcept {
+  return {head_size_, externals_.size(), common_ != nullptr ? common_->placed() : 0, containers_};
 }
 
 bool Encoder::values(PyObject* const* objects, std::size_t count) {
@@ -233,11 +237,10 @@ void Encoder::pickled(PyObject* bytes, PyObject* buffers) {
       const std::uint8_t flags = external.view.readonly != 0 ? kReadOnly : 0;
       if (common_ != nullptr && external.size >= CommonBuffers::kSmallest) {
         const ViewGuard guard(external.view);
-        PyObject* const block = common_->place(external.data, external.size, external.view.obj);
-        keep(block);
+        const std::uint64_t address = common_->place(external.data, external.size, external.view.obj);
         number(static_cast<std::uint8_t>(flags | kElsewhere));
         number(std::uint64_t{external.size});
-        number(CommonBuffers::address_of(block));
+        number(address);
         continue;
       }
       number(flags);

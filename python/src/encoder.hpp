@@ -103,7 +103,7 @@ class Encoder {
     Py_buffer view;  // .obj is null if unused
   };
   struct Mark {
-    std::size_t head, externals;
+    std::size_t head, externals, placed;
     int containers;
   };
 
@@ -114,7 +114,7 @@ class Encoder {
   bool shared(PyObject* object);
   void keep(PyObject* object);
   void outside(const void* data, std::size_t size, PyObject* owner);
-  Mark mark() const noexcept { return {head_size_, externals_.size(), containers_}; }
+  Mark mark() const noexcept;
   void roll_back(const Mark& mark) noexcept;
   std::byte* grow(std::size_t n);
 

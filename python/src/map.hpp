@@ -37,6 +37,9 @@ struct MapPlan {
 class MapTasks {
  public:
   explicit MapTasks(MapPlan plan);
+  ~MapTasks() { leave_to_engine(); }
+  MapTasks(const MapTasks&) = delete;
+  MapTasks& operator=(const MapTasks&) = delete;
 
   /// The next result; null at the end. Throws PythonError with the failed item's exception, after which it goes on.
   Object next() { return next(plan_.deadline); }
@@ -71,7 +74,9 @@ class MapTasks {
   void stage_star(PyObject* arguments);
   void write_bound();
   void leave_to_engine() noexcept;
+  void encode(Encoder& encoder, PyObject* const* arguments, std::size_t count);
   void stage_encoded(const Encoder& encoder);
+  void put_off(PyObject* const* arguments, std::size_t count);
   void stage_error(Object error);
   Object read(detail::MapWindow::Result& result);
 
@@ -79,7 +84,9 @@ class MapTasks {
   std::unique_ptr<detail::MapWindow> window_;
   CommonBuffers common_;
   std::string bound_;  // how the bound arguments travel
-  Object bound_kept_;  // what they name
+  Object bound_kept_;  // the Python objects that they name ...
+  detail::KeptMemory bound_blocks_;  // ... and the memory
+  Object pending_;     // the arguments of an item that waits for memory: a tuple
   Object input_error_;
   std::unordered_map<std::uint64_t, Object> kept_;  // by the index of the task that needs it
   std::uint64_t staged_ = 0;

@@ -1,5 +1,8 @@
+#include <chrono>
+#include <thread>
 #include <vector>
 
+#include <retinue/process_pool.hpp>
 #include <retinue/detail/pool/private_memory.hpp>
 
 #include "held_until_done.hpp"
@@ -65,18 +68,21 @@ void MapTasks::write_bound() {
   encoder.number(ArgumentsKind::bound);
   encoder.pickled(PyTuple_GET_ITEM(plan_.bound.get(), 1), PyTuple_GET_ITEM(plan_.bound.get(), 2));
   bound_ = encoder.written_since(begin);
-  bound_kept_ = check(PyTuple_Pack(2, encoder.kept().get(), PyTuple_GET_ITEM(plan_.bound.get(), 3)));
-  common_.end_task();
-  (void)common_.take_placed();
+  bound_kept_ = Object::borrowed(PyTuple_GET_ITEM(plan_.bound.get(), 3));
+  bound_blocks_ = common_.end_task().first;
   plan_.bound = Object();
 }
 
 void MapTasks::stage_encoded(const Encoder& encoder) {
   const std::size_t size = encoder.size();
   encoder.write_to(window_->stage(size));
-  const std::size_t placed = common_.take_placed();
-  window_->weigh(placed);
-  staged_bytes_ += size + placed;
+  staged_bytes_ += size;
+  if (common_.placed() != 0 || !bound_blocks_.empty()) {
+    auto [kept, bytes] = common_.end_task();
+    kept.insert(kept.end(), bound_blocks_.begin(), bound_blocks_.end());
+    window_->keep_for_last(std::move(kept), bytes);
+    staged_bytes_ += bytes;
+  }
   if (encoder.kept()) kept_.emplace(staged_, encoder.kept());
   ++staged_;
 }
@@ -99,23 +105,38 @@ void MapTasks::leave_to_engine() noexcept {
 
 // An item that cannot be sent fails in its place: it travels as the exception that its task will end with.
 void MapTasks::stage_error(Object error) {
+  common_.begin_task(nullptr, 0);
   Encoder encoder(nullptr);
   write_raise(encoder, error.get());
   stage_encoded(encoder);
 }
 
-void MapTasks::stage(PyObject* const* arguments, std::size_t count) {
-  Encoder encoder(plan_.scope.get(), &common_);
+void MapTasks::encode(Encoder& encoder, PyObject* const* arguments, std::size_t count) {
   plan_.function->write(encoder);
+  if (bound_.empty()) write_arguments(encoder, arguments, count, nullptr);
+  else write_arguments_after(encoder, bound_, arguments, count);
+}
+
+void MapTasks::stage(PyObject* const* arguments, std::size_t count) {
+  common_.begin_task(arguments, count);
+  std::exception_ptr no_memory;
   try {
-    if (bound_.empty()) write_arguments(encoder, arguments, count, nullptr);
-    else write_arguments_after(encoder, bound_, arguments, count);
-    common_.end_task();
+    Encoder encoder(plan_.scope.get(), &common_);
+    encode(encoder, arguments, count);
+    return stage_encoded(encoder);
   } catch (const PythonError&) {
     if (!concerns_value()) throw;
-    return stage_error(take_error());
+  } catch (const ResourceExhausted&) {
+    if (!window_->is_empty()) return put_off(arguments, count);
+    no_memory = std::current_exception();
   }
-  stage_encoded(encoder);
+  stage_error(no_memory ? error_object(no_memory) : take_error());
+}
+
+// Until a task has ended, and with it what it was given.
+void MapTasks::put_off(PyObject* const* arguments, std::size_t count) {
+  pending_ = tuple_of(arguments, count);
+  window_->hold_back();
 }
 
 void MapTasks::stage_star(PyObject* arguments) {
@@ -130,6 +151,10 @@ void MapTasks::stage_star(PyObject* arguments) {
 }
 
 bool MapTasks::read_one() {
+  if (pending_) {
+    stage_star(std::exchange(pending_, Object()).get());
+    return true;
+  }
   PyObject* iterators = plan_.iterators.get();
   const Py_ssize_t count = PyTuple_GET_SIZE(iterators);
   if (count == 1) {
@@ -152,11 +177,13 @@ bool MapTasks::read_one() {
 
 void MapTasks::read_inputs(std::size_t wanted, Weight weight) {
   try {
-    for (; wanted > 0 && (weight == Weight::any || !window_->is_heavy()); --wanted)
+    for (; wanted > 0 && (weight == Weight::any || !window_->is_heavy()); --wanted) {
       if (!read_one()) {
         inputs_ended_ = true;
         break;
       }
+      if (pending_) break;
+    }
   } catch (const PythonError&) {
     if (!concerns_value()) {
       const ErrorAside aside;
@@ -177,17 +204,32 @@ void MapTasks::read_inputs(std::size_t wanted, Weight weight) {
 void MapTasks::start() {
   const Busy busy(*this);
   if (window_ == nullptr || inputs_ended_) return;
+  common_.begin_batch();
   if (const std::size_t wanted = window_->wanted(); wanted != 0) read_inputs(wanted);
   constexpr std::size_t kFew = 4096, kSmall = 16u << 20;
   if (plan_.length > kFew || plan_.options.look_ahead != 0) return;
-  while (!inputs_ended_ && staged_bytes_ < kSmall) read_inputs(4);
+  while (!inputs_ended_ && !pending_ && staged_bytes_ < kSmall) read_inputs(4);
 }
 
+// An item without memory waits for tasks to end; nobody takes results, which could make room too.
 void MapTasks::read_all() {
   const Busy busy(*this);
+  common_.begin_batch();
+  bool all_had_ended = false;
   while (window_ != nullptr && !inputs_ended_) {
     read_inputs(256, Weight::any);
     check(PyErr_CheckSignals());
+    if (!pending_) {
+      all_had_ended = false;
+    } else if (!all_had_ended) {
+      const PoolStats stats = detail::stats_of(*plan_.core);
+      all_had_ended = stats.finished == stats.submitted;
+      const WithoutGil without;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    } else {
+      pending_ = Object();
+      stage_error(error_object(std::make_exception_ptr(ResourceExhausted("no shared memory for the arguments of this task", 0))));
+    }
   }
 }
 
@@ -196,6 +238,8 @@ void MapTasks::close() noexcept {
   leave_to_engine();
   plan_.iterators = Object();
   common_.clear();
+  bound_blocks_.clear();
+  pending_ = Object();
   inputs_ended_ = true;
   input_error_ = Object();
 }
@@ -208,8 +252,10 @@ bool MapTasks::drop_results() {
       case detail::MapWindow::Next::over:
         window_.reset();
         bound_kept_ = Object();
+        bound_blocks_.clear();
         break;
       case detail::MapWindow::Next::timed_out: return false;
+      case detail::MapWindow::Next::result: kept_.erase(result.index); break;
       default: break;
     }
   return true;
@@ -248,6 +294,7 @@ Object MapTasks::read(detail::MapWindow::Result& result) {
 Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
   const Busy busy(*this);
   begun_ = true;
+  common_.begin_batch();
   if (window_ != nullptr && detail::is_foreign(*plan_.core)) {
     (void)window_.release();  // the parent's: nothing of it is this process's to free
     inputs_ended_ = true;
@@ -270,6 +317,7 @@ Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
         return read(result);
       case detail::MapWindow::Next::over:
         bound_kept_ = Object();
+        bound_blocks_.clear();
         if (input_error_) {
           const Object error = std::exchange(input_error_, Object());
           PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.get())), error.get());
@@ -286,6 +334,7 @@ int MapTasks::traverse(visitproc visit, void* arg) const noexcept {
   Py_VISIT(plan_.iterators.get());
   Py_VISIT(plan_.scope.get());
   Py_VISIT(input_error_.get());
+  Py_VISIT(pending_.get());
   return 0;
 }
 

@@ -225,8 +225,11 @@ PyObject* shut_down(PyObject* self, PyObject* cancel_pending) noexcept {
   return guarded([&]() -> PyObject* {
     const bool cancel = PyObject_IsTrue(cancel_pending) == 1;
     if (const detail::CoreRef core = core_to_end(self); core.get() != nullptr) {
-      const WithoutGil without;
-      detail::shut_down(*core, cancel);
+      {
+        const WithoutGil without;
+        detail::shut_down(*core, cancel);
+      }
+      const auto over = std::exchange(pool_of(self).dropped, {});
     }
     return Py_NewRef(Py_None);
   });
@@ -243,8 +246,11 @@ PyObject* shut_down_later(PyObject* self, PyObject* cancel_pending) noexcept {
 PyObject* terminate(PyObject* self, PyObject*) noexcept {
   return guarded([&]() -> PyObject* {
     if (const detail::CoreRef core = core_to_end(self); core.get() != nullptr) {
-      const WithoutGil without;
-      detail::terminate(*core);
+      {
+        const WithoutGil without;
+        detail::terminate(*core);
+      }
+      const auto over = std::exchange(pool_of(self).dropped, {});
     }
     return Py_NewRef(Py_None);
   });
@@ -360,7 +366,12 @@ void map_is_dropped(PyObject* self, const std::shared_ptr<MapTasks>& tasks) {
   Pool& pool = pool_of(self);
   if (pool.core.get() != nullptr && detail::is_foreign(*pool.core)) return;
   if (!tasks->closed() && tasks->untouched() && !pool.ended) {
-    tasks->read_all();
+    try {
+      tasks->read_all();
+    } catch (...) {
+      tasks->close();
+      throw;
+    }
     pool.dropped.push_back(tasks);
     return;
   }

@@ -59,7 +59,7 @@ Object make_private_buffer(const void* data, std::size_t size, std::shared_ptr<c
   PrivateBufferObject& buffer = self_of(self.get());
   new (&buffer.memory) std::optional<detail::PrivateMemory>(std::move(memory));
   buffer.read_only = read_only ? 1 : 0;
-  return self;
+  return check(PyMemoryView_FromObject(self.get()));
 }
 
 }  // namespace retinue::python

@@ -10,7 +10,7 @@ namespace retinue::python {
 
 extern PyTypeObject PrivateBufferType;
 
-/// A buffer over `size` bytes at `data`, which lie in shared memory: private to this process, writable unless
+/// A memoryview of `size` bytes at `data`, which lie in shared memory: private to this process, writable unless
 /// `read_only`; see retinue::detail::PrivateMemory, also for `source`. Null, with no exception set, where a copy is the
 /// better way or the only one.
 Object make_private_buffer(const void* data, std::size_t size, std::shared_ptr<const void> source, bool read_only);

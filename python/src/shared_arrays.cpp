@@ -112,8 +112,11 @@ Object tuple_of(const std::int64_t* numbers, int count) {
 
 bool is_shared(const PyTypeObject* type) noexcept { return type == array_type || type == value_type; }
 
-bool name_shared(PyObject* object, SharedName& name) {
-  return Py_TYPE(object) == array_type ? name_array(object, name) : name_value(object, name);
+bool name_shared(PyObject* object, PyObject* scope, SharedName& name) {
+  if (!(Py_TYPE(object) == array_type ? name_array(object, name) : name_value(object, name))) return false;
+  if (detail::is_own_shared(shared_memory_of(name.keeper.get()).data)) return true;
+  const Object inherits = check(PyObject_GetAttrString(scope, "inherits"));
+  return inherits.get() == Py_True;
 }
 
 Object attach_shared_array(Decoder& decoder) {

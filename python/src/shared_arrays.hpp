@@ -22,8 +22,9 @@ struct SharedName {
 
 /// True for the types that `name_shared` may be able to name.
 bool is_shared(const PyTypeObject* type) noexcept;
-/// False if it needs pickle: an array of unusual type or shape, or whose memory is not known here. Throws PythonError.
-bool name_shared(PyObject* object, SharedName& name);
+/// False if it needs pickle: an array of unusual type or shape, or whose memory is not known here, or not to the workers,
+/// whose `scope` tells whether they inherit what this process sees. Throws PythonError.
+bool name_shared(PyObject* object, PyObject* scope, SharedName& name);
 /// The array or the value of a name, in a worker. Throws CodecError or PythonError.
 Object attach_shared_array(Decoder& decoder);
 Object load_shared_value(Decoder& decoder);

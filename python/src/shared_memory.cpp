@@ -70,7 +70,10 @@ PyObject* get_address(PyObject* self, void*) noexcept {
   return PyLong_FromUnsignedLongLong(reinterpret_cast<std::uintptr_t>(self_of(self).data));
 }
 
+PyObject* get_is_own(PyObject* self, void*) noexcept { return PyBool_FromLong(detail::is_own_shared(self_of(self).data)); }
+
 PyGetSetDef properties[] = {
+    {"is_own", get_is_own, nullptr, "Whether it is this process's own, not one that its owner has.", nullptr},
     {"address", get_address, nullptr, "Where it lies, in every process of the owner.", nullptr},
     {},
 };

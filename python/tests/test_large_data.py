@@ -4,6 +4,7 @@ import functools
 import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -157,6 +158,24 @@ def test_bytes_and_bytearrays_travel(pool):
     assert same is True, "what is one object in a call is one object in the task"
 
 
+class Block:
+    def __init__(self, data):
+        self.data = data
+
+    def __reduce_ex__(self, protocol):
+        return Block, (pickle.PickleBuffer(self.data),)
+
+
+@pytest.mark.parametrize("size", [100, 3_000_000])
+def test_buffers_of_other_types_travel(pool, size):
+    data = os.urandom(size)
+    back = pool.submit(lambda b: Block(bytes(b.data[:10])) if b.data == data else None, Block(data)).result()
+    assert back.data[:10] == data[:10]
+    back = pool.submit(lambda b: b, Block(bytearray(data))).result()
+    back.data[0] = 1
+    assert back.data[1:] == data[1:]
+
+
 def test_a_pandas_frame_travels(pool):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"x": np.arange(N, dtype=float), "y": np.arange(N), "name": ["a"] * N})
@@ -252,6 +271,28 @@ def test_workers_of_a_later_pool_keep_results_of_an_earlier_one(pool):
         assert later.submit(look_at_kept).result()[-1] == (2.0, 2.0)
 
 
+def test_a_forked_child_cannot_take_a_result_of_its_parent(pool):
+    future = pool.submit(make, N, 2.0)
+    while not future.done():
+        time.sleep(0.001)
+    pool.submit(len, "").result()
+    answers = multiprocessing.SimpleQueue()
+
+    def look():
+        try:
+            answers.put(future.result().sum())
+        except Exception as error:
+            answers.put(type(error).__name__)
+
+    for _ in range(3):
+        child = multiprocessing.get_context("fork").Process(target=look)
+        child.start()
+        assert answers.get() == "PoolClosed"
+        child.join(20)
+    assert future.result().sum() == 2.0 * N
+    assert eventually(lambda: pool.submit(make, N, 3.0).result().sum() == 3.0 * N)
+
+
 def test_one_result_for_many_threads(pool):
     for _ in range(10):
         future = pool.submit(lambda: [np.full(N // 4, float(i)) for i in range(4)])
@@ -298,6 +339,17 @@ def test_a_pool_inside_a_task_does_the_same(one):
     b, c = one.submit(outer, np.full(N, 4.0)).result()
     assert c == [2 * N, 2 * N, 4 * N]
     assert b.min() == b.max() == 6.0
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_shared_array_is_given_on_to_a_pool_inside_a_task(one, method):
+    def outer(a, v, method):
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as inner:
+            return inner.submit(np.sum, a).result(), inner.submit(sum, [a[0], v]).result().tolist()
+
+    shared = retinue.shared_array((2, 3))
+    shared[:] = 2
+    assert one.submit(outer, shared, retinue.share(np.ones(3)), method).result() == (12, [3, 3, 3])
 
 
 # The same for many tasks
@@ -378,6 +430,79 @@ def test_a_buffer_that_a_generator_fills_anew_is_not_taken_for_the_same(pool):
     assert list(pool.map(total, numbers())) == [float(i * N) for i in range(30)]
     assert list(pool.map(total, (np.full(N, float(i)) for i in range(30)))) == [float(i * N) for i in range(30)]
     assert list(pool.map(total, [np.full(N, float(i)) for i in range(30)])) == [float(i * N) for i in range(30)]
+
+
+class Frame:
+    """Pickles through one buffer, which it fills anew each time."""
+
+    scratch = np.empty(N)
+
+    def __init__(self, value):
+        self.value = value
+
+    def __reduce__(self):
+        self.scratch[:] = self.value
+        return total, (self.scratch,)
+
+
+def test_what_pickling_changes_is_not_taken_for_the_same(pool):
+    assert list(pool.map(float, [Frame(i) for i in range(10)])) == [float(i * N) for i in range(10)]
+    a = np.zeros(N)
+    seen = []
+    for sum_of_then in pool.map(total, [a] * 100, buffersize=4):
+        seen.append(sum_of_then)
+        a += 1
+    assert seen[0] == 0.0 and seen == sorted(seen) and seen[-1] > 0.0
+
+
+def test_memory_of_a_map_that_nobody_reads_goes_as_its_tasks_end():
+    with ProcessPoolExecutor(2) as pool:
+        before = in_use()
+        unread = pool.map(total, (np.full(N, float(i)) for i in range(20)))
+        pool.map(total, [np.full(N, float(i)) for i in range(20)])
+        assert pool._wait_until_idle(20)
+        assert eventually(lambda: pool.stats()["in_slots"] == 0 and in_use() <= before + 1.1 * 8 * N)
+    assert list(unread) == [float(i * N) for i in range(20)]
+    assert in_use() <= before + 1.1 * 8 * N
+
+
+def test_what_runs_is_not_robbed_of_its_arguments_when_reading_inputs_fails(one):
+    seen = retinue.shared_array(2)
+
+    def look(a, seen):
+        seen[0] = a[0]
+        time.sleep(0.5)
+        seen[1] = a[-1]
+        seen[0] += a.sum() / N
+
+    def inputs():
+        yield np.full(N, 5.0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(one.map(look, inputs(), [seen] * 2))
+    assert eventually(lambda: seen[0] == 5.0)
+    for _ in range(20):
+        one.submit(first, np.full(N, -1.0))
+    assert eventually(lambda: seen.tolist() == [10.0, 5.0])
+
+
+def test_a_heavy_map_with_a_slow_task_waits_without_spinning():
+    def slow_first(a):
+        if a[0] == 0:
+            time.sleep(1.0)
+        return float(a[0])
+
+    with ProcessPoolExecutor(2) as pool:
+        start = time.process_time()
+        assert list(pool.map(slow_first, (np.full(3 * N, float(i)) for i in range(30)))) == list(range(30))
+        used = time.process_time() - start
+        began = time.monotonic()
+        results = pool.map(slow_first, (np.full(3 * N, float(i)) for i in range(30)), timeout=0.3)
+        with pytest.raises(TimeoutError):
+            list(results)
+        assert time.monotonic() - began < 0.9
+    assert used < 1.2, "most of it is writing 30 arrays"
 
 
 def test_bound_arguments_of_a_partial_are_each_tasks_own(pool):
@@ -483,6 +608,15 @@ def test_a_limit_is_kept_to_by_owner_and_workers():
             assert refused(lambda: pool.submit(make, 4 * N).result())
             assert refused(lambda: retinue.shared_array(4 * N))
             assert retinue.shared_memory_usage()["bytes_reserved"] <= limit
+            sums = pool.map(np.sum, (np.full(N, i) for i in range(20)))  # as many as there is memory for, one after the other
+            assert list(sums) == [i * N for i in range(20)]
+            results = pool.map(np.sum, (np.full(n * N, 1.0) for n in [1, 4, 1]))
+            assert next(results) == N
+            assert refused(lambda: next(results))
+            assert next(results) == N
+            with ProcessPoolExecutor(1) as unread:
+                results = unread.map(np.sum, (np.full(N, i) for i in range(20)))
+            assert list(results) == [i * N for i in range(20)]
             assert pool.submit(np.sum, np.ones(1000)).result() == 1000
             assert pool.submit(np.sum, np.ones(2 * N)).result() == 2 * N  # in what one of 1 N has left
             retinue.limit_shared_memory(None)

@@ -1,5 +1,6 @@
 #include "memory_limit.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -12,6 +13,16 @@
 #include "system/memfd.hpp"
 
 namespace retinue::detail {
+namespace {
+
+[[noreturn]] void refuse(std::uint64_t wanted, std::uint64_t reserved, std::uint64_t most) {
+  throw ResourceExhausted("the limit of shared memory: " + std::to_string(wanted) + " bytes more than the " +
+                              std::to_string(reserved) + " in use or kept for reuse would be beyond the limit of " +
+                              std::to_string(most) + " (limit_shared_memory, RETINUE_SHARED_MEMORY_LIMIT)",
+                          0);
+}
+
+}  // namespace
 
 std::uint64_t memory_of_file(int memfd) {
   struct stat file {};
@@ -20,16 +31,15 @@ std::uint64_t memory_of_file(int memfd) {
 }
 
 void reserve_within(const MemoryLimit& limit, int memfd, Extent extent) {
-  reserve(memfd, extent.offset, extent.length);
   const std::uint64_t most = limit.bytes.load(std::memory_order_relaxed);
-  if (most == MemoryLimit::kNone) return;
+  if (most == MemoryLimit::kNone) return reserve(memfd, extent.offset, extent.length);
+  const std::uint64_t before = memory_of_file(memfd);
+  if (extent.length > most || before > most - extent.length) refuse(extent.length, before, most);
+  reserve(memfd, extent.offset, extent.length);
   const std::uint64_t taken = memory_of_file(memfd);
   if (taken <= most) return;
-  punch_hole(memfd, extent.offset, extent.length);
-  throw ResourceExhausted("the limit of shared memory: " + std::to_string(extent.length) + " bytes more than the " +
-                              std::to_string(taken - extent.length) + " in use would be beyond the limit of " +
-                              std::to_string(most) + " (limit_shared_memory, RETINUE_SHARED_MEMORY_LIMIT)",
-                          0);
+  punch_hole(memfd, extent.offset, extent.length);  // another process reserved at the same time
+  refuse(extent.length, taken - std::min(taken, extent.length), most);
 }
 
 std::uint64_t limit_from_environment() {

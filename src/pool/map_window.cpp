@@ -33,7 +33,7 @@ class MapWindow::State {
   std::size_t wanted() const {
     core_->refuse_foreign();
     if (inputs_ended_ || outstanding_ >= window_) return 0;
-    if (is_heavy()) return 0;
+    if (held_back_ || is_heavy()) return 0;
     const std::size_t room = window_ - outstanding_;
     return outstanding_ == 0 || room >= std::max<std::size_t>(1, window_ / 4) ? std::min(room, kBatch) : 0;
   }
@@ -71,11 +71,15 @@ class MapWindow::State {
     }
   }
 
-  void weigh(std::size_t bytes) noexcept {
-    staged_.back().task->argument_bytes += bytes;
+  void keep_for_last(KeptMemory kept, std::size_t bytes) {
+    TaskState& task = *staged_.back().task;
+    if (!kept.empty()) task.kept = std::make_unique<KeptMemory>(std::move(kept));
+    task.argument_bytes += bytes;
     outstanding_bytes_ += bytes;
   }
 
+  void hold_back() noexcept { held_back_ = true; }
+  bool is_empty() const noexcept { return outstanding_ == 0; }
   bool is_heavy() const noexcept { return outstanding_bytes_ > kMostBytesAhead && outstanding_ >= 2 * core_->workers(); }
 
   void unstage() noexcept {
@@ -120,6 +124,7 @@ class MapWindow::State {
     if (task == nullptr) return outcome;
     --outstanding_;
     outstanding_bytes_ -= task->argument_bytes;
+    held_back_ = false;
     if (++taken_ >= window_) window_was_taken();
     given_ = task;
     result.index = task->index;
@@ -169,6 +174,7 @@ class MapWindow::State {
     outstanding_bytes_ -= task->argument_bytes;
     --outstanding_;
     task->payload.clear();
+    task->kept.reset();
     task->finished_list = nullptr;
     task->ending.store(Ending::cancelled, std::memory_order_relaxed);
     spare_.push_back(task);
@@ -196,7 +202,7 @@ class MapWindow::State {
 
   // Workers have nothing left to claim while we wait: read more inputs, if there may be any.
   bool grow() noexcept {
-    if (inputs_ended_ || (window_ >= limit_ && outstanding_ >= window_)) return false;
+    if (inputs_ended_ || held_back_ || is_heavy() || (window_ >= limit_ && outstanding_ >= window_)) return false;
     window_ = std::min(limit_, 2 * window_);
     return outstanding_ < window_;
   }
@@ -277,6 +283,7 @@ class MapWindow::State {
   std::size_t taken_ = 0;                       // results since ...
   Clock::time_point turned_ = Clock::now();     // ... the last time a whole window had been taken
   bool inputs_ended_ = false;
+  bool held_back_ = false;
 
   std::vector<Staging> staged_;
   std::vector<Unit> staging_;
@@ -296,7 +303,9 @@ MapWindow::MapWindow(CoreRef core, EntryRef entry, const TaskOptions& options, O
 MapWindow::~MapWindow() = default;
 std::size_t MapWindow::wanted() const { return state_->wanted(); }
 std::byte* MapWindow::stage(std::size_t bytes) { return state_->stage(bytes); }
-void MapWindow::weigh(std::size_t bytes) noexcept { state_->weigh(bytes); }
+void MapWindow::keep_for_last(KeptMemory kept, std::size_t bytes) { state_->keep_for_last(std::move(kept), bytes); }
+void MapWindow::hold_back() noexcept { state_->hold_back(); }
+bool MapWindow::is_empty() const noexcept { return state_->is_empty(); }
 bool MapWindow::is_heavy() const noexcept { return state_->is_heavy(); }
 void MapWindow::unstage() noexcept { state_->unstage(); }
 void MapWindow::publish() { state_->publish(); }

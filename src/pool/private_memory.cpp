@@ -23,9 +23,12 @@ constexpr std::size_t kMostViews = 16'384;  // a process may have some 65,000 ma
 
 // Writes to each page what is there, which makes it this process's own.
 void own_pages(std::byte* from, std::size_t bytes) noexcept {
-  if (madvise(from, bytes, MADV_POPULATE_WRITE) == 0) return;
-  for (std::size_t at = 0; at < bytes; at += kPage)
-    __atomic_fetch_or(reinterpret_cast<unsigned char*>(from + at), 0, __ATOMIC_RELAXED);
+  if (injected_fault("madvise") == 0 && madvise(from, bytes, MADV_POPULATE_WRITE) == 0) return;
+  for (std::size_t at = 0; at < bytes; at += kPage) {
+    auto* const byte = reinterpret_cast<volatile unsigned char*>(from + at);  // else compilers see that nothing changes
+    unsigned char same = *byte;
+    __atomic_compare_exchange_n(byte, &same, same, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  }
 }
 
 const Region* region_of(const void* data) noexcept {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <retinue/error.hpp>
+
 #include "data/region.hpp"
 #include "system/fork_watch.hpp"
 #include "worker.hpp"
@@ -18,6 +20,14 @@ SharedMemory allocate_shared(std::uint64_t bytes) {
 SharedMemory allocate_for_workers(std::uint64_t bytes) {
   Region& region = Region::of_this_process();
   return {region.at(region.allocate(bytes)), bytes, fork_generation()};
+}
+
+bool is_own_shared(const void* data) noexcept {
+  try {
+    return Region::of_this_process().holds(data);
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 void free_shared(const SharedMemory& memory) noexcept {

@@ -45,7 +45,8 @@ bool PoolCore::is_running(const TaskState& task) noexcept {
 }
 
 SharedMemory PoolCore::take_result(TaskState& task) {
-  (void)value_of(task);
+  if (task.ending.load(std::memory_order_acquire) != Ending::value) std::rethrow_exception(task.error());
+  refuse_foreign();  // the block is the parent's, who may free it at any time
   const std::lock_guard lock(mutex_);
   if (task.taken) throw Error("the value of this task was taken by an earlier look at it: it is not copied");
   const SharedMemory memory = task.payload.release_result_block();
@@ -236,6 +237,7 @@ void PoolCore::end_task(TaskState& task, Ending ending) noexcept {
   ++stats_.finished;
   if (ending == Ending::cancelled) ++stats_.cancelled;
   else if (ending != Ending::value) ++stats_.failed;
+  task.kept.reset();
   if (task.finished_list != nullptr) task.finished_list->append(task);
   if (!task.callbacks.empty()) {
     task.add_ref();

@@ -74,6 +74,7 @@ void TaskState::reset(const TaskOptions& options) {
   payload.clear();
   death.reset();
   callbacks.clear();
+  kept.reset();
   position.store(kNowhere, std::memory_order_relaxed);
   ending.store(Ending::pending, std::memory_order_relaxed);
   wanted_ending = Ending::pending;
@@ -130,7 +131,10 @@ std::exception_ptr TaskState::error() const {
 }
 
 std::span<const std::byte> value_of(TaskState& task) {
-  if (task.ending.load(std::memory_order_acquire) == Ending::value) return task.payload.bytes();
+  if (task.ending.load(std::memory_order_acquire) == Ending::value) {
+    if (task.payload.lies_in_result_block()) task.core->refuse_foreign();  // there the parent may free it at any time
+    return task.payload.bytes();
+  }
   std::rethrow_exception(task.error());
 }
 

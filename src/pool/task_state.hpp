@@ -42,6 +42,7 @@ class Payload {
   /// Takes over a worker's result block; throws CodecError if it is not the worker's, and then holds what it held.
   void adopt(Region& region, Part* part, std::uint64_t block, std::uint64_t size);
   void clear() noexcept;
+  bool lies_in_result_block() const noexcept { return place_ == Place::result_block; }
   /// Gives a worker's result block away; no data if the bytes lie elsewhere, which then stay.
   SharedMemory release_result_block() noexcept;
   /// Forgets without freeing: in a forked child, where it all is the parent's, and where a worker may
@@ -133,6 +134,7 @@ class TaskState final : public Completion {
   pid_t worker_pid = 0;
   Payload payload;  ///< arguments as long as they may be needed again, then the result
   std::unique_ptr<Death> death;
+  std::unique_ptr<KeptMemory> kept;  ///< memory that its arguments name; let go of at its end
   std::vector<std::function<void()>> callbacks;
   FinishedList* finished_list = nullptr;  ///< where an unordered map wants to find it
   TaskState* next = nullptr;              ///< link in that list, or in that of tasks with callbacks

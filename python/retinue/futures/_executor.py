@@ -129,18 +129,24 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
         self._refuse()
         if not self._started:
             return
+        failure = None
         try:
             if first and not cancel_futures:
-                self._read_maps()
+                try:
+                    self._read_maps()
+                except Exception as error:  # the pool ends all the same
+                    failure = error
             if not wait:
                 self._shut_down_later(cancel_futures)
-                return
-            if not cancel_futures:
-                self._wait_until_idle(None)
-            self._shut_down(cancel_futures)
+            else:
+                if not cancel_futures:
+                    self._wait_until_idle(None)
+                self._shut_down(cancel_futures)
         except KeyboardInterrupt:
             self._terminate()
             raise
+        if failure is not None:
+            raise failure
 
     def terminate_workers(self) -> None:
         """Ends the workers at once: running tasks end with ``WorkerDied``, others are cancelled."""

@@ -135,9 +135,11 @@ class Pool(_engine.Pool):  # type: ignore[misc]
         """Takes no more tasks; those handed in are finished, and then the workers end."""
         if self._state == _RUN:
             self._state = _CLOSE
-            self._read_maps()
-            self._refuse()
-            self._shut_down_later(False)
+            try:
+                self._read_maps()
+            finally:
+                self._refuse()
+                self._shut_down_later(False)
 
     def terminate(self) -> None:
         """Ends the workers at once; what was not finished is lost."""

@@ -114,6 +114,9 @@ std::span<const std::byte> value_bytes(Completion& task);
 /// (free_shared). Throws what the task ended with, and Error if the value was taken before.
 SharedMemory take_value(Completion& task);
 
+/// Shared memory that several tasks may be given.
+using KeptMemory = std::vector<std::shared_ptr<const SharedMemory>>;
+
 /// The tasks of one map that are under way, and the results not yet taken. Used by one thread at a
 /// time. Its destructor takes back what has not started.
 class MapWindow {
@@ -128,8 +131,11 @@ class MapWindow {
   std::size_t wanted() const;
   /// Room for the next task's arguments. Throws ResourceExhausted or bad_alloc, and then no task is staged.
   std::byte* stage(std::size_t bytes);
-  /// The last stage() has `bytes` more in blocks of their own.
-  void weigh(std::size_t bytes) noexcept;
+  /// What the last stage() names, kept until its task has ended; `bytes` of it are new.
+  void keep_for_last(KeptMemory kept, std::size_t bytes);
+  /// No inputs are to be read until a result was given: there is no memory for them.
+  void hold_back() noexcept;
+  bool is_empty() const noexcept;
   /// True if what is under way is so large that no more should be read, whatever `wanted` said.
   bool is_heavy() const noexcept;
   /// Takes back the last stage(), whose arguments could not be written.
