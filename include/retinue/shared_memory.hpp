@@ -20,7 +20,8 @@ SharedMemoryUsage shared_memory_usage();
 
 /// The most memory that this process and its workers may share, in bytes; 0: as much as the machine has. What would go
 /// beyond it throws ResourceExhausted: in the owner from `submit`, `map` or `SharedArray`, and in a worker from the task
-/// whose result finds no room. What is in use already stays. Holds for all pools of this process, at once.
+/// whose result finds no room. What is in use already stays. Holds for all pools of this process, at once. Memory that
+/// workers keep for their next results counts until they have been idle for two seconds.
 /// The environment variable RETINUE_SHARED_MEMORY_LIMIT ("500M", "4G") sets it from outside. Thread-safe.
 void limit_shared_memory(std::uint64_t bytes);
 

@@ -40,13 +40,6 @@ bool CommonBuffers::runs_no_code() const noexcept {
   return quiet_ && std::all_of(arguments_, arguments_ + count_, pickles_without_code);
 }
 
-void CommonBuffers::begin_batch() noexcept {
-  for (Entry& entry : entries_) {
-    entry.unchanged = false;
-    entry.owner = Object();
-  }
-}
-
 void CommonBuffers::begin_task(PyObject* const* arguments, std::size_t count) noexcept {
   task_.clear();
   new_bytes_ = 0;
@@ -62,18 +55,17 @@ std::uint64_t CommonBuffers::place(const void* data, std::size_t size, PyObject*
   if (entry != entries_.end()) {
     block = entry->block.lock();
     // The comparison lets other threads in, which do nothing with this map, for it is busy.
-    if (block && !(quiet && entry->unchanged) && !is_same(block->data, data, size)) block.reset();
+    if (block && !(quiet && entry->owner) && !is_same(block->data, data, size)) block.reset();
     if (!block) entries_.erase(entry);
   }
   if (!block) {
     block = write(data, size);
     new_bytes_ += size;
     if (entries_.size() >= kMost) entries_.erase(entries_.begin());
-    entries_.push_back({data, size, Object(), block, false});
+    entries_.push_back({data, size, Object(), block});
   }
   Entry& found = *std::find_if(entries_.begin(), entries_.end(),
                                [&](const Entry& e) { return e.data == data && e.size == size; });
-  found.unchanged = quiet;
   found.owner = quiet ? Object::borrowed(owner) : Object();
   task_.push_back(std::move(block));
   return reinterpret_cast<std::uintptr_t>(task_.back()->data);

@@ -17,9 +17,10 @@ namespace retinue::python {
 /// Blocks of shared memory that hold contents of arguments, found again by where these lie in this process. With the GIL
 /// held; of one map.
 ///
-/// A content that lies where an earlier one lay is the same if it could not be changed in between: both were read in one
-/// go, from inputs and of types that run no code of the program's, and the object that owns it was kept, so nobody else
-/// has got its memory. In all other cases the bytes are compared, which is quicker than writing them.
+/// A content that lies where an earlier one lay is taken for the same if the inputs are ready made, as those of a list are,
+/// their types run no code when they are pickled, and the object that owns it was kept, so nobody else has got its memory:
+/// then only what the program does between two results could have changed it, and tasks see it as it was first. In all
+/// other cases the bytes are compared, which is quicker than writing them.
 class CommonBuffers {
  public:
   /// Smaller contents travel with each task.
@@ -28,8 +29,6 @@ class CommonBuffers {
   /// `quiet`: reading inputs runs no code of the program's.
   explicit CommonBuffers(bool quiet) noexcept : quiet_(quiet) {}
 
-  /// Some inputs will be read; since the last time the program went on.
-  void begin_batch() noexcept;
   /// The next contents are those of these arguments.
   void begin_task(PyObject* const* arguments, std::size_t count) noexcept;
   /// The address of a block with these bytes, which belong to `owner`. Throws ResourceExhausted.
@@ -46,9 +45,8 @@ class CommonBuffers {
   struct Entry {
     const void* data;
     std::size_t size;
-    Object owner;  // for as long as one batch
+    Object owner;  // null if the next content there must be compared
     std::weak_ptr<const detail::SharedMemory> block;
-    bool unchanged;  // certainly, since it was written or compared
   };
   bool runs_no_code() const noexcept;
 

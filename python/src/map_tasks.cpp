@@ -204,7 +204,6 @@ void MapTasks::read_inputs(std::size_t wanted, Weight weight) {
 void MapTasks::start() {
   const Busy busy(*this);
   if (window_ == nullptr || inputs_ended_) return;
-  common_.begin_batch();
   if (const std::size_t wanted = window_->wanted(); wanted != 0) read_inputs(wanted);
   constexpr std::size_t kFew = 4096, kSmall = 16u << 20;
   if (plan_.length > kFew || plan_.options.look_ahead != 0) return;
@@ -214,7 +213,6 @@ void MapTasks::start() {
 // An item without memory waits for tasks to end; nobody takes results, which could make room too.
 void MapTasks::read_all() {
   const Busy busy(*this);
-  common_.begin_batch();
   bool all_had_ended = false;
   while (window_ != nullptr && !inputs_ended_) {
     read_inputs(256, Weight::any);
@@ -294,7 +292,6 @@ Object MapTasks::read(detail::MapWindow::Result& result) {
 Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
   const Busy busy(*this);
   begun_ = true;
-  common_.begin_batch();
   if (window_ != nullptr && detail::is_foreign(*plan_.core)) {
     (void)window_.release();  // the parent's: nothing of it is this process's to free
     inputs_ended_ = true;

@@ -18,13 +18,13 @@ constexpr std::uint64_t round_up(std::uint64_t n, std::uint64_t to) noexcept { r
 
 }  // namespace
 
-const MemoryLimit& BlockHeap::no_limit() noexcept {
-  static const MemoryLimit none;
+const MemoryRules& BlockHeap::no_rules() noexcept {
+  static const MemoryRules none;
   return none;
 }
 
-BlockHeap::BlockHeap(int memfd, Extent part, const MemoryLimit* limit)
-    : memfd_(memfd), limit_(limit != nullptr ? *limit : no_limit()), part_(part), cold_(part) {}
+BlockHeap::BlockHeap(int memfd, Extent part, const MemoryRules* rules)
+    : memfd_(memfd), rules_(rules != nullptr ? *rules : no_rules()), part_(part), cold_(part) {}
 
 unsigned BlockHeap::class_of(std::uint64_t bytes) noexcept {
   if (bytes <= kSmallest) return 0;
@@ -64,7 +64,7 @@ Extent BlockHeap::take_cold(std::uint64_t length) {
                                 " asked for)",
                             0);
   try {
-    reserve_within(limit_, memfd_, extent);
+    reserve_within(rules_, memfd_, extent);
   } catch (...) {
     cold_.give(extent);
     throw;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "address_space.hpp"
-#include "memory_limit.hpp"
+#include "memory_rules.hpp"
 
 namespace retinue::detail {
 
@@ -23,8 +23,8 @@ class BlockHeap {
   /// Alignment of every block, in bytes.
   static constexpr std::uint64_t kAlignment = 64;
 
-  /// `limit` is for the file as a whole; null: none.
-  BlockHeap(int memfd, Extent part, const MemoryLimit* limit = nullptr);
+  /// `rules` are for the file as a whole; null: none.
+  BlockHeap(int memfd, Extent part, const MemoryRules* rules = nullptr);
 
   /// A block of at least `bytes`. Throws ResourceExhausted when the part or the machine's memory is
   /// used up or its limit reached, or bad_alloc.
@@ -52,10 +52,10 @@ class BlockHeap {
   Extent take_large(std::uint64_t length);
   Extent take_cold(std::uint64_t length);
 
-  static const MemoryLimit& no_limit() noexcept;
+  static const MemoryRules& no_rules() noexcept;
 
   int memfd_;
-  const MemoryLimit& limit_;
+  const MemoryRules& rules_;
   Extent part_;
   AddressSpace warm_;  // reserved, free
   AddressSpace cold_;  // not reserved

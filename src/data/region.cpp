@@ -123,10 +123,10 @@ Region::Region() : memfd_(create_memfd("retinue")) {
     const std::uint64_t limit = limit_from_environment();
     reserve(memfd_.get(), 0, head);
     head_ = new (base_) RegionHead();
-    head_->limit.bytes.store(limit, std::memory_order_relaxed);
+    head_->rules.limit.store(limit, std::memory_order_relaxed);
     attach_modules(head_->modules);
     addresses_.give({head, reach_ - head});
-    heap_ = std::make_unique<BlockHeap>(memfd_.get(), take_addresses(reach_ / 4), &head_->limit);
+    heap_ = std::make_unique<BlockHeap>(memfd_.get(), take_addresses(reach_ / 4), &head_->rules);
     if (huge_pages_wanted()) use_huge_pages();
   } catch (...) {
     if (head_ != nullptr) detach_modules(head_->modules);
@@ -157,7 +157,11 @@ Region& Region::attach(int memfd, std::uintptr_t base, std::uint64_t reach) {
   return *region;
 }
 
-bool Region::use_huge_pages() noexcept { return madvise(base_, reach_, MADV_HUGEPAGE) == 0; }
+bool Region::use_huge_pages() noexcept {
+  if (madvise(base_, reach_, MADV_HUGEPAGE) != 0) return false;
+  head_->rules.huge_pages_from.store(reinterpret_cast<std::uintptr_t>(base_), std::memory_order_relaxed);
+  return true;
+}
 
 void Region::note_peak() noexcept { peak_ = std::max(peak_, heap_->bytes_in_use() + result_bytes_); }
 
@@ -193,7 +197,7 @@ Extent Region::take_control(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   const Extent extent = take_addresses(round_to_page(bytes));
   try {
-    reserve_within(head_->limit, memfd_.get(), extent);
+    reserve_within(head_->rules, memfd_.get(), extent);
   } catch (...) {
     addresses_.give(extent);
     throw;

@@ -14,7 +14,7 @@
 #include "system/fd.hpp"
 #include "address_space.hpp"
 #include "block_heap.hpp"
-#include "memory_limit.hpp"
+#include "memory_rules.hpp"
 
 namespace retinue::detail {
 
@@ -28,7 +28,7 @@ struct ReturnStack {
 /// What the region begins with.
 struct RegionHead {
   ModuleTable modules;
-  MemoryLimit limit;
+  MemoryRules rules;
 };
 
 /// A worker's part of the region, as the owner sees it. It outlives its worker until the last block in
@@ -51,7 +51,7 @@ class Part {
 /// | the owner's block heap  | threads of the owner        | `mutex_`          |
 /// | memory of a part        | its worker, else the owner  | life of the worker |
 /// | module table            | owner (workers read)        | its own counter   |
-/// | limit                   | threads of the owner        | atomic            |
+/// | rules                   | threads of the owner        | atomic            |
 ///
 /// One region a process, made on first use and kept to the process's end; a forked worker that becomes
 /// an owner itself makes another. Thread-safe. A process killed at any point leaves nothing: the file
@@ -78,7 +78,7 @@ class Region {
   std::byte* base() const noexcept { return base_; }
   std::uint64_t reach() const noexcept { return reach_; }
   const ModuleTable* modules() const noexcept { return &head_->modules; }
-  MemoryLimit& limit() const noexcept { return head_->limit; }
+  MemoryRules& rules() const noexcept { return head_->rules; }
   /// Asks for huge pages in this process's mapping. False if the kernel knows nothing of them.
   bool use_huge_pages() noexcept;
 

@@ -3,7 +3,7 @@
 #include <fstream>
 #include <string>
 
-#include "memory_limit.hpp"
+#include "memory_rules.hpp"
 #include "region.hpp"
 
 namespace retinue {
@@ -11,19 +11,19 @@ namespace retinue {
 SharedMemoryUsage shared_memory_usage() {
   const detail::Region& region = detail::Region::of_this_process();
   const detail::Region::Usage now = region.usage();
-  const std::uint64_t limit = region.limit().bytes.load(std::memory_order_relaxed);
+  const std::uint64_t limit = region.rules().limit.load(std::memory_order_relaxed);
   SharedMemoryUsage usage;
   usage.bytes_in_use = now.owner_bytes + now.result_bytes;
   usage.bytes_peak = now.peak_bytes;
   usage.blocks = now.blocks;
   usage.bytes_warm = now.warm_bytes;
   usage.bytes_reserved = detail::memory_of_file(region.memfd());
-  usage.bytes_limit = limit == detail::MemoryLimit::kNone ? 0 : limit;
+  usage.bytes_limit = limit == detail::MemoryRules::kNone ? 0 : limit;
   return usage;
 }
 
 void limit_shared_memory(std::uint64_t bytes) {
-  detail::Region::of_this_process().limit().bytes.store(bytes == 0 ? detail::MemoryLimit::kNone : bytes,
+  detail::Region::of_this_process().rules().limit.store(bytes == 0 ? detail::MemoryRules::kNone : bytes,
                                                         std::memory_order_relaxed);
 }
 

@@ -1,4 +1,4 @@
-// How much memory the region may take.
+// How much memory the region may take, and of what kind.
 #pragma once
 
 #include <atomic>
@@ -9,18 +9,19 @@
 
 namespace retinue::detail {
 
-/// Lies in the region, so that one word holds for all its processes. What is measured against it is what the kernel
+/// Lies in the region, so that it holds for all its processes. What is measured against the limit is what the kernel
 /// says the file takes: nothing to count, and nothing that a killed process could leave counted.
-struct MemoryLimit {
+struct MemoryRules {
   static constexpr std::uint64_t kNone = std::numeric_limits<std::uint64_t>::max();
-  std::atomic<std::uint64_t> bytes{kNone};
+  std::atomic<std::uint64_t> limit{kNone};         ///< bytes
+  std::atomic<std::uintptr_t> huge_pages_from{0};  ///< where the region is mapped, if huge pages are wanted in it
 };
 
 /// Bytes of memory that the file takes. Throws Error if the kernel does not say.
 std::uint64_t memory_of_file(int memfd);
 
 /// `reserve`, but throws ResourceExhausted and reserves nothing if the file would then take more than the limit.
-void reserve_within(const MemoryLimit& limit, int memfd, Extent extent);
+void reserve_within(const MemoryRules& rules, int memfd, Extent extent);
 
 /// The limit that the environment variable RETINUE_SHARED_MEMORY_LIMIT asks for: bytes, or with a K, M, G or T behind
 /// them. kNone if it is not set. Throws Error if it is neither.

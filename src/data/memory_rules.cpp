@@ -1,4 +1,4 @@
-#include "memory_limit.hpp"
+#include "memory_rules.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -6,11 +6,16 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <retinue/error.hpp>
 
 #include "system/memfd.hpp"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 namespace retinue::detail {
 namespace {
@@ -22,6 +27,13 @@ namespace {
                           0);
 }
 
+// fallocate gives huge pages by the file's setting only, a page fault by that of the mapping. What this could not do,
+// fallocate does and reports.
+void populate(std::uintptr_t base, Extent extent) noexcept {
+  constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
+  if (extent.length >= kHugePage) madvise(reinterpret_cast<void*>(base + extent.offset), extent.length, MADV_POPULATE_WRITE);
+}
+
 }  // namespace
 
 std::uint64_t memory_of_file(int memfd) {
@@ -30,12 +42,13 @@ std::uint64_t memory_of_file(int memfd) {
   return static_cast<std::uint64_t>(file.st_blocks) * 512;
 }
 
-void reserve_within(const MemoryLimit& limit, int memfd, Extent extent) {
-  const std::uint64_t most = limit.bytes.load(std::memory_order_relaxed);
-  if (most == MemoryLimit::kNone) return reserve(memfd, extent.offset, extent.length);
-  const std::uint64_t before = memory_of_file(memfd);
+void reserve_within(const MemoryRules& rules, int memfd, Extent extent) {
+  const std::uint64_t most = rules.limit.load(std::memory_order_relaxed);
+  const std::uint64_t before = most != MemoryRules::kNone ? memory_of_file(memfd) : 0;
   if (extent.length > most || before > most - extent.length) refuse(extent.length, before, most);
+  if (const std::uintptr_t base = rules.huge_pages_from.load(std::memory_order_relaxed); base != 0) populate(base, extent);
   reserve(memfd, extent.offset, extent.length);
+  if (most == MemoryRules::kNone) return;
   const std::uint64_t taken = memory_of_file(memfd);
   if (taken <= most) return;
   punch_hole(memfd, extent.offset, extent.length);  // another process reserved at the same time
@@ -44,7 +57,7 @@ void reserve_within(const MemoryLimit& limit, int memfd, Extent extent) {
 
 std::uint64_t limit_from_environment() {
   const char* text = std::getenv("RETINUE_SHARED_MEMORY_LIMIT");
-  if (text == nullptr || *text == '\0') return MemoryLimit::kNone;
+  if (text == nullptr || *text == '\0') return MemoryRules::kNone;
   std::uint64_t bytes = 0;
   const char* end = text + std::strlen(text);
   const auto [rest, error] = std::from_chars(text, end, bytes);
@@ -59,7 +72,7 @@ std::uint64_t limit_from_environment() {
     }
     if (rest + 1 != end) shift = 64;
   }
-  if (error != std::errc() || bytes == 0 || shift == 64 || bytes > (MemoryLimit::kNone >> shift))
+  if (error != std::errc() || bytes == 0 || shift == 64 || bytes > (MemoryRules::kNone >> shift))
     throw Error("RETINUE_SHARED_MEMORY_LIMIT is \"" + std::string(text) +
                 "\"; it must be a number of bytes, or one with K, M, G or T behind it");
   return bytes << shift;
