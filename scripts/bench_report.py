@@ -22,18 +22,20 @@ from pathlib import Path
 from bench_tables import COLUMNS, COUNTERS, PROGRAMS, TARGETS
 
 TOP = Path(__file__).resolve().parent.parent
+PYTHON = TOP / ".venv/bin/python"
 PROGRAMS_FOLDER = TOP / "build/release/bench"
-DEADLINE_S = 1200  # for all programs together
+DEADLINE_S = 1800  # for all programs together
 
 # Figures -----------------------------------------------------------------------------------------
 
 
 @dataclass
 class Figures:
-    """What one program measured: samples[row][column][counter], and the errors of what failed."""
+    """What one program measured: samples[row][column][counter], the errors of what failed, and why what is left out."""
 
     samples: dict
     errors: list
+    left_out: dict
     date: str
     load: float
     cpus: int
@@ -49,11 +51,13 @@ class Figures:
 
 def read_figures(path):
     raw = json.loads(path.read_text())
-    samples, errors, repetitions = {}, [], 0
+    samples, errors, left_out, repetitions = {}, [], {}, 0
     for run in raw["benchmarks"]:
+        row, column = run["run_name"].split("/")[:2]
+        if run.get("run_type") == "not measured":
+            left_out[f"{row}, {COLUMNS[column]}"] = run["reason"]
         if run.get("run_type") != "iteration":
             continue
-        row, column = run["run_name"].split("/")[:2]
         if run.get("error_occurred"):
             errors.append(f"{row}/{column}: {run.get('error_message', 'failed')}")
             continue
@@ -64,7 +68,7 @@ def read_figures(path):
                 cell.setdefault(key, []).append(value)
     context = raw["context"]
     load = (context.get("load_avg") or [0.0])[0]
-    return Figures(samples, sorted(set(errors)), context["date"][:10], load, context["num_cpus"], repetitions)
+    return Figures(samples, sorted(set(errors)), left_out, context["date"][:10], load, context["num_cpus"], repetitions)
 
 
 def shown(value, counter):
@@ -123,13 +127,14 @@ def target_lines(figures):
 # The report --------------------------------------------------------------------------------------
 
 
-def table_lines(program, figures):
-    rows = list(figures.samples)
-    present = {column for row in figures.samples.values() for column in row}
+def table_lines(program, figures, part=None):
+    rows = [row for row in figures.samples if part is None or re.match(part.rows, row)]
+    present = {column for row in rows for column in figures.samples[row]}
     columns = [column for column in COLUMNS if column in present]
     order = {name: i for i, name in enumerate(program.rows)}
     rows.sort(key=lambda row: (order.get(row, len(order)), position_of(row), row))
-    labels = [program.columns.get(column, COLUMNS[column]) for column in columns]
+    own = part.columns if part else program.columns
+    labels = [own.get(column, COLUMNS[column]) for column in columns]
     lines = ["| | " + " | ".join(labels) + " |", "| --- |" + " ---: |" * len(columns)]
     for row in rows:
         counters = [c for c in COUNTERS if any(figures.all(row, column, c) for column in columns)]
@@ -150,10 +155,10 @@ def table_lines(program, figures):
 
 def position_of(row):
     """Rows that name a size or a time stand in the order of those, the rest as they come by name."""
-    match = re.match(r"(\d+) (B|KB|MB|us|ms)\b(.*)", row)
+    match = re.match(r"(\d+) (B|KB|MB|GB|us|ms)\b(.*)", row)
     if not match:
         return -1.0
-    scale = {"B": 1.0, "KB": 1e3, "MB": 1e6, "us": 1e3, "ms": 1e6}[match[2]]
+    scale = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "us": 1e3, "ms": 1e6}[match[2]]
     return float(match[1]) * scale + (1e12 if "result" in match[3] else 0.0)
 
 
@@ -212,13 +217,34 @@ def report(figures):
         if program.name not in figures:
             continue
         result = figures[program.name]
-        out += ["", f"## {program.title}", "", program.words, "", *table_lines(program, result), ""]
+        out += ["", f"## {program.title}", "", program.words, ""]
+        if program.image:
+            out += [f"![{program.alternative}]({program.image})", ""]
+        for part in program.parts:
+            out += [f"### {part.title}", "", part.words, "", *table_lines(program, result, part), ""]
+        if not program.parts:
+            out += [*table_lines(program, result), ""]
         note = f"`{program.path}`, {result.repetitions} repetitions, {result.date}."
         if result.load > 0.5 * result.cpus:
             note += f" **The machine was busy with other things**: load {result.load:.1f} when this began."
         out.append(note)
+        if result.left_out:
+            out += ["", "Not measured: " + "; ".join(f"{cell}: {why}" for cell, why in result.left_out.items()) + "."]
         out += [f"Failed: {error}" for error in result.errors]
     return "\n".join(out) + "\n"
+
+
+def draw(program, figures, place):
+    """The program's image beside the report at `place`, by the Python that has matplotlib; the trouble, or None."""
+    image = place.parent / program.image
+    image.parent.mkdir(parents=True, exist_ok=True)
+    command = [str(PYTHON), str(TOP / "scripts/bench_plot.py"), str(figures), str(image)]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    except OSError as error:
+        return f"{program.image} cannot be drawn: {error}"
+    last = (done.stdout.strip() or "no words").split("\n")[-1]
+    return f"{program.image} cannot be drawn: {last}" if done.returncode else None
 
 
 # Running -----------------------------------------------------------------------------------------
@@ -239,7 +265,7 @@ def run(program, into, quick, seconds):
         "--benchmark_out_format=json",
     ]
     if program.python:
-        command = [str(TOP / ".venv/bin/python"), str(TOP / program.path), f"--out={partial}"]
+        command = [str(PYTHON), str(TOP / program.path), f"--out={partial}"]
         command += ["--quick"] if quick else [f"--repetitions={program.repetitions}"]
     log = into.with_suffix(".log")
     with log.open("w") as output:
@@ -297,6 +323,10 @@ def main():
     if not figures:
         sys.exit("scripts/bench: nothing has been measured yet")
     place.parent.mkdir(parents=True, exist_ok=True)
+    for program in PROGRAMS:
+        if program.image and program.name in figures:
+            trouble = draw(program, folder / f"{program.name}.json", place)
+            troubles += [trouble] if trouble else []
     place.write_text(report(figures))
     print()
     print("\n".join(target_lines(figures)))
