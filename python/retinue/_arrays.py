@@ -103,11 +103,10 @@ _numbers = itertools.count(1)
 
 
 class Shared:
-    """What ``share`` gives: pass it to tasks, which receive the value itself. It is in ``value`` here; pickled for other
-    purposes, it is that value too."""
+    """What ``share`` gives: pass it to tasks, which receive the value itself. Here it is in ``value``, read-only as there;
+    pickled for other purposes, it is that value too."""
 
     def __init__(self, value: Any) -> None:
-        self.value = value
         buffers: list[pickle.PickleBuffer] = []
         data = pickle.dumps(value, 5, buffer_callback=buffers.append)
         raws = [b.raw() for b in buffers]
@@ -126,6 +125,13 @@ class Shared:
         begin = _HEAD.size + len(raws) * _SPAN.size
         view[begin : begin + len(data)] = data
         self._token = _TOKEN.pack(self._number, self._memory.address, at)  # how it travels by itself
+
+    @property
+    def value(self) -> Any:
+        """The value, loaded from shared memory when it is first asked for. Arrays in it are not copied."""
+        if not hasattr(self, "_value"):
+            self._value = _read(self._memory)
+        return self._value
 
     def __reduce__(self) -> Any:
         if travelling.kept is None or travelling.to_owner or not (travelling.inherits or self._memory.is_own):
@@ -156,13 +162,17 @@ def load(number: int, address: int, size: int) -> Any:
     for old in [n for n, (_, memory) in _loaded.items() if not _is_current(n, memory)]:
         del _loaded[old]  # the owner has dropped it
     memory: Any = _engine.SharedMemory(size, address, True)
-    view = memoryview(memory)
+    value = _read(memory)
+    _loaded[number] = (value, memory)
+    return value
+
+
+def _read(memory: Any) -> Any:
+    view = memoryview(memory).toreadonly()
     _, length, count = _HEAD.unpack_from(view)
     spans = [_SPAN.unpack_from(view, _HEAD.size + i * _SPAN.size) for i in range(count)]
     begin = _HEAD.size + count * _SPAN.size
-    value = pickle.loads(view[begin : begin + length], buffers=[view[at : at + n] for at, n in spans])
-    _loaded[number] = (value, memory)
-    return value
+    return pickle.loads(view[begin : begin + length], buffers=[view[at : at + n] for at, n in spans])
 
 
 _engine._set_shared_types(SharedArray, Shared)
@@ -173,7 +183,8 @@ def share(value: Any) -> Shared:
 
     Pass what this gives to tasks: each receives the value itself, loaded once in each worker. Arrays in it are read in
     place, so they cost no copy, and are read-only there. The memory is freed when the object is dropped in the owner and
-    no task is under way that was given it. The value must be picklable; later changes to it are not seen by workers.
+    no task is under way that was given it. The value must be picklable; later changes to it are not seen by workers. Drop
+    the original, and it is in memory once.
 
         table = retinue.share(big)
         results = list(pool.map(look_up, [table] * 1000, range(1000)))

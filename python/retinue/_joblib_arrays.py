@@ -44,7 +44,6 @@ class Sharing:
         from retinue._arrays import share
 
         shared, key = share(it), id(it)
-        shared.value = None  # else the array would live as long as what stands for it
         self._shared[key] = weakref.ref(it, lambda dead: self._drop(key, dead)), shared
         return shared
 

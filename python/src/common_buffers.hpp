@@ -38,6 +38,8 @@ class CommonBuffers {
   void take_back(std::size_t placed) { task_.resize(placed); }
   /// What the task must keep, and how many bytes of it are new.
   std::pair<detail::KeptMemory, std::size_t> end_task();
+  /// Lets go of what only a later task may have again; false if there is none.
+  bool forget_last() noexcept { return !std::exchange(last_, {}).empty(); }
   void clear() noexcept;
 
  private:

@@ -127,9 +127,10 @@ void MapTasks::stage(PyObject* const* arguments, std::size_t count) {
   } catch (const PythonError&) {
     if (!concerns_value()) throw;
   } catch (const ResourceExhausted&) {
-    if (!window_->is_empty()) return put_off(arguments, count);
     no_memory = std::current_exception();
   }
+  if (no_memory && common_.forget_last()) return stage(arguments, count);
+  if (no_memory && !window_->is_empty()) return put_off(arguments, count);
   stage_error(no_memory ? error_object(no_memory) : take_error());
 }
 
@@ -215,11 +216,11 @@ void MapTasks::read_all() {
   const Busy busy(*this);
   bool all_had_ended = false;
   while (window_ != nullptr && !inputs_ended_) {
+    const std::uint64_t before = staged_;
     read_inputs(256, Weight::any);
     check(PyErr_CheckSignals());
-    if (!pending_) {
-      all_had_ended = false;
-    } else if (!all_had_ended) {
+    if (!pending_) continue;
+    if (staged_ != before || !all_had_ended) {
       const PoolStats stats = detail::stats_of(*plan_.core);
       all_had_ended = stats.finished == stats.submitted;
       const WithoutGil without;

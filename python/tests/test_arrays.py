@@ -164,7 +164,9 @@ def test_a_shared_value_arrives_as_itself_and_read_only(pool):
     big = np.ones(100_000)
     table = retinue.share(big)
     assert list(pool.map(total, [table] * 10)) == [100_000.0] * 10
-    assert table.value is big
+    assert np.array_equal(table.value, big) and table.value is table.value
+    with pytest.raises(ValueError, match="read-only"):
+        table.value[0] = 2
     with pytest.raises(ValueError, match="read-only"):
         pool.submit(double_in_place, table).result()
 

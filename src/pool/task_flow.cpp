@@ -428,7 +428,9 @@ void PoolCore::abandon_with_mutex(std::span<TaskState* const> tasks, const std::
         take_back(slot, *task, state);
         break;
       }
-    if (kept && !task->ended()) keep_until_done(*task, kept);
+    if (task->ended()) continue;
+    if (kept) keep_until_done(*task, kept);
+    if (task->kept && !mark(*task, State::kRingService)) plan_.service_event.ring();  // its memory goes when it ends
   }
 }
 
