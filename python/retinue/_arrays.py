@@ -115,7 +115,8 @@ class Shared:
         for raw in raws:
             spans.append((at, raw.nbytes))
             at = _aligned(at + raw.nbytes)
-        self._number = (os.getpid() << 32) + next(_numbers)
+        self._owner = os.getpid()
+        self._number = (self._owner << 32) + next(_numbers)
         self._memory: Any = _engine.SharedMemory(at, zeroed=False)
         view = memoryview(self._memory)
         _HEAD.pack_into(view, 0, self._number, len(data), len(raws))
@@ -130,8 +131,15 @@ class Shared:
     def value(self) -> Any:
         """The value, loaded from shared memory when it is first asked for. Arrays in it are not copied."""
         if not hasattr(self, "_value"):
-            self._value = _read(self._memory)
+            self._value = _read(self._memory if os.getpid() == self._owner else self._copy())
         return self._value
+
+    def _copy(self) -> bytes:
+        """In a child of the owner's, which the owner does not know of, and so may free the memory at any time."""
+        copy = bytes(self._memory)
+        if not (_is_current(self._number, copy) and _is_current(self._number, self._memory)):
+            raise ValueError("this shared value is gone: its owner has dropped it. Pass it to tasks as an argument")
+        return copy
 
     def __reduce__(self) -> Any:
         if travelling.kept is None or travelling.to_owner or not (travelling.inherits or self._memory.is_own):

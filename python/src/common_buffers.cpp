@@ -36,20 +36,23 @@ bool pickles_without_code(PyObject* object) noexcept {
 
 }  // namespace
 
-bool CommonBuffers::runs_no_code() const noexcept {
-  return quiet_ && std::all_of(arguments_, arguments_ + count_, pickles_without_code);
+// What is not an argument itself may be part of one, such as an array of objects, which have code.
+bool CommonBuffers::is_quiet(PyObject* owner) const noexcept {
+  return quiet_ && ready_ && std::find(arguments_, arguments_ + count_, owner) != arguments_ + count_ &&
+         std::all_of(arguments_, arguments_ + count_, pickles_without_code);
 }
 
-void CommonBuffers::begin_task(PyObject* const* arguments, std::size_t count) noexcept {
+void CommonBuffers::begin_task(PyObject* const* arguments, std::size_t count, bool ready) noexcept {
   task_.clear();
   new_bytes_ = 0;
   arguments_ = arguments;
   count_ = count;
+  ready_ = ready;
 }
 
 std::uint64_t CommonBuffers::place(const void* data, std::size_t size, PyObject* owner) {
   std::shared_ptr<const detail::SharedMemory> block;
-  const bool quiet = runs_no_code();
+  const bool quiet = is_quiet(owner);
   const auto entry = std::find_if(entries_.begin(), entries_.end(),
                                   [&](const Entry& e) { return e.data == data && e.size == size; });
   if (entry != entries_.end()) {

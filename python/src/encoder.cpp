@@ -25,6 +25,12 @@ struct ViewGuard {
 
 }  // namespace
 
+struct Encoder::Mark {
+  std::size_t head, externals;
+  int containers;
+  CommonBuffers::Placed placed;
+};
+
 Encoder::~Encoder() {
   for (External& external : externals_)
     if (external.view.obj != nullptr) PyBuffer_Release(&external.view);
@@ -200,10 +206,19 @@ void Encoder::keep(PyObject* object) {
 }
 
 Encoder::Mark Encoder::mark() const noexcept {
-  return {head_size_, externals_.size(), common_ != nullptr ? common_->placed() : 0, containers_};
+  return {head_size_, externals_.size(), containers_, common_ != nullptr ? common_->placed() : CommonBuffers::Placed{}};
+}
+
+bool Encoder::may_be_simple(PyObject* object) const noexcept {
+  const PyTypeObject* type = Py_TYPE(object);
+  return type == &PyLong_Type || type == &PyFloat_Type || type == &PyUnicode_Type || type == &PyBytes_Type ||
+         type == &PyTuple_Type || type == &PyList_Type || type == &PyDict_Type || type == &PyBool_Type ||
+         type == &PyByteArray_Type || object == Py_None || is_shared(type);
 }
 
 bool Encoder::values(PyObject* const* objects, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i)
+    if (!may_be_simple(objects[i])) return false;
   const Mark before = mark();
   for (std::size_t i = 0; i < count; ++i)
     if (!simple(objects[i], 0)) {

@@ -102,12 +102,10 @@ class Encoder {
     Object owner;
     Py_buffer view;  // .obj is null if unused
   };
-  struct Mark {
-    std::size_t head, externals, placed;
-    int containers;
-  };
+  struct Mark;
 
   void tag(ValueTag t) { number(t); }
+  bool may_be_simple(PyObject* object) const noexcept;
   bool simple(PyObject* object, int depth);
   bool simple_text(PyObject* object);
   bool simple_bytes(PyObject* object);

@@ -70,7 +70,8 @@ class MapTasks {
   enum class Weight { light, any };
   void read_inputs(std::size_t wanted, Weight weight = Weight::light);
   bool read_one();
-  void stage(PyObject* const* arguments, std::size_t count);
+  void stage(PyObject* const* arguments, std::size_t count, bool ready);
+  void stage_tuple(PyObject* arguments, bool ready);
   void stage_star(PyObject* arguments);
   void write_bound();
   void leave_to_engine() noexcept;

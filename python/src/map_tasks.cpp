@@ -77,7 +77,7 @@ void MapTasks::stage_encoded(const Encoder& encoder) {
   const std::size_t size = encoder.size();
   encoder.write_to(window_->stage(size));
   staged_bytes_ += size;
-  if (common_.placed() != 0 || !bound_blocks_.empty()) {
+  if (common_.placed().blocks != 0 || !bound_blocks_.empty()) {
     auto [kept, bytes] = common_.end_task();
     kept.insert(kept.end(), bound_blocks_.begin(), bound_blocks_.end());
     window_->keep_for_last(std::move(kept), bytes);
@@ -105,9 +105,20 @@ void MapTasks::leave_to_engine() noexcept {
 
 // An item that cannot be sent fails in its place: it travels as the exception that its task will end with.
 void MapTasks::stage_error(Object error) {
-  common_.begin_task(nullptr, 0);
+  common_.begin_task(nullptr, 0, false);
+  try {
+    Encoder encoder(nullptr);
+    write_raise(encoder, error.get());
+    return stage_encoded(encoder);
+  } catch (const ResourceExhausted&) {
+    // Not even for that is there memory. What follows needs none.
+  }
   Encoder encoder(nullptr);
-  write_raise(encoder, error.get());
+  encoder.number(FunctionKind::raise);
+  const Object description = check(Py_BuildValue("(OsOs)", Py_None, "retinue.ResourceExhausted",
+                                                 check(PyUnicode_FromFormat("no shared memory for this task, which failed: %.40s",
+                                                                            Py_TYPE(error.get())->tp_name)).get(), ""));
+  encoder.value(description.get());
   stage_encoded(encoder);
 }
 
@@ -117,8 +128,8 @@ void MapTasks::encode(Encoder& encoder, PyObject* const* arguments, std::size_t 
   else write_arguments_after(encoder, bound_, arguments, count);
 }
 
-void MapTasks::stage(PyObject* const* arguments, std::size_t count) {
-  common_.begin_task(arguments, count);
+void MapTasks::stage(PyObject* const* arguments, std::size_t count, bool ready) {
+  common_.begin_task(arguments, count, ready);
   std::exception_ptr no_memory;
   try {
     Encoder encoder(plan_.scope.get(), &common_);
@@ -129,26 +140,28 @@ void MapTasks::stage(PyObject* const* arguments, std::size_t count) {
   } catch (const ResourceExhausted&) {
     no_memory = std::current_exception();
   }
-  if (no_memory && common_.forget_last()) return stage(arguments, count);
+  if (no_memory && common_.forget_last()) return stage(arguments, count, ready);
   if (no_memory && !window_->is_empty()) return put_off(arguments, count);
   stage_error(no_memory ? error_object(no_memory) : take_error());
 }
 
 // Until a task has ended, and with it what it was given.
 void MapTasks::put_off(PyObject* const* arguments, std::size_t count) {
+  common_.begin_task(nullptr, 0, false);
   pending_ = tuple_of(arguments, count);
   window_->hold_back();
 }
 
 void MapTasks::stage_star(PyObject* arguments) {
-  if (PyTuple_CheckExact(arguments))
-    return stage(reinterpret_cast<PyTupleObject*>(arguments)->ob_item, static_cast<std::size_t>(PyTuple_GET_SIZE(arguments)));
+  if (PyTuple_CheckExact(arguments)) return stage_tuple(arguments, true);
   const Object tuple(in_python([arguments] { return PySequence_Tuple(arguments); }));
-  if (!tuple) {
-    if (!concerns_value()) throw PythonError{};
-    return stage_error(take_error());
-  }
-  stage_star(tuple.get());
+  if (tuple) return stage_tuple(tuple.get(), PyList_CheckExact(arguments) != 0);
+  if (!concerns_value()) throw PythonError{};
+  stage_error(take_error());
+}
+
+void MapTasks::stage_tuple(PyObject* arguments, bool ready) {
+  stage(reinterpret_cast<PyTupleObject*>(arguments)->ob_item, static_cast<std::size_t>(PyTuple_GET_SIZE(arguments)), ready);
 }
 
 bool MapTasks::read_one() {
@@ -163,7 +176,7 @@ bool MapTasks::read_one() {
     if (!item) return false;
     PyObject* argument = item.get();
     if (plan_.star) stage_star(argument);
-    else stage(&argument, 1);
+    else stage(&argument, 1, true);
     return true;
   }
   const Object items = check(PyTuple_New(count));
@@ -193,6 +206,9 @@ void MapTasks::read_inputs(std::size_t wanted, Weight weight) {
     }
     input_error_ = take_error();  // results of earlier inputs come first
     inputs_ended_ = true;
+  } catch (...) {
+    window_->publish();
+    throw;
   }
   if (inputs_ended_) {
     window_->inputs_ended();
@@ -211,23 +227,24 @@ void MapTasks::start() {
   while (!inputs_ended_ && !pending_ && staged_bytes_ < kSmall) read_inputs(4);
 }
 
-// An item without memory waits for tasks to end; nobody takes results, which could make room too.
+// An item without memory waits for tasks of this map to end; nobody takes results, which could make room too.
 void MapTasks::read_all() {
   const Busy busy(*this);
-  bool all_had_ended = false;
   while (window_ != nullptr && !inputs_ended_) {
+    const std::size_t running = window_->unfinished();
     const std::uint64_t before = staged_;
     read_inputs(256, Weight::any);
     check(PyErr_CheckSignals());
     if (!pending_) continue;
-    if (staged_ != before || !all_had_ended) {
-      const PoolStats stats = detail::stats_of(*plan_.core);
-      all_had_ended = stats.finished == stats.submitted;
-      const WithoutGil without;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    } else {
+    if (running == 0 && staged_ == before) {
       pending_ = Object();
       stage_error(error_object(std::make_exception_ptr(ResourceExhausted("no shared memory for the arguments of this task", 0))));
+      continue;
+    }
+    for (const std::size_t left = window_->unfinished(); left != 0 && window_->unfinished() == left;) {
+      check(PyErr_CheckSignals());
+      const WithoutGil without;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
   }
 }

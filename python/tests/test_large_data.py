@@ -17,6 +17,7 @@ import pytest
 np = pytest.importorskip("numpy")
 
 import retinue  # noqa: E402
+import retinue.multiprocessing  # noqa: E402
 from retinue.futures import ProcessPoolExecutor  # noqa: E402
 
 N = 1_000_000  # of doubles: 8 MB, far more than what is copied
@@ -455,6 +456,64 @@ def test_what_pickling_changes_is_not_taken_for_the_same_but_what_the_loop_chang
     assert seen == [0.0] * 100, "as it was when the map began"
 
 
+class Item:
+    scratch = np.empty(N)
+
+    def __init__(self, value):
+        self.value = value
+
+    def __reduce__(self):
+        self.scratch[:] = self.value
+        return first, (self.scratch,)
+
+
+def test_what_getting_at_the_arguments_changes_is_not_taken_for_the_same():
+    buffer = np.empty(N)
+
+    def arguments(value):
+        buffer[:] = value
+        yield buffer
+
+    def objects(value):
+        array = np.empty(1, dtype=object)
+        array[0] = Item(value)
+        return array
+
+    with retinue.multiprocessing.Pool(2) as pool:
+        assert pool.starmap(first, [arguments(i) for i in range(6)]) == [float(i) for i in range(6)]
+        assert pool.map(first, [objects(i) for i in range(6)]) == [float(i) for i in range(6)]
+
+
+def test_a_shared_value_is_read_by_children_as_it_was_or_not_at_all(pool):
+    table = retinue.share(np.full(N, 7.0))
+    answers = multiprocessing.SimpleQueue()
+    go = multiprocessing.Event()
+
+    def look():
+        answers.put(float(table.value.sum()) / N)
+
+    def look_late():
+        go.wait(20)
+        try:
+            answers.put(float(table.value.sum()) / N)
+        except ValueError as error:
+            answers.put(str(error))
+
+    children = [multiprocessing.get_context("fork").Process(target=look) for _ in range(2)]
+    children.append(multiprocessing.get_context("fork").Process(target=look_late))
+    for child in children:
+        child.start()
+    assert [answers.get(), answers.get()] == [7.0, 7.0]
+    del table, look, look_late
+    gc.collect()
+    others = [retinue.share(np.full(N, -1.0)) for _ in range(3)]
+    go.set()
+    assert "is gone" in answers.get()
+    for child in children:
+        child.join(20)
+    assert others[0].value[0] == -1.0
+
+
 def test_memory_of_a_map_that_nobody_reads_goes_as_its_tasks_end():
     with ProcessPoolExecutor(2) as pool:
         before = in_use()
@@ -617,6 +676,22 @@ def test_a_limit_is_kept_to_by_owner_and_workers():
             with ProcessPoolExecutor(1) as unread:
                 results = unread.map(np.sum, (np.full(N, i) for i in range(20)))
             assert list(results) == [i * N for i in range(20)]
+            full = []
+            with ProcessPoolExecutor(1) as unread:
+                unread.submit(len, "").result()
+                try:
+                    while True:
+                        full.append(retinue.shared_array(30_000))
+                except retinue.ResourceExhausted:
+                    pass
+                results = unread.map(str, itertools.chain(range(100), [open("/dev/null")]))
+            for i in range(100):
+                assert next(results) == str(i)
+            try:
+                next(results)
+            except retinue.Error:
+                full.clear()
+            assert not full
             assert pool.submit(np.sum, np.ones(1000)).result() == 1000
             assert pool.submit(np.sum, np.ones(2 * N)).result() == 2 * N  # in what one of 1 N has left
             retinue.limit_shared_memory(None)

@@ -47,7 +47,16 @@ void reserve_within(const MemoryRules& rules, int memfd, Extent extent) {
   const std::uint64_t before = most != MemoryRules::kNone ? memory_of_file(memfd) : 0;
   if (extent.length > most || before > most - extent.length) refuse(extent.length, before, most);
   if (const std::uintptr_t base = rules.huge_pages_from.load(std::memory_order_relaxed); base != 0) populate(base, extent);
-  reserve(memfd, extent.offset, extent.length);
+  try {
+    reserve(memfd, extent.offset, extent.length);
+  } catch (...) {
+    try {
+      punch_hole(memfd, extent.offset, extent.length);  // what was populated
+    } catch (const Error&) {
+      // It stays reserved until these addresses are used again.
+    }
+    throw;
+  }
   if (most == MemoryRules::kNone) return;
   const std::uint64_t taken = memory_of_file(memfd);
   if (taken <= most) return;

@@ -78,6 +78,11 @@ class MapWindow::State {
     outstanding_bytes_ += bytes;
   }
 
+  std::size_t unfinished() {
+    core_->collect();
+    return static_cast<std::size_t>(std::count_if(all_.begin(), all_.end(), [](const TaskState* t) { return !t->ended(); }));
+  }
+
   void hold_back() noexcept { held_back_ = true; }
   bool is_empty() const noexcept { return outstanding_ == 0; }
   bool is_heavy() const noexcept { return outstanding_bytes_ > kMostBytesAhead && outstanding_ >= 2 * core_->workers(); }
@@ -119,6 +124,7 @@ class MapWindow::State {
     core_->refuse_foreign();
     recycle_given();
     if (outstanding_ == 0) return Next::over;
+    if (!staged_.empty()) publish();
     Next outcome = Next::result;
     TaskState* task = ordered_ ? next_in_order(deadline, outcome) : next_finished(deadline, outcome);
     if (task == nullptr) return outcome;
@@ -304,6 +310,7 @@ MapWindow::~MapWindow() = default;
 std::size_t MapWindow::wanted() const { return state_->wanted(); }
 std::byte* MapWindow::stage(std::size_t bytes) { return state_->stage(bytes); }
 void MapWindow::keep_for_last(KeptMemory kept, std::size_t bytes) { state_->keep_for_last(std::move(kept), bytes); }
+std::size_t MapWindow::unfinished() { return state_->unfinished(); }
 void MapWindow::hold_back() noexcept { state_->hold_back(); }
 bool MapWindow::is_empty() const noexcept { return state_->is_empty(); }
 bool MapWindow::is_heavy() const noexcept { return state_->is_heavy(); }

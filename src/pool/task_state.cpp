@@ -109,6 +109,8 @@ std::exception_ptr TaskState::error() const {
   const std::string task = "task " + std::to_string(index);
   switch (ending.load(std::memory_order_acquire)) {
     case Ending::exception: {
+      if (payload.lies_in_result_block() && core->foreign())
+        return std::make_exception_ptr(PoolClosed(task + " ended with an exception that only its pool's process can read"));
       const auto bytes = payload.bytes();
       if (bytes.empty())
         return std::make_exception_ptr(ResourceExhausted(

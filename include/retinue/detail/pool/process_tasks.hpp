@@ -136,6 +136,8 @@ class MapWindow {
   /// No inputs are to be read until a result was given: there is no memory for them.
   void hold_back() noexcept;
   bool is_empty() const noexcept;
+  /// How many tasks have not ended.
+  std::size_t unfinished();
   /// True if what is under way is so large that no more should be read, whatever `wanted` said.
   bool is_heavy() const noexcept;
   /// Takes back the last stage(), whose arguments could not be written.
