@@ -103,7 +103,7 @@ class Generator {
   template <class A, class B>
   void fill_class(std::pair<A, B>& p) { fill(p.first), fill(p.second); }
   template <class... T>
-  void fill_class(std::tuple<T...>& t) { std::apply([this](T&... element) { (fill(element), ...); }, t); }
+  void fill_class(std::tuple<T...>& t) { std::apply([&](T&... element) { (fill(element), ...); }, t); }
   template <class... T>
   void fill_class(std::variant<T...>& v) {
     const std::size_t wanted = below(sizeof...(T));
