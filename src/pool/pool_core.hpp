@@ -146,7 +146,7 @@ class PoolCore {
     return State::tag(state) == Tag::done && State::is_at(state, task.position.load(std::memory_order_relaxed));
   }
   unsigned worker_at(std::uint64_t position) const noexcept;
-  /// Wakes a worker if need be; without the mutex. `was_idle`: nothing was in slots before.
+  /// Wakes a worker if need be; without the mutex. `was_idle`: one task was published, and nothing was in slots before.
   void alert(bool was_idle) noexcept;
   Slot& slot_of(const TaskState& task) const noexcept {
     return plan_.memory.slot(task.position.load(std::memory_order_relaxed));
@@ -213,7 +213,7 @@ class PoolCore {
   FinishedList owed_;                  // tasks whose callbacks are due; each holds a reference
   bool refill_asked_ = false;
   bool published_ = false;             // since the mutex was taken ...
-  bool was_idle_ = false;              // ... and nothing was in slots before
+  bool was_idle_ = false;              // ... one task, and nothing was in slots before
   bool closed_ = false;
   std::string closed_why_;
   enum class Stage { open, draining, ended } stage_ = Stage::open;

@@ -129,7 +129,8 @@ void PoolCore::publish(Slot& slot, TaskState& task, const std::byte* small, std:
   task.position.store(tail_, std::memory_order_release);
   slot.state.store(State::ready(tail_ & State::kPositionMask, task.rings), std::memory_order_release);
   task.rings = 0;
-  if (!published_) was_idle_ = in_slots_ == 0;
+  // Of a batch, a spinner may have claimed the first task before the second is there.
+  was_idle_ = !published_ && in_slots_ == 0;
   published_ = true;
   ++tail_;
   ++in_slots_;
@@ -156,16 +157,19 @@ bool PoolCore::refill() {
 
 // Has the service thread rung when about half of what is in slots is done, so that waiting tasks find
 // room even if no thread of the owner's comes by. One mark would not do, for that task may be a slow one:
-// of one more than there are workers, at least one ends as long as any worker goes on.
+// of one more than there are workers, at least one ends as long as any worker goes on. If there are fewer because
+// some ended meanwhile, there is room already.
 void PoolCore::ask_for_refill() {
   if (refill_asked_) return;
   refill_asked_ = true;
   unsigned marked = 0;
+  bool room = false;
   const auto try_mark = [&](std::uint64_t position) {
     TaskState* task = owners_[position & plan_.memory.slot_mask];
-    if (task != nullptr && task->position.load(std::memory_order_relaxed) == position &&
-        mark(*task, State::kRingService))
-      ++marked;
+    if (task != nullptr && task->position.load(std::memory_order_relaxed) == position) {
+      if (mark(*task, State::kRingService)) ++marked;
+      else room = true;
+    }
     return marked > workers();
   };
   const std::uint64_t half = oldest_ + (tail_ - oldest_) / 2;
@@ -175,7 +179,7 @@ void PoolCore::ask_for_refill() {
     if (try_mark(position - 1)) return;
   for (const Straggler& straggler : stragglers_)
     if (try_mark(straggler.position)) return;
-  if (marked == 0) plan_.service_event.ring();
+  if (marked == 0 || room) plan_.service_event.ring();
 }
 
 pid_t PoolCore::pid_of(unsigned worker) const noexcept {
