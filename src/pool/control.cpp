@@ -25,7 +25,7 @@ PoolMemory PoolMemory::lay_out(std::byte* memory, unsigned workers, std::uint64_
 }
 
 void ring_worker(const PoolMemory& memory, unsigned index) noexcept {
-  memory.seats[index].bell.store(1, std::memory_order_release);
+  memory.seats[index].bell.store(1, std::memory_order_release);  // Model: ring_worker
   futex_wake(memory.seats[index].bell, ~std::uint32_t{0});
 }
 
@@ -37,6 +37,7 @@ bool nobody_sleeps(const PoolMemory& memory) noexcept {
 
 bool somebody_spins(const PoolMemory& memory, bool look_closely) noexcept {
   for (unsigned word = 0; word < memory.idler_words(); ++word) {
+    // Model: somebody_spins
     std::uint64_t bits = memory.control->idlers[word].spinning.load(std::memory_order_seq_cst);
     if (bits != 0 && !look_closely) return true;
     for (; bits != 0; bits &= bits - 1) {
@@ -52,6 +53,7 @@ void wake_one(const PoolMemory& memory) noexcept {
     auto& asleep = memory.control->idlers[word].asleep;
     for (std::uint64_t bits = asleep.load(std::memory_order_seq_cst); bits != 0; bits &= bits - 1) {
       const std::uint64_t bit = bits & (~bits + 1);
+      // Model: wake_one
       if ((asleep.fetch_and(~bit) & bit) == 0) continue;  // somebody else woke it
       const unsigned index = word * 64 + static_cast<unsigned>(std::countr_zero(bit));
       if (index >= memory.workers) continue;
@@ -62,7 +64,7 @@ void wake_one(const PoolMemory& memory) noexcept {
 }
 
 void ring_all_workers(const PoolMemory& memory) noexcept {
-  for (unsigned i = 0; i < memory.workers; ++i) ring_worker(memory, i);
+  for (unsigned i = 0; i < memory.workers; ++i) ring_worker(memory, i);  // Model: ring_all_workers
 }
 
 }  // namespace retinue::detail

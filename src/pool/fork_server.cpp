@@ -78,7 +78,7 @@ void ForkServer::spawn(unsigned index) noexcept {
     children_[index] = pid;
     ++alive_;
     seat.pid.store(pid, std::memory_order_relaxed);
-    seat.life.store(Life::alive, std::memory_order_release);
+    seat.life.store(Life::alive, std::memory_order_release);  // Model: spawn
   }
   plan_.service_event.ring();
 }
@@ -92,7 +92,7 @@ void ForkServer::reap() noexcept {
       --alive_;
       Seat& seat = plan_.memory.seats[i];
       seat.status.store(status, std::memory_order_relaxed);
-      seat.life.store(Life::ended, std::memory_order_release);
+      seat.life.store(Life::ended, std::memory_order_release);  // Model: reap
       plan_.service_event.ring();
       break;
     }
@@ -105,7 +105,7 @@ void ForkServer::serve_seats() noexcept {
     if (children_[i] == 0 && seat.life.load(std::memory_order_acquire) == Life::spawn_wanted) {
       spawn(i);
     }
-    if (children_[i] != 0 && seat.kill_wanted.load(std::memory_order_acquire) != 0) {
+    if (children_[i] != 0 && seat.kill_wanted.load(std::memory_order_acquire) != 0) {  // Model: kill
       kill(children_[i], SIGKILL);
     }
   }

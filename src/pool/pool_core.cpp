@@ -190,7 +190,7 @@ void PoolCore::terminate() { close(true, true); }
 
 // Every process of the pool is told to leave, waited for, and, if it does not, killed. Also after a
 // constructor that failed half way.
-void PoolCore::end_processes() noexcept {
+void PoolCore::end_processes() noexcept {  // Model: shutdown
   plan_.memory.control->closing.store(1, std::memory_order_seq_cst);
   ring_all_workers(plan_.memory);
   plan_.server_event.ring();

@@ -165,7 +165,7 @@ void PoolCore::tend_seats() {
 }
 
 // The worker of a seat is dead and reaped: nobody else writes its slot, its part and its bits any more.
-void PoolCore::on_worker_end(unsigned index) {
+void PoolCore::on_worker_end(unsigned index) {  // Model: on_worker_end
   Seat& seat = plan_.memory.seats[index];
   Tended& tended = tended_[index];
   const int status = seat.status.load(std::memory_order_relaxed);
@@ -189,6 +189,7 @@ void PoolCore::on_worker_end(unsigned index) {
       continue;
     }
     task->worker_pid = pid;
+    // Model: reclaim
     if (task->wanted_ending != Ending::pending) {
       end_slot(slot, *task, task->wanted_ending);
     } else if (task->retries > 0 && !at_once_) {
@@ -347,7 +348,7 @@ Deadline PoolCore::kill_overdue() {
     if (is_consistent(state, current - 1) && (State::tag(state) != Tag::running || State::worker(state) != i)) continue;
     if (started == 0) started = first_seen(tended_[i], current, now);
     const Clock::time_point due(std::chrono::nanoseconds(started) + task->timeout);
-    if (now >= due) condemn(*task, Ending::timed_out);
+    if (now >= due) condemn(*task, Ending::timed_out);  // Model: kill_overdue
     else next = earlier(next, due);
   }
   return next;

@@ -18,6 +18,7 @@ constexpr std::uint64_t kFetchAhead = 8;
 PoolCore::Hold::~Hold() {
   const bool published = std::exchange(core_.published_, false);
   const bool was_idle = core_.was_idle_;
+  // Model: show_published
   if (published) core_.plan_.memory.control->tail.store(core_.tail_, std::memory_order_release);
   core_.mutex_.unlock();
   if (published) core_.alert(was_idle);
@@ -87,7 +88,7 @@ void PoolCore::submit_all(std::span<const Staged> tasks, std::size_t& taken) {
 }
 
 void PoolCore::enqueue(TaskState& task, const std::byte* small, std::uint64_t size) {
-  Slot* slot = backlog_.empty() || refill() ? free_slot() : nullptr;
+  Slot* slot = backlog_.empty() || refill() ? free_slot() : nullptr;  // Model: enqueue
   if (slot != nullptr) {
     publish(*slot, task, small, size);
   } else {
@@ -106,7 +107,7 @@ void PoolCore::enqueue(TaskState& task, const std::byte* small, std::uint64_t si
 // The slot of the next position, if it is free or can be made so. Positions whose slot a worker is busy
 // in are passed over: the tail goes on without them.
 Slot* PoolCore::free_slot() {
-  for (std::uint64_t n = 0; n <= plan_.memory.slot_mask; ++n, ++tail_) {
+  for (std::uint64_t n = 0; n <= plan_.memory.slot_mask; ++n, ++tail_) {  // Model: pass_over
     Slot& slot = plan_.memory.slot(tail_);
     TaskState* task = owners_[tail_ & plan_.memory.slot_mask];
     if (task == nullptr) return &slot;
@@ -127,6 +128,7 @@ void PoolCore::publish(Slot& slot, TaskState& task, const std::byte* small, std:
   slot.describe(size, task.timeout.count() > 0 ? Slot::kTimed : 0, ResultKind::value);
   owners_[tail_ & plan_.memory.slot_mask] = &task;
   task.position.store(tail_, std::memory_order_release);
+  // Model: publish
   slot.state.store(State::ready(tail_ & State::kPositionMask, task.rings), std::memory_order_release);
   task.rings = 0;
   // Of a batch, a spinner may have claimed the first task before the second is there.
@@ -138,7 +140,7 @@ void PoolCore::publish(Slot& slot, TaskState& task, const std::byte* small, std:
 
 // Moves waiting tasks into free slots; true if none waits any more.
 bool PoolCore::refill() {
-  while (!backlog_.empty()) {
+  while (!backlog_.empty()) {  // Model: refill
     TaskState& task = *backlog_.front();
     if (!task.ended()) {
       Slot* slot = free_slot();
@@ -161,7 +163,7 @@ bool PoolCore::refill() {
 // some ended meanwhile, there is room already.
 void PoolCore::ask_for_refill() {
   if (refill_asked_) return;
-  refill_asked_ = true;
+  refill_asked_ = true;  // Model: ask_for_refill
   unsigned marked = 0;
   bool room = false;
   const auto try_mark = [&](std::uint64_t position) {
@@ -188,7 +190,7 @@ pid_t PoolCore::pid_of(unsigned worker) const noexcept {
                                   : plan_.memory.seats[worker].pid.load(std::memory_order_relaxed);
 }
 
-void PoolCore::harvest(Slot& slot, TaskState& task, std::uint64_t state) {
+void PoolCore::harvest(Slot& slot, TaskState& task, std::uint64_t state) {  // Model: harvest
   const unsigned worker = State::worker(state) < workers() ? State::worker(state) : 0;
   const std::uint64_t size = slot.size();
   Ending ending = slot.kind() == static_cast<std::uint8_t>(ResultKind::value) ? Ending::value : Ending::exception;
@@ -252,7 +254,7 @@ void PoolCore::end_task(TaskState& task, Ending ending) noexcept {
 }
 
 // Reads what is done and refills what is free. True if tasks are left that a free worker could claim.
-bool PoolCore::pump() {
+bool PoolCore::pump() {  // Model: pump
   for (std::size_t i = 0; i < stragglers_.size();) {
     const Straggler straggler = stragglers_[i];
     TaskState* task = owners_[straggler.slot];
@@ -292,7 +294,7 @@ bool PoolCore::mark(TaskState& task, std::uint64_t ring) {
     if (is_done(state, task)) return false;
     // Overwritten by a worker gone wild: the task ends when that worker finishes it or dies.
     if (!is_consistent(state, task.position.load(std::memory_order_relaxed))) return true;
-  } while (!word.compare_exchange_weak(state, state | ring, std::memory_order_acq_rel));
+  } while (!word.compare_exchange_weak(state, state | ring, std::memory_order_acq_rel));  // Model: mark
   return true;
 }
 
@@ -311,7 +313,7 @@ bool PoolCore::mark_what_ends_next() {
   return true;
 }
 
-void PoolCore::alert(bool was_idle) noexcept {
+void PoolCore::alert(bool was_idle) noexcept {  // Model: alert
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (nobody_sleeps(plan_.memory) || somebody_spins(plan_.memory, !was_idle)) return;
   wake_one(plan_.memory);
@@ -330,11 +332,12 @@ bool PoolCore::condemn(TaskState& task, Ending ending) {
     }
     if (State::tag(state) != Tag::running) return false;
     worker = State::worker(state);
+  // Model: condemn
   } while (!word.compare_exchange_weak(state, State::with_tag(state, Tag::condemned), std::memory_order_acq_rel));
   if (worker >= workers()) return false;
   task.wanted_ending = ending;
   task.worker_pid = pid_of(worker);
-  plan_.memory.seats[worker].kill_wanted.store(1, std::memory_order_release);
+  plan_.memory.seats[worker].kill_wanted.store(1, std::memory_order_release);  // Model: ask_to_kill
   plan_.server_event.ring();
   return true;
 }
@@ -347,7 +350,7 @@ unsigned PoolCore::worker_at(std::uint64_t position) const noexcept {
 }
 
 // A slot went from ready to free. If its end was to bring waiting tasks into slots, something else must.
-void PoolCore::take_back(Slot& slot, TaskState& task, std::uint64_t state) {
+void PoolCore::take_back(Slot& slot, TaskState& task, std::uint64_t state) {  // Model: take_back
   end_slot(slot, task, Ending::cancelled);
   if ((state & State::kRingService) != 0 || !backlog_.empty()) plan_.service_event.ring();
 }

@@ -51,7 +51,7 @@ template <class Ready>
 bool PoolCore::sleep_until(const Deadline& deadline, const std::uint32_t& mask, Ready&& ready) {
   OwnerBell& bell = *plan_.owner_bell;
   for (;;) {
-    const std::uint32_t seen = bell.value();
+    const std::uint32_t seen = bell.value();  // Model: wait
     {
       const Hold hold(*this);
       if (ready()) return true;
@@ -89,7 +89,7 @@ bool PoolCore::wait(TaskState& task, const Deadline& deadline) {
       const std::uint64_t position = task.position.load(std::memory_order_relaxed);
       mask = position == TaskState::kNowhere ? OwnerBell::kEveryone
                                              : std::uint32_t{1} << (position & plan_.memory.slot_mask & 31);
-      if (mark(task, State::kRingOwner)) return false;
+      if (mark(task, State::kRingOwner)) return false;  // Model: arm
     }
     return true;
   });

@@ -95,6 +95,7 @@ bool Worker::claim(Slot& slot, std::uint64_t state) noexcept {
   // `current` is set before the claim, whose full barrier orders it before the look at the next slot in
   // spread_work(): a submitter either sees us busy or we see its task.
   seat_.current.store(cursor_ + 1, std::memory_order_release);
+  // Model: claim
   if (!slot.state.compare_exchange_strong(state, State::running(state, index_), std::memory_order_seq_cst)) {
     seat_.current.store(0, std::memory_order_relaxed);
     return false;
@@ -110,6 +111,7 @@ bool Worker::claim(Slot& slot, std::uint64_t state) noexcept {
 void Worker::spread_work() noexcept {
   fresh_awake_ = false;
   const std::uint64_t next = memory_.slot(cursor_).state.load(std::memory_order_seq_cst);
+  // Model: spread_work
   bool more = State::tag(next) == Tag::ready && State::is_at(next, cursor_);
   // The next slot only makes it quick: others may have taken that task, or the owner passed over the slot.
   if (!more) more = control_.tail.load(std::memory_order_seq_cst) > cursor_;
@@ -186,13 +188,14 @@ void Worker::finish(Slot& slot, const TaskContext& context, ResultKind kind) noe
   slot.describe(context.result_bytes(), 0, kind);
   slot.block = context.result_block();
   const std::uint64_t done = State::with_tag((cursor_ - 1) << 24 | std::uint64_t{index_} << 8, Tag::done);
-  std::uint64_t before = slot.state.exchange(done, std::memory_order_acq_rel);
+  std::uint64_t before = slot.state.exchange(done, std::memory_order_acq_rel);  // Model: finish
   if (State::tag(before) != Tag::running && State::tag(before) != Tag::condemned)
     before = State::kRings;  // overwritten by the task, and with it what was to be rung
   if ((before & State::kRings) != 0) {
     const auto slot_index = static_cast<std::uint64_t>(&slot - memory_.slots);
+    // Model: ring_owner
     if ((before & State::kRingOwner) != 0) plan_.owner_bell->ring(std::uint32_t{1} << (slot_index & 31));
-    if ((before & State::kRingService) != 0) plan_.service_event.ring();
+    if ((before & State::kRingService) != 0) plan_.service_event.ring();  // Model: ring_service
   }
   if (State::tag(before) == Tag::condemned)
     for (;;) pause();  // the owner is having this process killed
@@ -223,7 +226,7 @@ bool Worker::work_in_sight() const noexcept {
 void Worker::stop_spinning() noexcept {
   if (!spinning_) return;
   spinning_ = false;
-  idlers_.spinning.fetch_and(~bit_, std::memory_order_seq_cst);
+  idlers_.spinning.fetch_and(~bit_, std::memory_order_seq_cst);  // Model: stop_spinning
 }
 
 // Polls for work for as long as it pays. True if there is some.
@@ -236,7 +239,7 @@ bool Worker::poll() noexcept {
       spinners += static_cast<unsigned>(
           __builtin_popcountll(control_.idlers[word].spinning.load(std::memory_order_relaxed)));
     if (spinners < std::max(1u, plan_.cpus - 1)) {
-      idlers_.spinning.fetch_or(bit_, std::memory_order_seq_cst);
+      idlers_.spinning.fetch_or(bit_, std::memory_order_seq_cst);  // Model: poll
       spinning_ = true;
     } else {
       crowded = true;  // the others answer faster; staying awake a little spares those who publish a wake-up
@@ -253,7 +256,7 @@ bool Worker::poll() noexcept {
 void Worker::sleep() noexcept {
   fresh_awake_ = true;
   seat_.bell.store(0, std::memory_order_relaxed);
-  idlers_.asleep.fetch_or(bit_, std::memory_order_seq_cst);
+  idlers_.asleep.fetch_or(bit_, std::memory_order_seq_cst);  // Model: sleep
   stop_spinning();
   if (!work_in_sight()) {  // after the bit is set: whoever publishes from now on sees it
     using namespace std::chrono_literals;
@@ -277,7 +280,7 @@ bool Worker::wait_for_work() noexcept {
     spin_.slept();
   }
   known_tail_ = control_.tail.load(std::memory_order_acquire);
-  return cursor_ < known_tail_ || control_.closing.load(std::memory_order_seq_cst) == 0;
+  return cursor_ < known_tail_ || control_.closing.load(std::memory_order_seq_cst) == 0;  // Model: leave
 }
 
 void set_signals(const PoolPlan& plan) {

@@ -1,0 +1,3 @@
+/* The owner marks a slot that is done by now, and sleeps. */
+#define DEFECT_MARK_DOES_NOT_LOOK
+#include "../configurations/futures.pml"

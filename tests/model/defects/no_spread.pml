@@ -1,0 +1,3 @@
+/* Whoever stops idling does not wake the next. */
+#define DEFECT_NO_SPREAD
+#include "../configurations/batch.pml"

@@ -1,0 +1,137 @@
+/* A worker of this pool was reaped: nobody writes in its name any more. First what it had, in one step, because
+ * nobody else writes it now. */
+inline reclaim() {
+  i = 0;
+  do
+  :: i < SLOTS ->
+     if
+     :: owner_of[i] != NONE && late_slot != i && slot[i].who == w && slot[i].tag == DONE &&
+          slot[i].pos == position[owner_of[i]] ->
+#ifdef DEFECT_RECLAIM_OF_DONE
+        assert(slot[i].tag != DONE)
+#else
+        harvest(i)
+#endif
+     :: owner_of[i] != NONE && late_slot != i && slot[i].who == w &&
+          (slot[i].tag == RUNNING || slot[i].tag == CONDEMNED) ->
+        n = owner_of[i];
+        runs[n]--;
+        if
+        :: wanted[n] != PENDING -> how = wanted[n]; END_SLOT(i, n, how); how = 0
+        :: wanted[n] == PENDING && HAS(retries, n) ->
+           retries = retries & (255 - BIT(n));
+           backlog = backlog | BIT(n);
+           owner_of[i] = NONE; in_slots--; position[n] = NONE; rings[n] = 3
+        :: else -> END_SLOT(i, n, DIED)
+        fi;
+        n = 0
+     :: else
+     fi;
+     i++
+  :: else -> i = 0; break
+  od
+}
+
+inline on_worker_end() {
+  STEP
+    reclaim();
+#ifndef DEFECT_BITS_OF_THE_DEAD_STAY
+    spinning = spinning & (255 - BIT(w))
+#endif
+  END;
+  STEP
+#ifndef DEFECT_BITS_OF_THE_DEAD_STAY
+    asleep = asleep & (255 - BIT(w));
+#endif
+    seat[w].life = EMPTY
+  END;
+  if
+  :: STEP
+       !closing ->
+       seat[w].current = 0; late_current[w] = NONE; seat[w].bell = 0; seat[w].kill_wanted = 0; seat[w].doomed = 0;
+       seat[w].life = SPAWN_WANTED
+     END
+  :: closing
+  fi;
+#ifndef DEFECT_NO_RING_FOR_DEATHS
+  ring_all_workers();
+  ring_owner()
+#endif
+}
+
+#define MAY_BE_LATE(t)                                                                       \
+  (HAS(TIMED, t) && position[t] != NONE && late_slot != position[t] % SLOTS &&                  \
+   slot[position[t] % SLOTS].tag == RUNNING && wanted[t] == PENDING)
+
+/* Any running task that has a deadline may be past it. */
+inline kill_overdue(t_) {
+  HOLD(MAY_BE_LATE(t_))
+    STEP
+      if
+      :: MAY_BE_LATE(t_) -> s = position[t_] % SLOTS; condemn(s, t_, TIMED_OUT); s = 0; n = 1
+      :: else
+      fi
+    END;
+    if :: n == 1 -> ask_to_kill(); n = 0 :: else fi;
+    RELEASE
+}
+
+active proctype Service() {
+  LOCALS;
+end:
+  do
+  :: HOLD(service_rung && !stop_service)
+       STEP service_rung = 0; refill_asked = 0 END;
+#if DEATHS || SHUTDOWN
+       if :: STEP seat[0].life == ENDED -> w = 0 END; on_worker_end() :: seat[0].life != ENDED fi;
+       if :: STEP seat[1].life == ENDED -> w = 1 END; on_worker_end() :: seat[1].life != ENDED fi;
+       w = 0;
+#endif
+       pump();
+       if :: backlog != 0 -> ask_for_refill() :: else fi;
+       RELEASE;
+     alert()
+#if TIMED
+  :: kill_overdue(0); alert()
+  :: kill_overdue(1); alert()
+#endif
+  :: stop_service -> break
+  od
+}
+
+/* ---- Fork server ------------------------------------------------------------------------------------------- */
+
+inline kill(w_) {
+  assert(owner_of[0] == NONE || slot[0].who != w_ || slot[0].tag != RUNNING);
+  assert(owner_of[1] == NONE || slot[1].who != w_ || slot[1].tag != RUNNING);
+#if SLOTS > 2
+  assert(owner_of[2] == NONE || slot[2].who != w_ || slot[2].tag != RUNNING);
+#endif
+  seat[w_].dead = 1
+}
+inline spawn(w_) {
+  seat[w_].life = ALIVE
+}
+/* By the fork server, once the process is gone. */
+inline reap(w_) {
+  seat[w_].life = ENDED; seat[w_].dead = 0; service_rung = 1
+}
+
+active proctype ForkServer() {
+end:
+  do
+  :: d_step { seat[0].life == SPAWN_WANTED -> spawn(0) }
+  :: d_step { seat[1].life == SPAWN_WANTED -> spawn(1) }
+#if DEATHS
+  :: d_step { seat[0].life == ALIVE && !seat[0].dead && seat[0].kill_wanted -> kill(0) }
+  :: d_step { seat[1].life == ALIVE && !seat[1].dead && seat[1].kill_wanted -> kill(1) }
+#endif
+#if CRASHES
+  :: d_step { crashes > 0 && unfinished > 0 && seat[0].life == ALIVE && !seat[0].dead -> crashes--; seat[0].dead = 1 }
+  :: d_step { crashes > 0 && unfinished > 0 && seat[1].life == ALIVE && !seat[1].dead -> crashes--; seat[1].dead = 1 }
+#endif
+  :: closing && seat[0].life != ALIVE && seat[1].life != ALIVE && seat[0].life != SPAWN_WANTED &&
+       seat[1].life != SPAWN_WANTED -> break
+  od;
+  server_gone = 1
+}

@@ -1,0 +1,199 @@
+/* ---- Workers -------------------------------------------------------------------------------------------------- */
+
+#ifdef STORE_BUFFERS
+#define STORE_CURRENT(value) late_current[w] = value
+#else
+#define STORE_CURRENT(value) seat[w].current = value
+#endif
+#define WORK_IN_SIGHT (READY_AT(cursor) || tail > cursor || closing)
+
+/* The word that a claim leaves. */
+#define CLAIMED                                                                                   \
+  AT(cursor).tag = RUNNING; AT(cursor).who = w;                                                     \
+  task = AT(cursor).task; started = started | BIT(task); runs[task]++;                              \
+  assert(runs[task] == 1 && ending[task] == PENDING && !seat[w].doomed);                            \
+  cursor++
+
+#ifdef DEFECT_CLAIM_BY_STORE
+#define MAY_CLAIM true
+#else
+#define MAY_CLAIM STILL_READY_AT(cursor)
+#endif
+#ifdef DEFECT_NO_FENCE_AT_CLAIM
+#define CLAIM_DRAINS
+#else
+#define CLAIM_DRAINS DRAIN_CURRENT(w);
+#endif
+
+/* The compare-and-swap; whoever stops idling goes on to spread_work. */
+inline claim() {
+  if
+#ifdef DEFECT_CURRENT_AFTER_CLAIM
+  :: d_step { MAY_CLAIM -> CLAIMED; more = spins || fresh_awake; fresh_awake = 0 };
+     STORE_CURRENT(cursor)
+#else
+  :: d_step { MAY_CLAIM && !spins && !fresh_awake -> CLAIM_DRAINS CLAIMED }; goto working
+  :: d_step { MAY_CLAIM && (spins || fresh_awake) -> CLAIM_DRAINS CLAIMED; fresh_awake = 0; more = 1 }
+#endif
+  :: d_step { !MAY_CLAIM -> DRAIN_CURRENT(w); STORE_CURRENT(0) }; goto next
+  fi
+}
+
+inline stop_spinning() {
+  if
+  :: d_step { spins -> DRAIN_CURRENT(w); spinning = spinning & (255 - BIT(w)); spins = 0 }
+  :: !spins
+  fi
+}
+
+inline spread_work() {
+#ifndef DEFECT_NO_SPREAD
+  if
+  :: d_step { more && !READY_AT(cursor) && tail <= cursor -> more = 0 }
+  :: d_step { more && (READY_AT(cursor) || tail > cursor) -> more = 0 };
+     stop_spinning();
+     if
+     :: asleep == 0
+     :: asleep != 0 ->
+        /* somebody_spins: of two workers, only the other can */
+        if
+        :: spinning == 0 -> wake_one()
+        :: spinning != 0 ->
+           if
+           :: seat[1 - w].current == 0
+           :: seat[1 - w].current != 0 -> wake_one()
+           fi
+        fi
+     fi
+  :: !more
+  fi
+#else
+  more = 0
+#endif
+}
+
+/* The task's body is over, and its result written. */
+inline finish() {
+  if
+#ifdef DEFECT_FINISH_BY_STORE
+  :: d_step {
+       MAY_END(task) -> owed = AT(cursor - 1).tell_owner + 2 * AT(cursor - 1).tell_service;
+       if :: AT(cursor - 1).tag == CONDEMNED -> condemned = 1 :: else fi
+     };
+     d_step {
+#else
+  :: d_step {
+       MAY_END(task) -> owed = AT(cursor - 1).tell_owner + 2 * AT(cursor - 1).tell_service;
+       if :: AT(cursor - 1).tag == CONDEMNED -> condemned = 1 :: else fi;
+#endif
+       DRAIN_CURRENT(w);
+       AT(cursor - 1).tag = DONE; AT(cursor - 1).who = w; AT(cursor - 1).pos = cursor - 1;
+       AT(cursor - 1).tell_owner = 0; AT(cursor - 1).tell_service = 0;
+       task = NONE
+     }
+  fi;
+  do
+  :: d_step { (owed & 1) -> ring_owner(); owed = owed & 2 }
+  :: d_step { owed == 2 -> ring_service(); owed = 0 }
+#ifdef DEFECT_CONDEMNED_GOES_ON
+  :: d_step { owed == 0 -> STORE_CURRENT(0); condemned = 0 }; break
+#else
+  :: d_step { owed == 0 && !condemned -> STORE_CURRENT(0) }; break /* a condemned one waits for its death */
+#endif
+  od
+}
+
+/* Counts as spinning, if not too many do. */
+inline poll() {
+  if
+  :: d_step {
+       !spins && ((spinning & 1) + (spinning >> 1)) < SPINNERS ->
+       DRAIN_CURRENT(w); spinning = spinning | BIT(w); spins = 1
+     }
+  :: spins || ((spinning & 1) + (spinning >> 1)) >= SPINNERS
+  fi
+}
+
+inline sleep() {
+#ifdef DEFECT_BELL_CLEARED_LATE
+  d_step { fresh_awake = 1; asleep = asleep | BIT(w); DRAIN_CURRENT(w) };
+  seat[w].bell = 0;
+#else
+  d_step { fresh_awake = 1; seat[w].bell = 0 };
+  d_step { asleep = asleep | BIT(w); DRAIN_CURRENT(w) };
+#endif
+  stop_spinning();
+#ifndef DEFECT_NO_RECHECK_BEFORE_SLEEP
+  if
+  :: WORK_IN_SIGHT
+  :: !WORK_IN_SIGHT ->
+#endif
+end_asleep:
+     seat[w].bell == 1
+#ifndef DEFECT_NO_RECHECK_BEFORE_SLEEP
+  fi
+#endif
+  ;
+  d_step { asleep = asleep & (255 - BIT(w)); DRAIN_CURRENT(w) }
+}
+
+#define RESET                                                                                     \
+  cursor = 0; task = NONE; owed = 0; spins = 0; fresh_awake = 0; more = 0; condemned = 0
+
+/* No task is left and the pool is closing. */
+inline leave() {
+  d_step { closing && tail <= cursor -> DRAIN_CURRENT(w); reap(w); RESET }
+}
+
+proctype Worker(byte w) {
+  byte cursor = 0, task = NONE, owed = 0;
+  bit spins = 0, fresh_awake = 0, more = 0, condemned = 0;
+unborn:
+end:
+  seat[w].life == ALIVE;
+  {
+    d_step { cursor = head; fresh_awake = 1 };
+  next:
+    if
+    :: READY_AT(cursor) ->
+#ifndef DEFECT_CURRENT_AFTER_CLAIM
+       STORE_CURRENT(cursor + 1);
+#endif
+       claim();
+       spread_work();
+working:
+       finish();
+       goto next
+    :: d_step { !READY_AT(cursor) && cursor < tail -> cursor = (cursor + 1 > head -> cursor + 1 : head) };
+       goto next
+    :: !READY_AT(cursor) && cursor >= tail
+    fi;
+#if HEAD
+    if :: head < cursor -> head = cursor :: else fi;
+#endif
+#if SPINNERS
+    poll();
+#endif
+    if
+    :: READY_AT(cursor) || tail > cursor
+    :: leave(); goto unborn
+    :: sleep(); /* polled long enough */
+#if SHUTDOWN
+       if
+       :: leave(); goto unborn
+       :: !(closing && tail <= cursor)
+       fi
+#endif
+    fi;
+    goto next
+  }
+#if DEATHS
+  unless { d_step { seat[w].dead -> reap(w); RESET } }
+#endif
+  ;
+  goto unborn
+}
+
+init {
+  atomic { run Worker(0); run Worker(1) }
+}
