@@ -5,6 +5,7 @@
 #include <retinue/codec.hpp>
 #include <retinue/detail/data/bools.hpp>
 
+#include <limits>
 #include <new>
 
 namespace retinue::detail {
@@ -69,6 +70,11 @@ void encode(W& w, const T& value) {
   if constexpr (way == Way::codec) {
     const Level level(w.depth());
     Codec<T>::write(w, value);
+  } else if constexpr (std::is_same_v<T, long double> && std::numeric_limits<long double>::digits == 64) {
+    // Ten bytes hold it. The others are indeterminate, also for compilers, which may read them differently each time.
+    constexpr std::size_t kHeld = 10;
+    w.bytes(&value, kHeld);
+    w.pad_to(w.size() + sizeof(T) - kHeld);
   } else if constexpr (way == Way::bits) {
     if constexpr (!std::is_empty_v<T>) w.bytes(&value, sizeof(T));
   } else if constexpr (way == Way::form) {
