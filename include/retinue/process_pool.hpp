@@ -17,6 +17,7 @@
 #include <retinue/detail/pool/process_tasks.hpp>
 #include <retinue/executor.hpp>
 #include <retinue/shared_array.hpp>
+#include <retinue/worker_limits.hpp>
 
 namespace retinue {
 
@@ -31,6 +32,9 @@ struct ProcessPoolOptions {
   std::uint64_t max_tasks_per_worker = 0;
   /// A worker is replaced after the task that left it with more private memory than this many bytes; 0: never.
   std::size_t max_memory_per_worker = 0;
+  /// What tasks may not do: how much CPU time, memory and descriptors they may use, whether they may reach a network or run
+  /// programs, and as which user.
+  WorkerLimits limits;
   /// The death of a worker ends the whole pool with PoolClosed, rather than costing its task alone: for programs
   /// that cannot go on with a part of their results.
   bool break_on_worker_death = false;

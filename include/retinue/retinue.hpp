@@ -18,3 +18,4 @@
 #include <retinue/task_options.hpp>
 #include <retinue/thread_pool.hpp>
 #include <retinue/wait.hpp>
+#include <retinue/worker_limits.hpp>

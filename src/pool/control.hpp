@@ -29,7 +29,7 @@ struct alignas(64) Seat {
   std::atomic<std::uint64_t> current;
   std::atomic<std::uint64_t> started_ns;  ///< CLOCK_MONOTONIC at the start of a timed task
   std::atomic<std::uint64_t> finished;    ///< tasks since the worker's start
-  std::atomic<std::uint32_t> ready;       ///< 1: initialised and taking tasks; 2: initialiser threw
+  std::atomic<std::uint32_t> ready;       ///< 1: taking tasks; 2: initialiser threw; 3: limits refused
   std::atomic<std::uint32_t> retiring;    ///< 1: leaves by its own will (max_tasks_per_worker ...)
   std::atomic<std::uint64_t> trouble;     ///< block with the initialiser's exception, in its own part
   std::atomic<std::uint64_t> trouble_size;

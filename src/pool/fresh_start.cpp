@@ -26,6 +26,7 @@ struct Handover {
   std::int32_t region_fd, bell_fd, service_event, server_event;
   std::int32_t owner;
   std::uint32_t workers, cpus, break_on_death;
+  Confinement confinement;
   sigset_t signal_mask;
 };
 static_assert(std::is_trivially_copyable_v<Handover>);
@@ -80,6 +81,7 @@ FreshStart::FreshStart(const PoolPlan& plan, const FreshProgram& program)
   handover.workers = plan.memory.workers;
   handover.cpus = plan.cpus;
   handover.break_on_death = plan.break_on_death ? 1 : 0;
+  handover.confinement = plan.confinement;
   handover.signal_mask = plan.signal_mask;
   words_.push_back(to_text(handover));
   for (std::string& word : words_) arguments_.push_back(word.data());
@@ -113,6 +115,7 @@ void attach_as_told(const std::string& told) {
   plan->longest_spin = std::chrono::nanoseconds(handover.longest_spin);
   plan->cpus = handover.cpus;
   plan->owner = handover.owner;
+  plan->confinement = handover.confinement;
   plan->signal_mask = handover.signal_mask;
   attached = plan;
 }

@@ -61,6 +61,7 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
   plan_.initializer = options.initializer;
   plan_.max_tasks = options.max_tasks_per_worker;
   plan_.max_memory = options.max_memory_per_worker;
+  plan_.confinement = confinement_of(options.limits);
   plan_.break_on_death = options.break_on_worker_death;
   plan_.longest_spin = options.spin.value_or(std::chrono::microseconds(100));
   plan_.owner = getpid();

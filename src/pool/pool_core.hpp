@@ -179,7 +179,7 @@ class PoolCore {
   static std::uint64_t first_seen(Tended& tended, std::uint64_t current, Clock::time_point now);
   void break_pool(const std::string& why) noexcept;
   bool server_has_died() const noexcept;
-  std::string initializer_trouble(unsigned index);
+  std::string told_by(unsigned index);
   void close(bool cancel_pending, bool at_once);
   void end_processes() noexcept;
   bool workers_are_gone() noexcept;

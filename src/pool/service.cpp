@@ -218,11 +218,12 @@ void PoolCore::on_worker_end(unsigned index) {  // Model: on_worker_end
 
   // At the end of the pool they leave by themselves.
   const bool left = plan_.memory.control->closing.load(std::memory_order_acquire) != 0 && status == kExitRetired;
-  const bool died = !retired && !killed_by_us && !left && ready != 2;
+  const bool died = !retired && !killed_by_us && !left && ready < 2;
   if (died) ++stats_.workers_died;
   std::string trouble;
-  if (ready == 2) {
-    trouble = initializer_trouble(index);
+  if (ready >= 2) {
+    const bool by_initializer = ready == 2;
+    trouble = (by_initializer ? "its initializer failed in a worker: " : "the limits of its workers cannot be set: ") + told_by(index);
   } else if (ready == 0 && !killed_by_us) {
     if (++deaths_at_start_ == 1) first_death_at_start_ = Clock::now();
     // And none got as far as being ready in between. Kills from outside may come faster than a busy machine starts workers.
@@ -254,7 +255,7 @@ void PoolCore::on_worker_end(unsigned index) {  // Model: on_worker_end
   plan_.owner_bell->ring();
 }
 
-std::string PoolCore::initializer_trouble(unsigned index) {
+std::string PoolCore::told_by(unsigned index) {
   const Seat& seat = plan_.memory.seats[index];
   const std::uint64_t block = seat.trouble.load(), size = seat.trouble_size.load();
   const Part* part = tended_[index].part;
@@ -269,7 +270,7 @@ std::string PoolCore::initializer_trouble(unsigned index) {
       text = e.what();
     }
   }
-  return "its initializer failed in a worker: " + text;
+  return text;
 }
 
 void PoolCore::want_spawn(unsigned index) {

@@ -52,16 +52,20 @@ class Worker {
         bit_(std::uint64_t{1} << index % 64),
         index_(index),
         generation_(fork_generation()),
-        cursor_(control_.head.load(std::memory_order_acquire)) {}
+        cursor_(control_.head.load(std::memory_order_acquire)) {
+    if (plan.max_memory != 0) statm_ = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  }
 
   void run();
 
  private:
   static constexpr std::uint64_t kFetchAhead = 8;
+  static constexpr std::uint64_t kGrantEvery = 10'000'000;  // ns
 
   bool claim(Slot& slot, std::uint64_t state) noexcept;
   void spread_work() noexcept;
   void run_task(Slot& slot) noexcept;
+  void grant_cpu_time() noexcept;
   void call_entry(TaskContext& context, std::uint64_t entry_bits);
   static void write_exception(TaskContext& context) noexcept;
   void finish(Slot& slot, const TaskContext& context, ResultKind kind) noexcept;
@@ -88,6 +92,8 @@ class Worker {
   Entry last_function_ = nullptr;
   bool spinning_ = false;   // our bit is set
   bool fresh_awake_ = true; // just woken: may have to wake the next
+  std::uint64_t granted_ns_ = 0;  // when CPU time was last granted
+  int statm_ = -1;                // what tells how much memory this process has; open to its end
   SpinBudget spin_;
 };
 
@@ -166,8 +172,17 @@ void Worker::write_exception(TaskContext& context) noexcept {
   clear_throw_site();
 }
 
+// Not for each of many short tasks: what they would have used by now is less than the limit is exact to.
+void Worker::grant_cpu_time() noexcept {
+  const std::uint64_t now = now_ns();
+  if (now - granted_ns_ < kGrantEvery) return;
+  granted_ns_ = now;
+  grant_cpu_seconds(plan_.confinement.cpu_seconds);
+}
+
 void Worker::run_task(Slot& slot) noexcept {
   const bool timed = (slot.flags() & Slot::kTimed) != 0;
+  if (plan_.confinement.cpu_seconds != Confinement::kUnlimited) grant_cpu_time();
   if (timed) seat_.started_ns.store(now_ns(), std::memory_order_release);
   const std::byte* arguments = slot.block != 0 ? plan_.region->at(slot.block) : slot.payload;
   TaskContext context({arguments, slot.size()}, slot.payload, plan_.region->modules(), generation_);
@@ -207,9 +222,8 @@ bool Worker::must_retire() const noexcept {
   if (plan_.max_tasks != 0 && finished_ >= plan_.max_tasks) return true;
   if (plan_.max_memory == 0) return false;
   // Private memory: what is resident less what is shared with files and the region.
-  static const int statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
   char text[128] = {};
-  if (pread(statm, text, sizeof text - 1, 0) <= 0) return false;
+  if (pread(statm_, text, sizeof text - 1, 0) <= 0) return false;
   unsigned long total = 0, resident = 0, shared = 0;
   const bool read = std::sscanf(text, "%lu %lu %lu", &total, &resident, &shared) == 3;
   return read && (resident - std::min(shared, resident)) * static_cast<unsigned long>(sysconf(_SC_PAGESIZE)) >
@@ -310,10 +324,13 @@ void flush_output() noexcept {
   std::fflush(stderr);
 }
 
-bool run_initializer(const PoolPlan& plan, Seat& seat) noexcept {
-  if (!plan.initializer) return true;
+// The initializer, then the limits, which it need not keep.
+bool make_ready(const PoolPlan& plan, Seat& seat) noexcept {
+  std::uint32_t failure = 2;
   try {
-    plan.initializer();
+    if (plan.initializer) plan.initializer();
+    failure = 3;
+    confine(plan.confinement);
     return true;
   } catch (...) {
     try {
@@ -325,9 +342,15 @@ bool run_initializer(const PoolPlan& plan, Seat& seat) noexcept {
     } catch (...) {
       // Reported without its text.
     }
-    seat.ready.store(2, std::memory_order_release);
+    seat.ready.store(failure, std::memory_order_release);
     return false;
   }
+}
+
+// Dies with the fork server, which dies with the owner.
+void die_with(pid_t parent) noexcept {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(0);
 }
 
 }  // namespace
@@ -335,9 +358,7 @@ bool run_initializer(const PoolPlan& plan, Seat& seat) noexcept {
 WorkerHeap* worker_heap() noexcept { return heap_generation == fork_generation() ? this_heap : nullptr; }
 
 void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
-  // Dies with the fork server, which dies with the owner.
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(0);
+  die_with(parent);
   prctl(PR_SET_NAME, "retinue-worker");
   set_signals(plan);
   Seat& seat = plan.memory.seats[index];
@@ -347,13 +368,15 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
     install_crash_handlers(&seat.crash_stack, &seat.crash_signal);
     call(plan.hooks->after_fork_in_worker);
     call(plan.hooks->worker_begins, index);
-    if (!run_initializer(plan, seat)) {
+    Worker worker(plan, index);  // opens what it needs before the limits hold
+    if (!make_ready(plan, seat)) {
       call(plan.hooks->worker_ends);
       flush_output();
       _exit(kExitInitializerFailed);
     }
+    die_with(parent);  // a change of user takes that back
     seat.ready.store(1, std::memory_order_release);
-    Worker(plan, index).run();
+    worker.run();
   } catch (...) {
     _exit(kExitInitializerFailed);
   }

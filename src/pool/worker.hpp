@@ -11,6 +11,7 @@
 #include <retinue/detail/pool/process_hooks.hpp>
 
 #include "data/region.hpp"
+#include "system/confinement.hpp"
 #include "system/event_fd.hpp"
 #include "control.hpp"
 
@@ -34,6 +35,7 @@ struct PoolPlan {
   const ProcessHooks* hooks = nullptr;
   std::uint64_t max_tasks = 0;
   std::size_t max_memory = 0;
+  Confinement confinement;
   bool break_on_death = false;
   std::chrono::nanoseconds longest_spin{0};
   unsigned cpus = 1;

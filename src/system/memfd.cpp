@@ -10,6 +10,7 @@
 #include <string>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <retinue/error.hpp>
@@ -85,9 +86,11 @@ UniqueFd create_memfd(const char* name) {
     if (!fd) error = errno;
   }
   if (error != 0) throw_call_failed("memfd_create", error, std::string("\"") + name + "\"");
-  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK) != 0) {
-    throw_call_failed("fcntl", errno, std::string("F_ADD_SEALS, F_SEAL_SHRINK, memfd \"") + name + "\"");
+  // Nobody shrinks it, and nobody adds a seal that would keep it from growing or being written.
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
+    throw_call_failed("fcntl", errno, std::string("F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL, memfd \"") + name + "\"");
   }
+  if (::fchmod(fd.get(), S_IRUSR | S_IWUSR) != 0) throw_call_failed("fchmod", errno, std::string("memfd \"") + name + "\"");
   return fd;
 }
 

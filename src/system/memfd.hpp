@@ -7,8 +7,8 @@
 
 namespace retinue::detail {
 
-/// An empty memory file: close-on-exec, not executable where the kernel knows how, and sealed so that
-/// nobody, not even a worker gone wild, can shrink it under the others' mappings. `name` shows in /proc/*/maps.
+/// An empty memory file: close-on-exec, for this user alone, not executable where the kernel knows how, and sealed so
+/// that nobody, not even a worker gone wild, can shrink it under the others' mappings, or seal it further. `name` shows in /proc/*/maps.
 /// Throws ResourceExhausted (EMFILE, ENFILE, ENOMEM) or Error.
 UniqueFd create_memfd(const char* name);
 

@@ -1,0 +1,149 @@
+#include "confinement.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <string>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <vector>
+
+#include <retinue/error.hpp>
+
+#include "call_filter.hpp"
+#include "fd.hpp"
+
+namespace retinue::detail {
+namespace {
+
+bool may_change_user() noexcept {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  const std::uint32_t needed = 1u << CAP_SETUID | 1u << CAP_SETGID;
+  return syscall(SYS_capget, &header, data) == 0 && (data[0].effective & needed) == needed;
+}
+
+void look_up(const std::string& user, Confinement& into) {
+  uid_t number = 0;
+  const char* const end = user.data() + user.size();
+  const auto [rest, wrong] = std::from_chars(user.data(), end, number);
+  const bool is_number = wrong == std::errc() && rest == end;
+
+  passwd entry{};
+  passwd* found = nullptr;
+  std::vector<char> text(1024);
+  int error = ERANGE;
+  while (error == ERANGE) {
+    text.resize(text.size() * 2);
+    error = is_number ? getpwuid_r(number, &entry, text.data(), text.size(), &found)
+                      : getpwnam_r(user.c_str(), &entry, text.data(), text.size(), &found);
+  }
+  if (found == nullptr && !is_number) throw Error("WorkerLimits::user: there is no user '" + user + "' here");
+  into.other_user = 1;
+  into.uid = found != nullptr ? found->pw_uid : number;
+  into.gid = found != nullptr ? found->pw_gid : static_cast<gid_t>(number);
+  if (into.uid == 0) throw Error("WorkerLimits::user: workers that run as root are not limited by that");
+  if (into.uid != geteuid() && !may_change_user())
+    throw Error("WorkerLimits::user: only root can have workers run as '" + user + "'");
+  if (found == nullptr) return;
+  int count = Confinement::kMostGroups;
+  if (getgrouplist(found->pw_name, found->pw_gid, into.groups, &count) < 0)
+    throw Error("WorkerLimits::user: '" + user + "' is in " + std::to_string(count) + " groups, and " +
+                std::to_string(Confinement::kMostGroups) + " is the most there may be");
+  into.group_count = static_cast<std::uint32_t>(count);
+}
+
+template <class Call>
+void checked(const char* name, const std::string& argument, Call&& call) {
+  int error = injected_fault(name);
+  if (error == 0 && call() != 0) error = errno;
+  if (error != 0) throw_call_failed(name, error, argument);
+}
+
+void limit(__rlimit_resource_t resource, const char* name, std::uint64_t most) {
+  rlimit now{};
+  if (getrlimit(resource, &now) != 0) throw_call_failed("getrlimit", errno, name);
+  now.rlim_max = std::min<rlim_t>(now.rlim_max, most);
+  now.rlim_cur = std::min(now.rlim_cur, now.rlim_max);
+  checked("setrlimit", std::string(name) + ", " + std::to_string(most), [&] { return setrlimit(resource, &now); });
+}
+
+std::uint64_t mapped_bytes() {
+  const UniqueFd statm(open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
+  if (!statm) throw_call_failed("open", errno, "/proc/self/statm");
+  char text[128] = {};
+  unsigned long pages = 0;
+  if (pread(statm.get(), text, sizeof text - 1, 0) <= 0 || std::sscanf(text, "%lu", &pages) != 1)
+    throw Error("/proc/self/statm does not say how much memory is mapped");
+  return std::uint64_t{pages} * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+// Each of these changes all threads.
+void change_user(const Confinement& confinement) {
+  const std::string who = "user " + std::to_string(confinement.uid) + ", group " + std::to_string(confinement.gid);
+  const uid_t uid = confinement.uid;
+  const gid_t gid = confinement.gid;
+  if (may_change_user()) {
+    checked("setgroups", who, [&] { return setgroups(confinement.group_count, confinement.groups); });
+    checked("setresgid", who, [&] { return setresgid(gid, gid, gid); });
+  }
+  checked("setresuid", who, [&] { return setresuid(uid, uid, uid); });
+}
+
+}  // namespace
+
+Confinement confinement_of(const WorkerLimits& limits) {
+  Confinement to;
+  if (limits.none()) return to;
+  to.any = 1;
+  if (limits.cpu_time) {
+    if (limits.cpu_time->count() < 1) throw Error("WorkerLimits::cpu_time must be a second at least");
+    to.cpu_seconds = static_cast<std::uint64_t>(limits.cpu_time->count());
+  }
+  if (limits.address_space) to.address_space = *limits.address_space;
+  if (limits.open_files) to.open_files = *limits.open_files;
+  to.no_network = limits.network ? 0 : 1;
+  to.no_programs = limits.programs ? 0 : 1;
+  if ((to.no_network != 0 || to.no_programs != 0) && !has_call_filter())
+    throw Error("WorkerLimits::network and programs: there are filters for x86-64 and AArch64 only");
+  if (!limits.user.empty()) look_up(limits.user, to);
+  return to;
+}
+
+void confine(const Confinement& confinement) {
+  if (confinement.any == 0) return;
+  if (confinement.cpu_seconds != Confinement::kUnlimited) {
+    std::signal(SIGXCPU, SIG_DFL);
+    grant_cpu_seconds(confinement.cpu_seconds);
+  }
+  if (confinement.address_space != Confinement::kUnlimited) {
+    const std::uint64_t mapped = mapped_bytes();
+    limit(RLIMIT_AS, "RLIMIT_AS", mapped + std::min(confinement.address_space, Confinement::kUnlimited - mapped));
+  }
+  if (confinement.other_user != 0) change_user(confinement);
+  checked("prctl", "PR_SET_NO_NEW_PRIVS", [] { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); });
+  if (confinement.no_network != 0 || confinement.no_programs != 0)
+    filter_calls(confinement.no_network != 0, confinement.no_programs != 0);
+  if (confinement.open_files != Confinement::kUnlimited) limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", confinement.open_files);
+}
+
+void grant_cpu_seconds(std::uint64_t seconds) noexcept {
+  timespec used{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  rlimit now{};
+  if (getrlimit(RLIMIT_CPU, &now) != 0) return;
+  const std::uint64_t until = static_cast<std::uint64_t>(used.tv_sec) + seconds;
+  now.rlim_cur = until < seconds ? now.rlim_max : std::min<rlim_t>(until + 1, now.rlim_max);
+  setrlimit(RLIMIT_CPU, &now);
+}
+
+}  // namespace retinue::detail
