@@ -21,6 +21,7 @@ from retinue._engine import (
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
     from retinue._arrays import share, shared_array
+    from retinue._limits import WorkerLimits
     from retinue._errors import (
         Cancelled,
         Error,
@@ -46,6 +47,7 @@ __all__ = [
     "TaskTimeout",
     "UnpicklingError",
     "WorkerDied",
+    "WorkerLimits",
     "cpu_count",
     "limit_shared_memory",
     "register_joblib_backend",
@@ -71,6 +73,10 @@ def __getattr__(name: str) -> Any:
         from retinue import _arrays
 
         return getattr(_arrays, name)
+    if name == "WorkerLimits":
+        from retinue._limits import WorkerLimits
+
+        return WorkerLimits
     if name in __all__:
         from retinue import _errors
 

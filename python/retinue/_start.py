@@ -26,6 +26,7 @@ def start(
     initargs: tuple[Any, ...],
     max_tasks: int,
     break_on_death: bool = False,
+    limits: Optional[tuple[object, ...]] = None,
 ) -> None:
     """Starts the pool's processes. `mp_context`: a context of multiprocessing, or None for what
     ``multiprocessing.set_start_method`` chose, which is a fork if nothing was."""
@@ -48,9 +49,9 @@ def start(
         arrays = sys.modules.get("retinue._arrays")
         if arrays is not None:  # tasks receive the values of shared objects, and so do initializers
             initargs = tuple(it.value if isinstance(it, arrays.Shared) else it for it in initargs)
-        pool._start_engine(workers, Scope(), initializer, initargs, max_tasks, 0, break_on_death)
+        pool._start_engine(workers, Scope(), initializer, initargs, max_tasks, 0, break_on_death, None, limits)
     else:
-        _start_fresh(pool, workers, initializer, initargs, max_tasks, break_on_death)
+        _start_fresh(pool, workers, initializer, initargs, max_tasks, break_on_death, limits)
 
 
 class _Spawning:
@@ -84,6 +85,7 @@ def _start_fresh(
     initargs: tuple[Any, ...],
     max_tasks: int,
     break_on_death: bool,
+    limits: Optional[tuple[object, ...]],
 ) -> None:
     from multiprocessing import context, reduction, resource_tracker, spawn, util
 
@@ -114,7 +116,7 @@ def _start_fresh(
         try:
             pool._start_engine(
                 workers, scope, None, (), max_tasks, 0, break_on_death,
-                (program, [data, names, *spawning.descriptors]),
+                (program, [data, names, *spawning.descriptors]), limits,
             )  # fmt: skip
         except OSError as error:
             raise RuntimeError(

@@ -1,6 +1,9 @@
 #include "pool_start.hpp"
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -54,19 +57,46 @@ detail::FreshProgram program_from(PyObject* both) {
   return program;
 }
 
+template <class T>
+std::optional<T> optional_from(PyObject* number) {
+  if (number == Py_None) return std::nullopt;
+  const unsigned long long value = PyLong_AsUnsignedLongLong(number);
+  if (value == static_cast<unsigned long long>(-1) && PyErr_Occurred() != nullptr) throw PythonError{};
+  return T(value);
+}
+
+/// (cpu_seconds, address_space, open_files, network, programs, user)
+WorkerLimits limits_from(PyObject* tuple) {
+  PyObject *cpu_seconds = nullptr, *address_space = nullptr, *open_files = nullptr;
+  int network = 1, programs = 1;
+  const char* user = nullptr;
+  Py_ssize_t user_size = 0;
+  const int parsed = PyArg_ParseTuple(tuple, "OOOpps#", &cpu_seconds, &address_space, &open_files, &network, &programs,
+                                      &user, &user_size);
+  check(parsed ? 0 : -1);
+  WorkerLimits limits;
+  limits.cpu_time = optional_from<std::chrono::seconds>(cpu_seconds);
+  limits.address_space = optional_from<std::uint64_t>(address_space);
+  limits.open_files = optional_from<std::uint64_t>(open_files);
+  limits.network = network != 0;
+  limits.programs = programs != 0;
+  limits.user.assign(user, static_cast<std::size_t>(user_size));
+  return limits;
+}
+
 }  // namespace
 
 detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scope) {
   static const char* keywords[] = {"workers", "scope", "initializer", "initargs", "max_tasks", "max_memory",
-                                   "break_on_death", "program", nullptr};
+                                   "break_on_death", "program", "limits", nullptr};
   unsigned workers = 0;
   PyObject *initializer = nullptr, *initargs = nullptr;
   unsigned long long max_tasks = 0, max_memory = 0;
   int break_on_death = 0;
-  PyObject* program = nullptr;
-  if (!PyArg_ParseTupleAndKeywords(arguments, names, "IOOO!|KKpO:_start_engine", const_cast<char**>(keywords), &workers,
+  PyObject *program = nullptr, *limits = Py_None;
+  if (!PyArg_ParseTupleAndKeywords(arguments, names, "IOOO!|KKpOO:_start_engine", const_cast<char**>(keywords), &workers,
                                    &scope, &initializer, &PyTuple_Type, &initargs, &max_tasks, &max_memory,
-                                   &break_on_death, &program))
+                                   &break_on_death, &program, &limits))
     throw PythonError{};
   look_up_for_workers();
   ProcessPoolOptions options;
@@ -74,6 +104,7 @@ detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scop
   options.max_tasks_per_worker = max_tasks;
   options.max_memory_per_worker = max_memory;
   options.break_on_worker_death = break_on_death != 0;
+  if (limits != Py_None) options.limits = limits_from(limits);
   if (initializer != Py_None) options.initializer = Initializer{initializer, initargs};
   std::exception_ptr error;
   try {

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
-GUIDES = ["from-other-libraries.md", "python.md"]
+GUIDES = ["from-other-libraries.md", "python.md", "security.md"]
 
 
 def programs():

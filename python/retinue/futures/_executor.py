@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import Executor, Future
 
 import retinue
-from retinue import _engine, _exit, _start
+from retinue import _engine, _exit, _limits, _start
 from retinue._processes import WorkerProcess, processes_of
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
@@ -28,6 +28,7 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
     max_tasks_per_child: a worker is replaced after so many tasks.
     on_worker_death: "task", the default: the death of a worker fails the task it ran, with ``WorkerDied``, and the
         worker is replaced. "break": it ends the whole pool, as in the standard library.
+    limits: a ``retinue.WorkerLimits``: CPU time, memory and descriptors of workers, and whether they may use the network.
 
     The workers are forked when the first task is handed in, so they see all that existed then. Thread-safe.
     After ``os.fork`` the executor stays with the parent: in the child it raises ``PoolClosed``.
@@ -42,6 +43,7 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
         *,
         max_tasks_per_child: Optional[int] = None,
         on_worker_death: str = "task",
+        limits: Optional[retinue.WorkerLimits] = None,
     ) -> None:
         if max_workers is None:
             max_workers = _engine.cpu_count()
@@ -59,6 +61,7 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
         if on_worker_death not in ("task", "break"):
             raise ValueError("on_worker_death must be 'task' or 'break'")
         self._on_worker_death = on_worker_death
+        self._limits = _limits.as_tuple(limits)
         self._max_workers = max_workers
         self._mp_context = mp_context
         self._initializer = initializer
@@ -85,6 +88,7 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
                 self._initargs,
                 self._max_tasks_per_child or 0,
                 self._on_worker_death == "break",
+                self._limits,
             )
 
     @property

@@ -8,7 +8,7 @@ import warnings
 import weakref
 from multiprocessing import TimeoutError  # noqa: F401 (found here in the standard module)
 
-from retinue import _engine, _exit, _start
+from retinue import _engine, _exit, _limits, _start
 from retinue._processes import WorkerProcess, processes_of
 from retinue.multiprocessing._results import ApplyResult, AsyncResult, MapResult  # noqa: F401
 
@@ -16,6 +16,7 @@ TYPE_CHECKING = False  # importing typing would take longer than all of this pac
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, Iterator, Mapping, Optional
 
+    from retinue._limits import WorkerLimits
     from retinue.multiprocessing._results import Callback
 
 ThreadPool = _standard.ThreadPool
@@ -34,6 +35,7 @@ class Pool(_engine.Pool):  # type: ignore[misc]
     initializer, initargs: called as ``initializer(*initargs)`` in each worker before its first task.
     maxtasksperchild: a worker is replaced after so many tasks.
     context: a context of ``multiprocessing``, which names the start method.
+    limits: a ``retinue.WorkerLimits``: CPU time, memory and descriptors of workers, and whether they may use the network.
 
     Workers are not daemons: tasks may make pools and processes of their own. A worker that dies fails the task it
     ran, with ``retinue.WorkerDied``, and is replaced. ``chunksize`` is accepted everywhere and not needed.
@@ -46,6 +48,8 @@ class Pool(_engine.Pool):  # type: ignore[misc]
         initargs: Iterable[Any] = (),
         maxtasksperchild: Optional[int] = None,
         context: Any = None,
+        *,
+        limits: Optional[WorkerLimits] = None,
     ) -> None:
         self._state = _TERMINATE
         if processes is None:
@@ -56,10 +60,11 @@ class Pool(_engine.Pool):  # type: ignore[misc]
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
+        told = _limits.as_tuple(limits)
         self._processes = processes
         self._tellers: "weakref.WeakSet[threading.Thread]" = weakref.WeakSet()
         _exit.register(self)
-        _start.start(self, processes, context, initializer, tuple(initargs), maxtasksperchild or 0)
+        _start.start(self, processes, context, initializer, tuple(initargs), maxtasksperchild or 0, limits=told)
         self._state = _RUN
 
     def _start(self) -> None:
