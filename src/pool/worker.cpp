@@ -158,12 +158,15 @@ void Worker::call_entry(TaskContext& context, std::uint64_t entry_bits) {
 }
 
 void Worker::write_exception(TaskContext& context) noexcept {
+  const std::exception_ptr thrown = std::current_exception();
+  context.drop_result();
   try {
-    context.drop_result();
-    const std::string bytes = encode_exception(std::current_exception());
+    const std::string bytes = encode_exception(thrown);
     std::memcpy(context.result(bytes.size()), bytes.data(), bytes.size());
-  } catch (...) {
-    context.drop_result();  // no memory even for that: the owner is told by an empty result
+  } catch (...) {  // no shared memory for all of it: what fits the slot
+    context.drop_result();
+    const std::string bytes = encode_exception_within(TaskContext::kInlineBytes, thrown);
+    std::memcpy(context.result(bytes.size()), bytes.data(), bytes.size());
   }
   clear_throw_site();
 }
@@ -209,7 +212,8 @@ bool Worker::must_retire() const noexcept {
   if (plan_.max_tasks != 0 && finished_ >= plan_.max_tasks) return true;
   if (plan_.max_memory == 0) return false;
   // Private memory: what is resident less what is shared with files and the region.
-  static const int statm = sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  static int statm = -1;
+  if (statm < 0) statm = sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);  // failed, it is tried again
   char text[128] = {};
   if (sys::pread(statm, text, sizeof text - 1, 0) <= 0) return false;
   unsigned long total = 0, resident = 0, shared = 0;
@@ -312,22 +316,29 @@ void flush_output() noexcept {
   std::fflush(stderr);
 }
 
+// Tells the owner of the exception that is being handled.
+void report_trouble(Seat& seat, std::uint32_t ready) noexcept {
+  try {
+    const std::string bytes = encode_exception(std::current_exception());
+    if (this_heap != nullptr) {
+      const std::uint64_t block = this_heap->allocate(bytes.size());
+      std::memcpy(this_heap->at(block), bytes.data(), bytes.size());
+      seat.trouble_size.store(bytes.size(), std::memory_order_relaxed);
+      seat.trouble.store(block, std::memory_order_relaxed);
+    }
+  } catch (...) {
+    // Reported without its text.
+  }
+  seat.ready.store(ready, std::memory_order_release);
+}
+
 bool run_initializer(const PoolPlan& plan, Seat& seat) noexcept {
   if (!plan.initializer) return true;
   try {
     plan.initializer();
     return true;
   } catch (...) {
-    try {
-      const std::string bytes = encode_exception(std::current_exception());
-      const std::uint64_t block = this_heap->allocate(bytes.size());
-      std::memcpy(this_heap->at(block), bytes.data(), bytes.size());
-      seat.trouble_size.store(bytes.size(), std::memory_order_relaxed);
-      seat.trouble.store(block, std::memory_order_relaxed);
-    } catch (...) {
-      // Reported without its text.
-    }
-    seat.ready.store(2, std::memory_order_release);
+    report_trouble(seat, Seat::kInitializerThrew);
     return false;
   }
 }
@@ -338,15 +349,16 @@ WorkerHeap* worker_heap() noexcept { return heap_generation == fork_generation()
 
 void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
   set_process_role(ProcessRole::worker);
-  // Dies with the fork server, which dies with the owner.
-  sys::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(0);
-  pthread_setname_np(pthread_self(), "retinue-worker");
-  set_signals(plan);
   Seat& seat = plan.memory.seats[index];
+  this_heap = nullptr;  // of the worker that made this pool, if one did
   try {
     this_heap = new WorkerHeap(*plan.region, {seat.part_offset, seat.part_length}, seat.returned);
     heap_generation = fork_generation();
+    // Dies with the fork server, which dies with the owner.
+    if (sys::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) throw_call_failed("prctl", errno, "PR_SET_PDEATHSIG");
+    if (getppid() != parent) _exit(0);
+    pthread_setname_np(pthread_self(), "retinue-worker");
+    set_signals(plan);
     install_crash_handlers(&seat.crash_stack, &seat.crash_signal);
     call(plan.hooks->after_fork_in_worker);
     call(plan.hooks->worker_begins, index);
@@ -355,9 +367,10 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
       flush_output();
       _exit(kExitInitializerFailed);
     }
-    seat.ready.store(1, std::memory_order_release);
+    seat.ready.store(Seat::kTakesTasks, std::memory_order_release);
     Worker(plan, index).run();
   } catch (...) {
+    report_trouble(seat, Seat::kCouldNotBegin);
     _exit(kExitInitializerFailed);
   }
   call(plan.hooks->worker_ends);
