@@ -1,9 +1,11 @@
 #include "fork_server.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <iterator>
+#include <optional>
 #include <poll.h>
 #include <stdio_ext.h>
 #include <sys/prctl.h>
@@ -11,8 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "system/pidfd.hpp"
+#include "system/calls.hpp"
+#include "system/fault.hpp"
 #include "system/stack.hpp"
+#include "system/wait_for_fds.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -25,12 +29,15 @@ class ForkServer {
   [[noreturn]] void run() noexcept;
 
  private:
+  static void set_action(int signal, const struct sigaction& action, struct sigaction& before) noexcept;
   void take_signals() noexcept;
   void spawn(unsigned index) noexcept;
   void reap() noexcept;
   void serve_seats() noexcept;
   [[noreturn]] void end_with_owner() noexcept;
+  [[noreturn]] static void cannot_begin(int error_number) noexcept { _exit(error_number); }  // the owner throws it
 
+  static constexpr std::chrono::milliseconds kKillAgain{10};
   static constexpr int kIgnored[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM};
 
   const PoolPlan& plan_;
@@ -40,39 +47,42 @@ class ForkServer {
   int owner_pidfd_ = -1;
   pid_t children_[kMostWorkers] = {};
   unsigned alive_ = 0;
+  bool refused_ = false;  // a worker could not be killed: to be tried again
 };
+
+void ForkServer::set_action(int signal, const struct sigaction& action, struct sigaction& before) noexcept {
+  if (sys::sigaction(signal, &action, &before) != 0) cannot_begin(errno);
+}
 
 // The owner's dispositions are put aside for the workers. All signals are blocked since before the fork.
 void ForkServer::take_signals() noexcept {
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
-  for (std::size_t i = 0; i < std::size(kIgnored); ++i) sigaction(kIgnored[i], &ignore, &owners_[i]);
+  for (std::size_t i = 0; i < std::size(kIgnored); ++i) set_action(kIgnored[i], ignore, owners_[i]);
   struct sigaction usual {};
   usual.sa_handler = SIG_DFL;  // if the owner ignored SIGCHLD, children could not be waited for
-  sigaction(SIGCHLD, &usual, &owners_child_);
+  set_action(SIGCHLD, usual, owners_child_);
   sigset_t child;
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
-  signals_ = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (signals_ < 0) _exit(1);  // without it no worker's end would be seen: the owner reports that the server died
-  sigprocmask(SIG_SETMASK, &child, nullptr);
+  signals_ = sys::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (signals_ < 0) cannot_begin(errno);  // without it no worker's end would be seen
+  sys::pthread_sigmask(SIG_SETMASK, &child, nullptr);
 }
 
 void ForkServer::spawn(unsigned index) noexcept {
   Seat& seat = plan_.memory.seats[index];
   const pid_t self = getpid();
-  int error_number = injected_fault("fork");
-  const pid_t pid = error_number != 0 ? -1 : fork();
+  const pid_t pid = sys::fork();
   if (pid == 0) {
-    for (std::size_t i = 0; i < std::size(kIgnored); ++i) sigaction(kIgnored[i], &owners_[i], nullptr);
-    sigaction(SIGCHLD, &owners_child_, nullptr);
+    for (std::size_t i = 0; i < std::size(kIgnored); ++i) sys::sigaction(kIgnored[i], &owners_[i], nullptr);
+    sys::sigaction(SIGCHLD, &owners_child_, nullptr);
     if (signals_ >= 0) close(signals_);
     close(owner_pidfd_);
     run_worker(plan_, index, self);
   }
-  if (pid < 0 && error_number == 0) error_number = errno;
   if (pid < 0) {
-    seat.status.store(error_number, std::memory_order_relaxed);
+    seat.status.store(errno, std::memory_order_relaxed);
     seat.life.store(Life::spawn_failed, std::memory_order_release);
   } else {
     children_[index] = pid;
@@ -84,8 +94,11 @@ void ForkServer::spawn(unsigned index) noexcept {
 }
 
 void ForkServer::reap() noexcept {
-  int status = 0;
-  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+  for (;;) {
+    int status = 0;
+    const pid_t pid = sys::waitpid(-1, &status, WNOHANG);
+    if (pid < 0 && errno == EINTR) continue;
+    if (pid <= 0) return;
     for (unsigned i = 0; i < plan_.memory.workers; ++i) {
       if (children_[i] != pid) continue;
       children_[i] = 0;
@@ -100,39 +113,37 @@ void ForkServer::reap() noexcept {
 }
 
 void ForkServer::serve_seats() noexcept {
+  refused_ = false;
   for (unsigned i = 0; i < plan_.memory.workers; ++i) {
     Seat& seat = plan_.memory.seats[i];
     if (children_[i] == 0 && seat.life.load(std::memory_order_acquire) == Life::spawn_wanted) {
       spawn(i);
     }
     if (children_[i] != 0 && seat.kill_wanted.load(std::memory_order_acquire) != 0) {  // Model: kill
-      kill(children_[i], SIGKILL);
+      if (sys::kill(children_[i], SIGKILL) != 0) refused_ = true;
     }
   }
 }
 
 void ForkServer::end_with_owner() noexcept {
   for (unsigned i = 0; i < plan_.memory.workers; ++i)
-    if (children_[i] != 0) kill(children_[i], SIGKILL);
+    if (children_[i] != 0) sys::kill(children_[i], SIGKILL);
   while (alive_ > 0) {
     int status = 0;
-    if (waitpid(-1, &status, 0) < 0 && errno == ECHILD) break;
-    --alive_;
+    if (sys::waitpid(-1, &status, 0) > 0) --alive_;
+    else if (errno != EINTR) break;
   }
   _exit(0);
 }
 
 void ForkServer::run() noexcept {
-  prctl(PR_SET_NAME, "retinue-server");
+  pthread_setname_np(pthread_self(), "retinue-server");
   // What the owner had written to stdout but not flushed is the owner's to print, not every worker's.
   __fpurge(stdout);
   take_signals();
   warm_up_stack_capture();
-  try {
-    owner_pidfd_ = pidfd_open(plan_.owner).release();
-  } catch (...) {
-    _exit(1);  // the owner reports that the fork server died
-  }
+  owner_pidfd_ = sys::pidfd_open(plan_.owner);
+  if (owner_pidfd_ < 0 && errno != ESRCH) cannot_begin(errno);
   if (owner_pidfd_ < 0 || getppid() != plan_.owner) _exit(0);
   for (;;) {
     plan_.server_event.drain();
@@ -140,10 +151,10 @@ void ForkServer::run() noexcept {
     serve_seats();
     if (plan_.memory.control->closing.load(std::memory_order_acquire) != 0 && alive_ == 0) _exit(0);
     pollfd fds[3] = {{owner_pidfd_, POLLIN, 0}, {signals_, POLLIN, 0}, {plan_.server_event.fd(), POLLIN, 0}};
-    if (::poll(fds, 3, -1) < 0 && errno != EINTR) end_with_owner();
-    if (fds[0].revents != 0) end_with_owner();
+    const bool ready = wait_for_fds(fds, refused_ ? std::optional(kKillAgain) : std::nullopt) > 0;
+    if (fds[0].revents != 0 || (!ready && getppid() != plan_.owner)) end_with_owner();
     signalfd_siginfo info;
-    while (read(signals_, &info, sizeof info) > 0) {
+    while (sys::read(signals_, &info, sizeof info) > 0) {
     }
   }
 }
@@ -151,6 +162,7 @@ void ForkServer::run() noexcept {
 }  // namespace
 
 void run_fork_server(const PoolPlan& plan) noexcept {
+  set_process_role(ProcessRole::fork_server);
   ForkServer server(plan);
   server.run();
 }

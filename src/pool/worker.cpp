@@ -18,8 +18,11 @@
 #include <retinue/detail/data/entry.hpp>
 #include <retinue/detail/pool/owner_bell.hpp>
 #include <retinue/detail/pool/task_context.hpp>
+#include <retinue/error.hpp>
 
 #include "data/exceptions.hpp"
+#include "system/calls.hpp"
+#include "system/fault.hpp"
 #include "system/fork_watch.hpp"
 #include "system/futex.hpp"
 #include "system/pause.hpp"
@@ -53,7 +56,7 @@ class Worker {
         index_(index),
         generation_(fork_generation()),
         cursor_(control_.head.load(std::memory_order_acquire)) {
-    if (plan.max_memory != 0) statm_ = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (plan.max_memory != 0) statm_ = sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
   }
 
   void run();
@@ -162,12 +165,15 @@ void Worker::call_entry(TaskContext& context, std::uint64_t entry_bits) {
 }
 
 void Worker::write_exception(TaskContext& context) noexcept {
+  const std::exception_ptr thrown = std::current_exception();
+  context.drop_result();
   try {
-    context.drop_result();
-    const std::string bytes = encode_exception(std::current_exception());
+    const std::string bytes = encode_exception(thrown);
     std::memcpy(context.result(bytes.size()), bytes.data(), bytes.size());
-  } catch (...) {
-    context.drop_result();  // no memory even for that: the owner is told by an empty result
+  } catch (...) {  // no shared memory for all of it: what fits the slot
+    context.drop_result();
+    const std::string bytes = encode_exception_within(TaskContext::kInlineBytes, thrown);
+    std::memcpy(context.result(bytes.size()), bytes.data(), bytes.size());
   }
   clear_throw_site();
 }
@@ -223,7 +229,7 @@ bool Worker::must_retire() const noexcept {
   if (plan_.max_memory == 0) return false;
   // Private memory: what is resident less what is shared with files and the region.
   char text[128] = {};
-  if (pread(statm_, text, sizeof text - 1, 0) <= 0) return false;
+  if (sys::pread(statm_, text, sizeof text - 1, 0) <= 0) return false;
   unsigned long total = 0, resident = 0, shared = 0;
   const bool read = std::sscanf(text, "%lu %lu %lu", &total, &resident, &shared) == 3;
   return read && (resident - std::min(shared, resident)) * static_cast<unsigned long>(sysconf(_SC_PAGESIZE)) >
@@ -303,14 +309,14 @@ void set_signals(const PoolPlan& plan) {
   struct sigaction nothing {};
   nothing.sa_handler = [](int) {};
   nothing.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &nothing, nullptr);
-  sigaction(SIGQUIT, &nothing, nullptr);
+  sys::sigaction(SIGINT, &nothing, nullptr);
+  sys::sigaction(SIGQUIT, &nothing, nullptr);
   // The rest was put back to what the owner has by the fork server; a handler of the owner's must not
   // keep `kill` from ending a worker.
   struct sigaction usual {};
   usual.sa_handler = SIG_DFL;
-  sigaction(SIGTERM, &usual, nullptr);
-  pthread_sigmask(SIG_SETMASK, &plan.signal_mask, nullptr);
+  sys::sigaction(SIGTERM, &usual, nullptr);
+  sys::pthread_sigmask(SIG_SETMASK, &plan.signal_mask, nullptr);
 }
 
 void flush_output() noexcept {
@@ -324,32 +330,44 @@ void flush_output() noexcept {
   std::fflush(stderr);
 }
 
-// The initializer, then the limits, which it need not keep.
-bool make_ready(const PoolPlan& plan, Seat& seat) noexcept {
-  std::uint32_t failure = 2;
+// Tells the owner of the exception that is being handled.
+void report_trouble(Seat& seat, std::uint32_t ready) noexcept {
   try {
-    if (plan.initializer) plan.initializer();
-    failure = 3;
-    confine(plan.confinement);
-    return true;
-  } catch (...) {
-    try {
-      const std::string bytes = encode_exception(std::current_exception());
+    const std::string bytes = encode_exception(std::current_exception());
+    if (this_heap != nullptr) {
       const std::uint64_t block = this_heap->allocate(bytes.size());
       std::memcpy(this_heap->at(block), bytes.data(), bytes.size());
       seat.trouble_size.store(bytes.size(), std::memory_order_relaxed);
       seat.trouble.store(block, std::memory_order_relaxed);
-    } catch (...) {
-      // Reported without its text.
     }
-    seat.ready.store(failure, std::memory_order_release);
+  } catch (...) {
+    // Reported without its text.
+  }
+  seat.ready.store(ready, std::memory_order_release);
+}
+
+// The initializer, then the limits, which it need not keep. Throws ResourceExhausted for a shortage that may pass.
+bool make_ready(const PoolPlan& plan, Seat& seat) {
+  try {
+    if (plan.initializer) plan.initializer();
+  } catch (...) {
+    report_trouble(seat, Seat::kInitializerThrew);
     return false;
   }
+  try {
+    confine(plan.confinement);
+  } catch (const ResourceExhausted&) {
+    throw;
+  } catch (...) {
+    report_trouble(seat, Seat::kLimitsRefused);
+    return false;
+  }
+  return true;
 }
 
 // Dies with the fork server, which dies with the owner.
-void die_with(pid_t parent) noexcept {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+void die_with(pid_t parent) {
+  if (sys::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) throw_call_failed("prctl", errno, "PR_SET_PDEATHSIG");
   if (getppid() != parent) _exit(0);
 }
 
@@ -358,13 +376,15 @@ void die_with(pid_t parent) noexcept {
 WorkerHeap* worker_heap() noexcept { return heap_generation == fork_generation() ? this_heap : nullptr; }
 
 void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
-  die_with(parent);
-  prctl(PR_SET_NAME, "retinue-worker");
-  set_signals(plan);
+  set_process_role(ProcessRole::worker);
   Seat& seat = plan.memory.seats[index];
+  this_heap = nullptr;  // of the worker that made this pool, if one did
   try {
     this_heap = new WorkerHeap(*plan.region, {seat.part_offset, seat.part_length}, seat.returned);
     heap_generation = fork_generation();
+    die_with(parent);
+    pthread_setname_np(pthread_self(), "retinue-worker");
+    set_signals(plan);
     install_crash_handlers(&seat.crash_stack, &seat.crash_signal);
     call(plan.hooks->after_fork_in_worker);
     call(plan.hooks->worker_begins, index);
@@ -375,9 +395,10 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
       _exit(kExitInitializerFailed);
     }
     die_with(parent);  // a change of user takes that back
-    seat.ready.store(1, std::memory_order_release);
+    seat.ready.store(Seat::kTakesTasks, std::memory_order_release);
     worker.run();
   } catch (...) {
+    report_trouble(seat, Seat::kCouldNotBegin);
     _exit(kExitInitializerFailed);
   }
   call(plan.hooks->worker_ends);

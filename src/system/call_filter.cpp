@@ -14,6 +14,7 @@
 
 #include <retinue/error.hpp>
 
+#include "calls.hpp"
 #include "fd.hpp"
 
 namespace retinue::detail {
@@ -92,12 +93,11 @@ void filter_calls(bool no_network, bool no_programs) {
     program.refuse_sockets();
   }
   sock_fprog code = program.finish();
-  int error = injected_fault("seccomp");
-  const long result = error != 0 ? -1 : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &code);
+  const long result = sys::seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &code);
   if (result > 0)
     throw Error("seccomp: thread " + std::to_string(result) +
                 " of the worker has a filter of its own, so the worker cannot have one");
-  if (result < 0) throw_call_failed("seccomp", error != 0 ? error : errno, "a filter of system calls");
+  if (result < 0) throw_call_failed("seccomp", errno, "a filter of system calls");
 }
 
 }  // namespace retinue::detail

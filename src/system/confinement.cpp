@@ -20,6 +20,7 @@
 #include <retinue/error.hpp>
 
 #include "call_filter.hpp"
+#include "calls.hpp"
 #include "fd.hpp"
 
 namespace retinue::detail {
@@ -62,11 +63,9 @@ void look_up(const std::string& user, Confinement& into) {
   into.group_count = static_cast<std::uint32_t>(count);
 }
 
-template <class Call>
-void checked(const char* name, const std::string& argument, Call&& call) {
-  int error = injected_fault(name);
-  if (error == 0 && call() != 0) error = errno;
-  if (error != 0) throw_call_failed(name, error, argument);
+// The result of a call, and what to say of it if it is a failure.
+void check(int result, const char* name, const std::string& argument) {
+  if (result != 0) throw_call_failed(name, errno, argument);
 }
 
 void limit(__rlimit_resource_t resource, const char* name, std::uint64_t most) {
@@ -74,15 +73,15 @@ void limit(__rlimit_resource_t resource, const char* name, std::uint64_t most) {
   if (getrlimit(resource, &now) != 0) throw_call_failed("getrlimit", errno, name);
   now.rlim_max = std::min<rlim_t>(now.rlim_max, most);
   now.rlim_cur = std::min(now.rlim_cur, now.rlim_max);
-  checked("setrlimit", std::string(name) + ", " + std::to_string(most), [&] { return setrlimit(resource, &now); });
+  check(sys::setrlimit(resource, &now), "setrlimit", std::string(name) + ", " + std::to_string(most));
 }
 
 std::uint64_t mapped_bytes() {
-  const UniqueFd statm(open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
+  const UniqueFd statm(sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
   if (!statm) throw_call_failed("open", errno, "/proc/self/statm");
   char text[128] = {};
   unsigned long pages = 0;
-  if (pread(statm.get(), text, sizeof text - 1, 0) <= 0 || std::sscanf(text, "%lu", &pages) != 1)
+  if (sys::pread(statm.get(), text, sizeof text - 1, 0) <= 0 || std::sscanf(text, "%lu", &pages) != 1)
     throw Error("/proc/self/statm does not say how much memory is mapped");
   return std::uint64_t{pages} * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
@@ -93,10 +92,10 @@ void change_user(const Confinement& confinement) {
   const uid_t uid = confinement.uid;
   const gid_t gid = confinement.gid;
   if (may_change_user()) {
-    checked("setgroups", who, [&] { return setgroups(confinement.group_count, confinement.groups); });
-    checked("setresgid", who, [&] { return setresgid(gid, gid, gid); });
+    check(sys::setgroups(confinement.group_count, confinement.groups), "setgroups", who);
+    check(sys::setresgid(gid, gid, gid), "setresgid", who);
   }
-  checked("setresuid", who, [&] { return setresuid(uid, uid, uid); });
+  check(sys::setresuid(uid, uid, uid), "setresuid", who);
 }
 
 }  // namespace
@@ -130,7 +129,7 @@ void confine(const Confinement& confinement) {
     limit(RLIMIT_AS, "RLIMIT_AS", mapped + std::min(confinement.address_space, Confinement::kUnlimited - mapped));
   }
   if (confinement.other_user != 0) change_user(confinement);
-  checked("prctl", "PR_SET_NO_NEW_PRIVS", [] { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); });
+  check(sys::prctl(PR_SET_NO_NEW_PRIVS, 1), "prctl", "PR_SET_NO_NEW_PRIVS");
   if (confinement.no_network != 0 || confinement.no_programs != 0)
     filter_calls(confinement.no_network != 0, confinement.no_programs != 0);
   if (confinement.open_files != Confinement::kUnlimited) limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", confinement.open_files);
@@ -143,7 +142,7 @@ void grant_cpu_seconds(std::uint64_t seconds) noexcept {
   if (getrlimit(RLIMIT_CPU, &now) != 0) return;
   const std::uint64_t until = static_cast<std::uint64_t>(used.tv_sec) + seconds;
   now.rlim_cur = until < seconds ? now.rlim_max : std::min<rlim_t>(until + 1, now.rlim_max);
-  setrlimit(RLIMIT_CPU, &now);
+  sys::setrlimit(RLIMIT_CPU, &now);  // what was granted before holds where this fails
 }
 
 }  // namespace retinue::detail
