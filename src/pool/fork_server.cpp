@@ -62,6 +62,10 @@ void ForkServer::spawn(unsigned index) noexcept {
   Seat& seat = plan_.memory.seats[index];
   const pid_t self = getpid();
   int error_number = injected_fault("fork");
+  // The worker gets the owner's handlers back before its own signals are in order: nothing may run them meanwhile.
+  sigset_t all, before;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, &before);
   const pid_t pid = error_number != 0 ? -1 : fork();
   if (pid == 0) {
     for (std::size_t i = 0; i < std::size(kIgnored); ++i) sigaction(kIgnored[i], &owners_[i], nullptr);
@@ -70,7 +74,9 @@ void ForkServer::spawn(unsigned index) noexcept {
     close(owner_pidfd_);
     run_worker(plan_, index, self);
   }
-  if (pid < 0 && error_number == 0) error_number = errno;
+  const int fork_error = errno;
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0 && error_number == 0) error_number = fork_error;
   if (pid < 0) {
     seat.status.store(error_number, std::memory_order_relaxed);
     seat.life.store(Life::spawn_failed, std::memory_order_release);
