@@ -12,7 +12,7 @@ class AJob : public ::testing::TestWithParam<const char*> {};
 
 INSTANTIATE_TEST_SUITE_P(Phases, AJob,
                          ::testing::Values("idle", "map", "submit", "get", "shutdown", "exit", "nested", "lives"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& it) { return std::string(it.param); });
 
 TEST_P(AJob, that_was_stopped_and_continued_can_be_interrupted) {
   Terminal terminal(program(GetParam()));
