@@ -25,26 +25,35 @@ def register(pool: Any) -> None:
 
 
 def _interrupted() -> bool:
+    """Whether the program ends because of a Ctrl-C; one at a prompt ended a command and not the session."""
+    if hasattr(sys, "ps1"):
+        return False
     last = getattr(sys, "last_type", None)
     return last is not None and issubclass(last, KeyboardInterrupt)
 
 
 def _end() -> None:
+    try:
+        try:
+            _end_pools(_interrupted())
+        except KeyboardInterrupt:
+            _end_pools(at_once=True)
+            raise
+    except KeyboardInterrupt:
+        # What the interpreter runs as a program of its own and is interrupted makes it die of SIGINT in the end, as
+        # after a Ctrl-C in the main program: whoever waits for it, such as a shell, must see that.
+        exec("raise KeyboardInterrupt")
+
+
+def _end_pools(at_once: bool) -> None:
     global over
     over = True
-    at_once = _interrupted()
-    interrupted_here = False
     for pool in list(_pools):
         try:
-            pool._end(at_once)
-        except KeyboardInterrupt:
-            at_once = interrupted_here = True
             pool._end(at_once)
         except Exception:  # from the inputs of a map; others must end all the same
             sys.excepthook(*sys.exc_info())
     _engine._wait_for_closing()
-    if interrupted_here:
-        raise KeyboardInterrupt
 
 
 def _forget() -> None:

@@ -95,6 +95,7 @@ class MapTasks {
   bool inputs_ended_ = false;
   bool begun_ = false;
   bool busy_ = false;
+  bool interrupted_ = false;  // by Ctrl-C, in the last wait: nobody wants what runs, once this is dropped
 };
 
 extern PyTypeObject MapType;

@@ -90,6 +90,7 @@ void MapTasks::stage_encoded(const Encoder& encoder) {
 // Tasks that are running go on, with what they need.
 void MapTasks::leave_to_engine() noexcept {
   if (window_ == nullptr) return;
+  if (interrupted_) window_->end_at_once();
   try {
     std::vector<Object> all;
     for (auto& [_, kept] : kept_) all.push_back(std::move(kept));
@@ -321,14 +322,20 @@ Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
       if (const std::size_t wanted = window_->wanted(); wanted != 0) read_inputs(wanted);
     auto found = window_->next(result, Clock::time_point::min());
     if (found == detail::MapWindow::Next::timed_out) {
-      timed_out = !wait_in_slices(deadline, [&](const Deadline& slice) {
-        found = window_->next(result, slice);
-        return found != detail::MapWindow::Next::timed_out;
-      });
+      try {
+        timed_out = !wait_in_slices(deadline, [&](const Deadline& slice) {
+          found = window_->next(result, slice);
+          return found != detail::MapWindow::Next::timed_out;
+        });
+      } catch (const PythonError&) {
+        interrupted_ = PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0;
+        throw;
+      }
       if (timed_out) break;
     }
     switch (found) {
       case detail::MapWindow::Next::result:
+        interrupted_ = false;
         return read(result);
       case detail::MapWindow::Next::over:
         bound_kept_ = Object();

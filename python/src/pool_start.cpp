@@ -108,7 +108,13 @@ detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scop
   if (initializer != Py_None) options.initializer = Initializer{initializer, initargs};
   std::exception_ptr error;
   try {
-    if (program == nullptr || program == Py_None) return detail::make_core(options, kHooks);
+    if (program == nullptr || program == Py_None) {
+      detail::CoreRef core = detail::make_core(options, kHooks);
+      if (PyErr_Occurred() == nullptr) return core;
+      const WithoutGil without;  // a signal, while it was forked
+      detail::terminate(*core);
+      throw Error("the start of the pool was interrupted");
+    }
     const detail::FreshProgram fresh = program_from(program);
     const WithoutGil without;
     return detail::make_core(options, kOwnerHooks, &fresh);

@@ -239,7 +239,23 @@ void after_callbacks() noexcept {
 
 bool interrupted() noexcept {
   const WithGil with;
-  return PyErr_CheckSignals() != 0;
+  return PyErr_Occurred() != nullptr || PyErr_CheckSignals() != 0;
+}
+
+// Modules run functions before and after a fork (logging takes its locks), from where an exception goes nowhere. So a
+// Ctrl-C that has come by now is taken before, and raised after; the next waits, for signals are blocked here.
+PyObject *taken_type = nullptr, *taken_value = nullptr, *taken_traceback = nullptr;
+
+void before_fork() noexcept {
+  if (PyErr_CheckSignals() != 0) PyErr_Fetch(&taken_type, &taken_value, &taken_traceback);
+  PyOS_BeforeFork();
+}
+
+void after_fork_in_parent() noexcept {
+  PyOS_AfterFork_Parent();
+  if (taken_type == nullptr) return;
+  PyErr_Restore(std::exchange(taken_type, nullptr), std::exchange(taken_value, nullptr),
+                std::exchange(taken_traceback, nullptr));
 }
 
 }  // namespace
@@ -252,8 +268,8 @@ void look_up_for_workers() {
 const detail::ProcessHooks kOwnerHooks{.interrupted = interrupted, .before_callbacks = before_callbacks, .after_callbacks = after_callbacks};
 
 const detail::ProcessHooks kHooks{
-    .before_fork = []() noexcept { PyOS_BeforeFork(); },
-    .after_fork_in_parent = []() noexcept { PyOS_AfterFork_Parent(); },
+    .before_fork = before_fork,
+    .after_fork_in_parent = after_fork_in_parent,
     .after_fork_in_worker = []() noexcept { PyOS_AfterFork_Child(); },
     .interrupted = interrupted,
     .before_callbacks = before_callbacks,

@@ -15,6 +15,7 @@
 
 #include "system/calls.hpp"
 #include "system/fault.hpp"
+#include "system/signals.hpp"
 #include "system/stack.hpp"
 #include "system/wait_for_fds.hpp"
 
@@ -73,6 +74,8 @@ void ForkServer::take_signals() noexcept {
 void ForkServer::spawn(unsigned index) noexcept {
   Seat& seat = plan_.memory.seats[index];
   const pid_t self = getpid();
+  // The worker gets the owner's handlers back before its own signals are in order: nothing may run them meanwhile.
+  const SignalsBlocked blocked;
   const pid_t pid = sys::fork();
   if (pid == 0) {
     for (std::size_t i = 0; i < std::size(kIgnored); ++i) sys::sigaction(kIgnored[i], &owners_[i], nullptr);

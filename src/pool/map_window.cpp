@@ -26,7 +26,7 @@ class MapWindow::State {
 
   ~State() {
     drop_staged();
-    core_->abandon(all_, kept_);
+    core_->abandon(all_, kept_, at_once_);
     for (TaskState* task : all_) task->release();
   }
 
@@ -141,6 +141,7 @@ class MapWindow::State {
   }
 
   SharedMemory take() noexcept { return given_ != nullptr ? given_->payload.release_result_block() : SharedMemory{}; }
+  void end_at_once() noexcept { at_once_ = true; }
   void inputs_ended() noexcept { inputs_ended_ = true; }
   void keep(std::shared_ptr<const void> kept) noexcept { kept_ = std::move(kept); }
 
@@ -290,6 +291,7 @@ class MapWindow::State {
   Clock::time_point turned_ = Clock::now();     // ... the last time a whole window had been taken
   bool inputs_ended_ = false;
   bool held_back_ = false;
+  bool at_once_ = false;
 
   std::vector<Staging> staged_;
   std::vector<Unit> staging_;
@@ -320,5 +322,6 @@ MapWindow::Next MapWindow::next(Result& result, const Deadline& deadline) { retu
 SharedMemory MapWindow::take() noexcept { return state_->take(); }
 void MapWindow::keep(std::shared_ptr<const void> kept) noexcept { state_->keep(std::move(kept)); }
 void MapWindow::inputs_ended() noexcept { state_->inputs_ended(); }
+void MapWindow::end_at_once() noexcept { state_->end_at_once(); }
 
 }  // namespace retinue::detail

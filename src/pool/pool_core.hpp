@@ -91,7 +91,7 @@ class PoolCore {
   TaskState* take_finished(FinishedList& list);
   /// Lets go of a map's tasks: takes back what has not started, forgets where the others shall be listed. `kept`, if it is
   /// not null, is let go of once these have ended.
-  void abandon(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept) noexcept;
+  void abandon(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept, bool at_once) noexcept;
 
   /// For TaskState's destructor and its like.
   Region& region() const noexcept { return *plan_.region; }
@@ -138,7 +138,8 @@ class PoolCore {
   void take_back(Slot& slot, TaskState& task, std::uint64_t state);
   bool condemn(TaskState& task, Ending ending);
   void cancel_unstarted();
-  void abandon_with_mutex(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept) noexcept;
+  void abandon_with_mutex(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept,
+                          bool at_once) noexcept;
   void keep_until_done(TaskState& task, const std::shared_ptr<const void>& kept) noexcept;
   bool harvest_if_done(TaskState& task);
   bool unclaimed_left() const noexcept { return oldest_ < tail_ || !backlog_.empty(); }

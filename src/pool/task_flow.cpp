@@ -410,14 +410,16 @@ void PoolCore::cancel_unstarted() {
   }
 }
 
-void PoolCore::abandon(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept) noexcept {
+void PoolCore::abandon(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept,
+                       bool at_once) noexcept {
   if (foreign()) return;
-  abandon_with_mutex(tasks, kept);
+  abandon_with_mutex(tasks, kept, at_once);
   // Whoever waits for tasks behind these, or for all to end, must look again.
   plan_.owner_bell->ring();
 }
 
-void PoolCore::abandon_with_mutex(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept) noexcept {
+void PoolCore::abandon_with_mutex(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept,
+                                  bool at_once) noexcept {
   const Hold hold(*this);
   for (TaskState* task : tasks) {
     task->finished_list = nullptr;
@@ -436,6 +438,7 @@ void PoolCore::abandon_with_mutex(std::span<TaskState* const> tasks, const std::
         break;
       }
     if (task->ended()) continue;
+    if (at_once) condemn(*task, Ending::cancelled);
     if (kept) keep_until_done(*task, kept);
     if (task->kept && !mark(*task, State::kRingService)) plan_.service_event.ring();  // its memory goes when it ends
   }

@@ -304,15 +304,18 @@ bool Worker::wait_for_work() noexcept {
 }
 
 void set_signals(const PoolPlan& plan) {
-  // Ctrl-C and Ctrl-\ go to the whole foreground group: they are the owner's to handle. A handler that
-  // does nothing, not SIG_IGN, so that programs a task starts get the default back.
+  // What a terminal sends to the whole foreground group is the owner's to handle: Ctrl-C, Ctrl-\ and the hang-up. A
+  // handler that does nothing, not SIG_IGN, so that programs a task starts get the default back; but what the owner
+  // ignores (nohup, a shell's `&`), they ignore too. The dispositions found here are the owner's.
   struct sigaction nothing {};
   nothing.sa_handler = [](int) {};
   nothing.sa_flags = SA_RESTART;
-  sys::sigaction(SIGINT, &nothing, nullptr);
-  sys::sigaction(SIGQUIT, &nothing, nullptr);
-  // The rest was put back to what the owner has by the fork server; a handler of the owner's must not
-  // keep `kill` from ending a worker.
+  for (const int signal : {SIGINT, SIGQUIT, SIGHUP}) {
+    struct sigaction owners {};
+    sys::sigaction(signal, nullptr, &owners);
+    if (owners.sa_handler != SIG_IGN) sys::sigaction(signal, &nothing, nullptr);
+  }
+  // A handler of the owner's must not keep `kill` from ending a worker.
   struct sigaction usual {};
   usual.sa_handler = SIG_DFL;
   sys::sigaction(SIGTERM, &usual, nullptr);

@@ -122,7 +122,7 @@ TEST(ProcessPool, a_killed_worker_costs_one_task) {
 
 TEST(ProcessPool, a_death_tells_its_signal) {
   ProcessPool pool(1);
-  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGKILL, SIGTERM, SIGUSR1, SIGHUP, SIGPIPE}) {
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, SIGPIPE}) {
     auto e = death_of(pool, meet_signal, signal);
     ASSERT_TRUE(e);
     EXPECT_EQ(e->signal(), signal) << e->what();

@@ -162,6 +162,8 @@ class MapWindow {
   SharedMemory take() noexcept;
   /// No more inputs will come.
   void inputs_ended() noexcept;
+  /// The destructor shall also stop what runs then: its workers are killed and replaced.
+  void end_at_once() noexcept;
   /// What tasks that outlive this object need; let go of in any thread, when they have ended.
   void keep(std::shared_ptr<const void> kept) noexcept;
 

@@ -1,0 +1,297 @@
+"""Scripts and prompts in a real terminal: Ctrl-C, Ctrl-\\, its loss, job control, at chosen and at random moments.
+
+Where Ctrl-C finds a script that waits: test_ctrl_c.py.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+
+import pytest
+from terminal import CTRL_BACKSLASH, CTRL_C, CTRL_Z, Terminal, processes_of_session
+
+PREAMBLE = """
+import sys, time
+from retinue.futures import ProcessPoolExecutor
+from retinue.multiprocessing import Pool
+
+def ready():
+    print("ready", flush=True)
+
+def long(n=1):
+    return [100] * n
+"""
+
+PHASES = {
+    "map": """
+executor = ProcessPoolExecutor(2)
+for n, x in enumerate(executor.map(abs, iter(int, 1))):
+    if n == 20: ready()
+""",
+    "submit": """
+executor = ProcessPoolExecutor(2)
+executor.submit(abs, 1).result()
+ready()
+while True: executor.submit(abs, 1)
+""",
+    "get": """
+executor = ProcessPoolExecutor(2)
+future = executor.submit(time.sleep, 100)
+while not future.running(): pass
+ready()
+future.result()
+""",
+    "shutdown": """
+executor = ProcessPoolExecutor(2)
+futures = [executor.submit(time.sleep, 100) for _ in range(10)]
+ready()
+executor.shutdown()
+""",
+    "with_block": """
+with ProcessPoolExecutor(2) as executor:
+    futures = [executor.submit(time.sleep, 100) for _ in range(10)]
+    ready()
+""",
+    "exit": """
+executor = ProcessPoolExecutor(2)
+futures = [executor.submit(time.sleep, 100) for _ in range(10)]
+ready()
+""",
+    "pool": """
+pool = Pool(2)
+pool.apply(abs, (1,))
+ready()
+pool.map(time.sleep, long(50))
+""",
+    "pool_in_a_with_block": """
+with Pool(2) as pool:
+    results = [pool.apply_async(time.sleep, (100,)) for _ in range(10)]
+    ready()
+    results[0].get()
+""",
+    "numpy": """
+import numpy
+executor = ProcessPoolExecutor(2)
+executor.submit(numpy.ones, 10).result()
+ready()
+list(executor.map(time.sleep, long(50)))
+""",
+}
+
+BLOWS = {
+    "ctrl_c": (lambda terminal: terminal.type(CTRL_C), -signal.SIGINT),
+    "two_ctrl_c": (lambda terminal: (terminal.type(CTRL_C), terminal.type(CTRL_C)), -signal.SIGINT),
+    "ctrl_backslash": (lambda terminal: terminal.type(CTRL_BACKSLASH), -signal.SIGQUIT),
+    "hang_up": (lambda terminal: terminal.hang_up(), -signal.SIGHUP),
+    "sigterm": (lambda terminal: terminal.kill(signal.SIGTERM), -signal.SIGTERM),
+    "sigkill": (lambda terminal: terminal.kill(signal.SIGKILL), -signal.SIGKILL),
+}
+
+
+def script(tmp_path, text):
+    path = tmp_path / "script.py"
+    path.write_text(PREAMBLE + text)
+    return Terminal([sys.executable, str(path)], tmp_path)
+
+
+def check_words(shown, blow):
+    """Not more than one word of the owner's, and none of the workers'."""
+    tracebacks = shown.count("Traceback (most recent call last)")
+    if blow == "ctrl_c":
+        assert tracebacks == 1, shown
+    elif blow == "two_ctrl_c":  # the second may find the first being told, or dealt with
+        assert 1 <= tracebacks <= 2, shown
+    else:
+        assert tracebacks == 0, shown
+    assert shown.count("KeyboardInterrupt") <= 2, shown
+    for garbage in ("terminate called", "Process Retinue", "WorkerDied", "Fatal Python error"):
+        assert garbage not in shown, shown
+
+
+@pytest.mark.parametrize(
+    "blow, phase",
+    [("ctrl_c", phase) for phase in PHASES]
+    + [("two_ctrl_c", phase) for phase in PHASES if phase != "numpy"]
+    + [(blow, phase) for blow in BLOWS if "ctrl_c" not in blow for phase in ("map", "get", "exit", "pool")],
+)
+def test_a_script_that_is_interrupted_dies_of_the_signal_and_leaves_nothing(tmp_path, phase, blow):
+    strike, status = BLOWS[blow]
+    with script(tmp_path, PHASES[phase]) as terminal:
+        terminal.shows("ready\n")
+        strike(terminal)
+        ended = terminal.end()
+        if phase == "exit" and ended == 0:  # before it was retinue's turn; the interpreter swallows that
+            assert "Exception ignored in: <module 'threading'" in terminal.shown and "_exit.py" not in terminal.shown
+        else:
+            assert ended == status, terminal.shown
+        check_words(terminal.shown, blow)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("blow", ["ctrl_c", "hang_up", "sigkill"])
+def test_workers_that_start_afresh_are_no_different(tmp_path, method, blow):
+    strike, status = BLOWS[blow]
+    text = f"""
+if __name__ == "__main__":
+    import multiprocessing
+    executor = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context({method!r}))
+    executor.submit(abs, 1).result()
+    ready()
+    list(executor.map(time.sleep, long(50)))
+"""
+    with script(tmp_path, text) as terminal:
+        terminal.shows("ready\n")
+        strike(terminal)
+        assert terminal.end() == status, terminal.shown
+        check_words(terminal.shown, blow)
+
+
+@pytest.mark.parametrize("blow", ["ctrl_c", "ctrl_backslash", "hang_up", "sigterm", "sigkill"])
+def test_while_a_fresh_interpreter_imports_the_script(tmp_path, blow):
+    strike, status = BLOWS[blow]
+    text = """
+if __name__ == "__main__":
+    import multiprocessing
+    ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")).submit(abs, 1).result()
+else:
+    ready()
+    time.sleep(100)
+"""
+    with script(tmp_path, text) as terminal:
+        terminal.shows("ready\n")
+        strike(terminal)
+        assert terminal.end() == status, terminal.shown
+        check_words(terminal.shown, blow)
+
+
+def test_a_script_that_handles_ctrl_c_goes_on_and_loses_no_task(tmp_path):
+    text = """
+import signal
+seen = []
+signal.signal(signal.SIGINT, lambda *_: seen.append("INT"))
+signal.signal(signal.SIGHUP, lambda *_: seen.append("HUP"))
+executor = ProcessPoolExecutor(2)
+executor.submit(abs, 1).result()
+ready()
+while len(seen) < 4:
+    assert list(executor.map(abs, range(-100, 0))) == list(range(100, 0, -1))
+assert seen == ["INT", "INT", "INT", "HUP"]
+assert executor.stats()["workers_died"] == 0
+executor.shutdown()
+"""
+    with script(tmp_path, text) as terminal:
+        terminal.shows("ready\n")
+        for _ in range(3):
+            terminal.type(CTRL_C)
+            time.sleep(0.02)
+        terminal.hang_up()
+        assert terminal.end() == 0
+
+
+def test_a_program_that_a_task_started_gets_ctrl_c_from_the_terminal_itself(tmp_path):
+    text = """
+import subprocess
+executor = ProcessPoolExecutor(2)
+future = executor.submit(subprocess.call, ["sh", "-c", "echo ready; exec sleep 100"])
+future.result()
+"""
+    with script(tmp_path, text) as terminal:
+        terminal.shows("ready\n")
+        terminal.type(CTRL_C)
+        assert terminal.end() == -signal.SIGINT, terminal.shown
+        check_words(terminal.shown, "ctrl_c")
+
+
+# At a prompt -----------------------------------------------------------------------------------------
+
+
+def prompt(tmp_path):
+    return Terminal([sys.executable, "-i", "-c", PREAMBLE + "executor = ProcessPoolExecutor(2); ready()"], tmp_path)
+
+
+@pytest.mark.parametrize("command", ["list(executor.map(time.sleep, long(50)))", "pool.map(time.sleep, long(50))",
+                                     "for x in executor.map(time.sleep, long(50)): pass\n"])  # fmt: skip
+def test_at_a_prompt_ctrl_c_ends_a_map_and_the_pool_goes_on(tmp_path, command):
+    with prompt(tmp_path) as terminal:
+        terminal.shows("ready\n")
+        terminal.type(b"pool = Pool(2); pool.map(abs, [1]); executor.submit(abs, 1).result(); print('go', 'on')\n")
+        terminal.shows("go on\n")
+        terminal.type(command.encode() + b"\n")
+        terminal.shows(command.strip())
+        time.sleep(0.1)
+        for pressed in (1, 2):  # and again
+            if pressed == 2:
+                terminal.type(command.encode() + b"\n")
+                time.sleep(0.1)
+            terminal.type(CTRL_C)
+            terminal.shows("KeyboardInterrupt\n", times=pressed)
+            terminal.type(b"print(executor.submit(abs, -30).result() + pool.apply(abs, (-3,)))\n")
+            terminal.shows("33\n", times=pressed)
+        terminal.type(b"exit()\n")
+        assert terminal.end() == 0, terminal.shown
+        assert terminal.shown.count("Traceback") == 2, terminal.shown
+
+
+def test_a_session_that_has_seen_ctrl_c_finishes_its_work_at_its_end(tmp_path):
+    with prompt(tmp_path) as terminal:
+        terminal.shows("ready\n")
+        terminal.type(b"print('waiting'); time.sleep(100)\n")
+        terminal.shows("waiting\n")
+        terminal.type(CTRL_C)
+        terminal.shows("KeyboardInterrupt\n")
+        terminal.type(b"fs = [executor.submit(time.sleep, 0.3) for _ in 'ab'] + [executor.submit(print, 'do' + 'ne')]\n")
+        terminal.type(b"exit()\n")
+        assert terminal.end() == 0, terminal.shown
+        assert "done\n" in terminal.shown
+
+
+def test_a_job_of_a_shell_is_stopped_and_fetched_back(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(PREAMBLE + """
+executor = ProcessPoolExecutor(2)
+total = 0
+for n, x in enumerate(executor.map(time.sleep, [0.01] * 100)):
+    if n == 10: ready()
+print("complete:", n)
+""")
+    with Terminal(["sh", "-i"], tmp_path) as terminal:
+        terminal.type(f"{sys.executable} {path}\n".encode())
+        terminal.shows("ready\n")
+        terminal.type(CTRL_Z)
+        terminal.shows("Stopped")
+
+        def stopped():
+            return {state for name, state in processes_of_session(terminal.program).values() if name != "sh"} == {"T"}
+
+        assert terminal.wait(stopped)
+        terminal.type(b"fg\n")
+        terminal.shows("complete: 99\n")
+        terminal.type(b"exit $?\n")
+        assert terminal.end() == 0, terminal.shown
+
+
+# At random moments -----------------------------------------------------------------------------------
+
+
+def test_at_random_moments_a_script_dies_of_ctrl_c_and_leaves_nothing(tmp_path):
+    seed = int(os.environ.get("RETINUE_TEST_SEED", random.randrange(1 << 32)))
+    moments = random.Random(seed)
+    text = """
+ready()
+while True:
+    with ProcessPoolExecutor(2) as executor:
+        assert sum(executor.map(abs, range(-50, 0))) == 1275
+        executor.submit(abs, 1)
+"""
+    for round in range(20):
+        with script(tmp_path, text) as terminal:
+            terminal.shows("ready\n")
+            time.sleep(moments.uniform(0, 0.03))
+            terminal.type(CTRL_C)
+            told = f"seed {seed}, round {round}: {terminal.shown}"
+            assert terminal.end() == -signal.SIGINT, told
+            assert terminal.shown.count("Traceback") >= 1, told
+            for garbage in ("terminate called", "Process Retinue", "Fatal Python error"):
+                assert garbage not in terminal.shown, told

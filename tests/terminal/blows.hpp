@@ -1,0 +1,33 @@
+// The program that is interrupted here, and what interrupts it.
+#pragma once
+
+#include "terminal.hpp"
+
+namespace retinue_test {
+
+inline Terminal::Words program(const std::string& phase, const std::string& option = "") {
+  Terminal::Words words{RETINUE_TERMINAL_PROGRAM, phase};
+  if (!option.empty()) words.push_back(option);
+  return words;
+}
+
+/// What ends a program at a terminal, and the signal that its owner dies of.
+struct Blow {
+  const char* name;
+  int signal;
+  void (*strike)(Terminal&);
+};
+
+inline const Blow kCtrlCTyped{"Ctrl-C", SIGINT, [](Terminal& t) { t.type(kCtrlC); }};
+inline const Blow kHangUp{"hang-up", SIGHUP, [](Terminal& t) { t.hang_up(); }};
+inline const Blow kKilled{"SIGKILL", SIGKILL, [](Terminal& t) { ::kill(t.program(), SIGKILL); }};
+inline const std::vector<Blow> kBlows{
+    kCtrlCTyped,
+    {"Ctrl-\\", SIGQUIT, [](Terminal& t) { t.type(kCtrlBackslash); }},
+    kHangUp,
+    {"SIGTERM", SIGTERM, [](Terminal& t) { ::kill(t.program(), SIGTERM); }},
+    kKilled,
+    {"SIGKILL to all", SIGKILL, [](Terminal& t) { ::kill(-t.program(), SIGKILL); }},
+};
+
+}  // namespace retinue_test
