@@ -16,7 +16,7 @@ set(retinue_test_environment
   "RETINUE_TEST_TIME_FACTOR=${factor}"
   "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:allocator_may_return_null=1"
   "UBSAN_OPTIONS=print_stacktrace=1"
-  "TSAN_OPTIONS=die_after_fork=0:halt_on_error=1:second_deadlock_stack=1")
+  "TSAN_OPTIONS=die_after_fork=0:halt_on_error=1:second_deadlock_stack=1:suppressions='${PROJECT_SOURCE_DIR}/tests/suppressions/tsan.txt'")
 
 # True in `result` if the text of `file` matches `pattern`; the file becomes a configure dependency,
 # so that what is derived from its text stays right when it is edited.

@@ -72,6 +72,9 @@ class ExecutorInterface {
   WithOptions<Derived> with(const TaskOptions& options) { return WithOptions<Derived>(self(), options); }
 
  private:
+  friend Derived;
+  ExecutorInterface() = default;
+
   Derived& self() noexcept { return static_cast<Derived&>(*this); }
   static TaskOptions options() noexcept { return {}; }
 };

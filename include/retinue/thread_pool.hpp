@@ -104,6 +104,7 @@ class ThreadPool : public ExecutorInterface<ThreadPool> {
     try {
       detail::enqueue(core, static_cast<detail::ThreadTask*>(task.get()));
     } catch (...) {
+      // cppcheck-suppress ignoredReturnValue ; takes it for a unique_ptr's
       task->release();  // the queue's reference
       throw;
     }

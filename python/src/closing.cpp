@@ -37,7 +37,7 @@ bool Closing::wait(const Deadline& deadline) {
 Closing& closing() {
   static Closing* all = nullptr;
   static pid_t process = 0;
-  if (process != getpid()) {
+  if (all == nullptr || process != getpid()) {
     all = new Closing;  // never destroyed: its threads may outlive main
     process = getpid();
   }

@@ -78,7 +78,7 @@ class MapTasks {
   void encode(Encoder& encoder, PyObject* const* arguments, std::size_t count);
   void stage_encoded(const Encoder& encoder);
   void put_off(PyObject* const* arguments, std::size_t count);
-  void stage_error(Object error);
+  void stage_error(const Object& error);
   Object read(detail::MapWindow::Result& result);
 
   MapPlan plan_;

@@ -93,6 +93,7 @@ void MapTasks::leave_to_engine() noexcept {
   if (interrupted_) window_->end_at_once();
   try {
     std::vector<Object> all;
+    all.reserve(kept_.size() + 1);
     for (auto& [_, kept] : kept_) all.push_back(std::move(kept));
     if (bound_kept_) all.push_back(std::exchange(bound_kept_, Object()));
     if (!all.empty() || plan_.function->must_be_kept())
@@ -105,7 +106,7 @@ void MapTasks::leave_to_engine() noexcept {
 }
 
 // An item that cannot be sent fails in its place: it travels as the exception that its task will end with.
-void MapTasks::stage_error(Object error) {
+void MapTasks::stage_error(const Object& error) {
   common_.begin_task(nullptr, 0, false);
   try {
     Encoder encoder(nullptr);

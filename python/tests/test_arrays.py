@@ -218,6 +218,7 @@ def test_a_shared_array_that_lives_only_in_its_result_is_not_freed(pool):
     mapped = list(pool.map(fill_all, (retinue.shared_array(1000) for _ in range(20)), range(20)))
     others = [filled(99) for _ in range(20)]
     assert [float(a[-1]) for a in mapped] == [float(i) for i in range(20)]
+    del others
 
 
 class Holder:

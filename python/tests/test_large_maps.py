@@ -2,7 +2,6 @@
 
 import functools
 import gc
-import itertools
 import multiprocessing
 import time
 

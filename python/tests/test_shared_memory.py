@@ -1,6 +1,5 @@
 """Shared arrays by name; how much memory is shared, and how much may be."""
 
-import itertools
 import os
 import subprocess
 import sys
@@ -12,7 +11,6 @@ np = pytest.importorskip("numpy")
 
 import retinue  # noqa: E402
 from large_data import make, N, one, peak_of, pool  # noqa: E402, F401
-from retinue.futures import ProcessPoolExecutor  # noqa: E402
 
 
 @pytest.mark.parametrize("dtype", ["float64", "int8", "uint16", "bool", "complex64", ">i4", "datetime64[s]", "f4,i8", "S5", "f2"])

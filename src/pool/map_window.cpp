@@ -230,7 +230,7 @@ class MapWindow::State {
     TaskState* first = under_way_.front();
     while (!first->ended()) {
       const bool nothing_left = core_->collect();
-      if (first->ended()) break;
+      if (first->ended()) break;  // cppcheck-suppress oppositeInnerCondition ; collect() ends tasks
       if (nothing_left && grow()) {
         otherwise = Next::starved;
         return nullptr;

@@ -324,7 +324,7 @@ bool PoolCore::condemn(TaskState& task, Ending ending) {
   const std::uint64_t position = task.position.load(std::memory_order_relaxed);
   auto& word = slot_of(task).state;
   std::uint64_t state = word.load(std::memory_order_acquire);
-  unsigned worker = workers();
+  unsigned worker = 0;
   do {
     if (!is_consistent(state, position)) {  // overwritten: its worker is the one that says it runs it
       worker = worker_at(position);
@@ -368,6 +368,7 @@ bool PoolCore::cancel(TaskState& task, bool force) {
   {
     const Hold hold(*this);
     for (;;) {
+      // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDelete): the caller keeps a reference
       if (harvest_if_done(task)) return task.cancelled();
       if (task.position.load(std::memory_order_relaxed) == TaskState::kNowhere) {
         end_task(task, Ending::cancelled);  // its place in the backlog is passed over later
@@ -437,7 +438,7 @@ void PoolCore::abandon_with_mutex(std::span<TaskState* const> tasks, const std::
         take_back(slot, *task, state);
         break;
       }
-    if (task->ended()) continue;
+    if (task->ended()) continue;  // NOLINT(clang-analyzer-cplusplus.NewDelete): the map keeps a reference
     if (at_once) condemn(*task, Ending::cancelled);
     if (kept) keep_until_done(*task, kept);
     if (task->kept && !mark(*task, State::kRingService)) plan_.service_event.ring();  // its memory goes when it ends

@@ -103,8 +103,8 @@ consteval bool is_bitwise_class() {
 template <class T>
 consteval bool is_bitwise() {
   if constexpr (HasCodec<T>) return false;
-  else if constexpr (enable_bitwise<T>) return true;
-  else if constexpr (std::is_arithmetic_v<T> || std::is_enum_v<T> || std::is_member_object_pointer_v<T>) return true;
+  else if constexpr (enable_bitwise<T> || std::is_arithmetic_v<T> || std::is_enum_v<T> ||
+                     std::is_member_object_pointer_v<T>) return true;
   else return is_bitwise_class<T>();
 }
 

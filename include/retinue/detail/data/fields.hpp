@@ -76,6 +76,7 @@ consteval int any_count() {
 /// than kMaxFields fields, fields that nothing initialises).
 template <class T>
 consteval int field_count() {
+  // NOLINTNEXTLINE(bugprone-branch-clone): what is no aggregate must not even be asked the second question
   if constexpr (!std::is_class_v<T> || !std::is_aggregate_v<T>) return -1;
   else if constexpr (requires { T{AnyBase<T>{}}; }) return -1;
   else {

@@ -20,7 +20,7 @@ decltype(auto) element_of(Reference&& reference) {
   using View = std::views::all_t<R>;
   if constexpr (!std::is_lvalue_reference_v<R> && !std::ranges::view<std::remove_cvref_t<R>> &&
                 std::is_lvalue_reference_v<std::ranges::range_reference_t<View>>) {
-    return std::move(reference);
+    return std::move(reference);  // NOLINT(bugprone-move-forwarding-reference): the range is the map's own
   } else {
     return std::forward<Reference>(reference);
   }
@@ -31,11 +31,11 @@ decltype(auto) element_of(Reference&& reference) {
 /// Parameters that are lvalue references get the element itself.
 template <class F, class... A>
 decltype(auto) call_on(const F& f, A&&... elements) {
-  if constexpr (std::is_invocable_v<const F&, A&&...>) {
+  if constexpr (std::is_invocable_v<const F&, A...>) {
     return std::invoke(f, std::forward<A>(elements)...);
   } else if constexpr (std::is_invocable_v<const F&, A&...>) {
     return std::invoke(f, elements...);
-  } else if constexpr (std::is_invocable_v<F&, A&&...>) {
+  } else if constexpr (std::is_invocable_v<F&, A...>) {
     F own(f);
     return std::invoke(own, std::forward<A>(elements)...);
   } else {

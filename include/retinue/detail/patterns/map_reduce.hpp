@@ -75,8 +75,7 @@ class RunLength {
 template <class R>
 class RunInputs {
  public:
-  template <class G>
-  explicit RunInputs(G&& inputs) : inputs_(std::in_place, std::forward<G>(inputs)) {}
+  explicit RunInputs(R&& inputs) : inputs_(std::in_place, std::forward<R>(inputs)) {}
 
   void read(std::vector<Element<R>>& run, std::size_t length) {
     run.reserve(std::min(length, std::size_t{4096}));
@@ -96,8 +95,7 @@ template <class R>
            std::is_same_v<Element<R>, std::ranges::range_value_t<std::views::all_t<R>>>)
 class RunInputs<R> {
  public:
-  template <class G>
-  explicit RunInputs(G&& inputs) : all_(std::views::all(std::forward<G>(inputs))) {}
+  explicit RunInputs(R&& inputs) : all_(std::views::all(std::forward<R>(inputs))) {}
 
   void read(std::vector<Element<R>>& run, std::size_t length) {
     using Distance = std::ranges::range_difference_t<std::views::all_t<R>>;
@@ -125,8 +123,7 @@ class Runs {
  public:
   using Run = std::vector<Element<R>>;
 
-  template <class G>
-  Runs(G&& inputs, unsigned workers) : length_(workers), left_(size_of(inputs)), inputs_(std::forward<G>(inputs)) {}
+  Runs(R&& inputs, unsigned workers) : length_(workers), left_(size_of(inputs)), inputs_(std::forward<R>(inputs)) {}
   Runs(const Runs&) = delete;
   Runs& operator=(const Runs&) = delete;
 
