@@ -11,6 +11,7 @@
 
 #include <retinue/error.hpp>
 
+#include "system/calls.hpp"
 #include "system/memfd.hpp"
 
 #ifndef MADV_POPULATE_WRITE
@@ -31,14 +32,14 @@ namespace {
 // fallocate does and reports.
 void populate(std::uintptr_t base, Extent extent) noexcept {
   constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
-  if (extent.length >= kHugePage) madvise(reinterpret_cast<void*>(base + extent.offset), extent.length, MADV_POPULATE_WRITE);
+  if (extent.length >= kHugePage) sys::madvise(reinterpret_cast<void*>(base + extent.offset), extent.length, MADV_POPULATE_WRITE);
 }
 
 }  // namespace
 
 std::uint64_t memory_of_file(int memfd) {
   struct stat file {};
-  if (fstat(memfd, &file) != 0) throw_call_failed("fstat", errno, "the shared region");
+  if (sys::fstat(memfd, &file) != 0) throw_call_failed("fstat", errno, "the shared region");
   return static_cast<std::uint64_t>(file.st_blocks) * 512;
 }
 

@@ -14,6 +14,7 @@
 
 #include <retinue/error.hpp>
 
+#include "system/calls.hpp"
 #include "system/memfd.hpp"
 
 namespace retinue::detail {
@@ -29,7 +30,7 @@ constexpr std::uint64_t kMostAddresses = 16 * 1024 * kGiB;
 constexpr std::uint64_t kLeastAddresses = kGiB / 4;
 
 void* map_shared(std::uintptr_t wish, std::uint64_t bytes, int fd, int flags = 0) noexcept {
-  return mmap(reinterpret_cast<void*>(wish), bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | flags, fd, 0);
+  return sys::mmap(reinterpret_cast<void*>(wish), bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | flags, fd, 0);
 }
 
 // Where a program keeps nothing of its own, so that one started anew can have the region at the same address; several,
@@ -111,8 +112,8 @@ Region::Region() : memfd_(create_memfd("retinue")) {
                           " bytes of addresses at least; see ulimit -v and ulimit -f");
   // A core dump must not carry the region, and the file covers all of the mapping: an offset that a
   // stray worker makes up reads as zeros instead of raising SIGBUS.
-  madvise(base_, reach_, MADV_DONTDUMP);
-  if (ftruncate(memfd_.get(), static_cast<off_t>(reach_)) != 0) {
+  sys::madvise(base_, reach_, MADV_DONTDUMP);
+  if (sys::ftruncate(memfd_.get(), static_cast<off_t>(reach_)) != 0) {
     error_number = errno;
     munmap(base_, reach_);
     throw_call_failed("ftruncate", error_number, "the shared region, to " + std::to_string(reach_) + " bytes");
@@ -144,7 +145,7 @@ Region::Region(int memfd, std::uintptr_t base, std::uint64_t reach) : memfd_(mem
                             error_number);
   }
   base_ = static_cast<std::byte*>(p);
-  madvise(base_, reach_, MADV_DONTDUMP);
+  sys::madvise(base_, reach_, MADV_DONTDUMP);
   head_ = reinterpret_cast<RegionHead*>(base_);
   if (huge_pages_wanted()) use_huge_pages();
 }
@@ -158,7 +159,7 @@ Region& Region::attach(int memfd, std::uintptr_t base, std::uint64_t reach) {
 }
 
 bool Region::use_huge_pages() noexcept {
-  if (madvise(base_, reach_, MADV_HUGEPAGE) != 0) return false;
+  if (sys::madvise(base_, reach_, MADV_HUGEPAGE) != 0) return false;
   head_->rules.huge_pages_from.store(reinterpret_cast<std::uintptr_t>(base_), std::memory_order_relaxed);
   return true;
 }

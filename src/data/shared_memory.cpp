@@ -1,8 +1,8 @@
 #include <retinue/shared_memory.hpp>
 
-#include <fstream>
 #include <string>
 
+#include "system/text_file.hpp"
 #include "memory_rules.hpp"
 #include "region.hpp"
 
@@ -30,9 +30,8 @@ void limit_shared_memory(std::uint64_t bytes) {
 void trim_shared_memory() { detail::Region::of_this_process().trim(); }
 
 bool use_huge_pages() {
-  std::ifstream file("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
-  std::string settings;
-  std::getline(file, settings);
+  const std::string settings =
+      detail::text_of_file("/sys/kernel/mm/transparent_hugepage/shmem_enabled").value_or("");
   const bool given = detail::Region::of_this_process().use_huge_pages();
   return given && !settings.empty() && settings.find("[never]") == std::string::npos &&
          settings.find("[deny]") == std::string::npos;

@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "system/calls.hpp"
+#include "system/fault.hpp"
 #include "system/pidfd.hpp"
 #include "system/stack.hpp"
 
@@ -46,33 +48,31 @@ class ForkServer {
 void ForkServer::take_signals() noexcept {
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
-  for (std::size_t i = 0; i < std::size(kIgnored); ++i) sigaction(kIgnored[i], &ignore, &owners_[i]);
+  for (std::size_t i = 0; i < std::size(kIgnored); ++i) sys::sigaction(kIgnored[i], &ignore, &owners_[i]);
   struct sigaction usual {};
   usual.sa_handler = SIG_DFL;  // if the owner ignored SIGCHLD, children could not be waited for
-  sigaction(SIGCHLD, &usual, &owners_child_);
+  sys::sigaction(SIGCHLD, &usual, &owners_child_);
   sigset_t child;
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
-  signals_ = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+  signals_ = sys::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals_ < 0) _exit(1);  // without it no worker's end would be seen: the owner reports that the server died
-  sigprocmask(SIG_SETMASK, &child, nullptr);
+  sys::pthread_sigmask(SIG_SETMASK, &child, nullptr);
 }
 
 void ForkServer::spawn(unsigned index) noexcept {
   Seat& seat = plan_.memory.seats[index];
   const pid_t self = getpid();
-  int error_number = injected_fault("fork");
-  const pid_t pid = error_number != 0 ? -1 : fork();
+  const pid_t pid = sys::fork();
   if (pid == 0) {
-    for (std::size_t i = 0; i < std::size(kIgnored); ++i) sigaction(kIgnored[i], &owners_[i], nullptr);
-    sigaction(SIGCHLD, &owners_child_, nullptr);
+    for (std::size_t i = 0; i < std::size(kIgnored); ++i) sys::sigaction(kIgnored[i], &owners_[i], nullptr);
+    sys::sigaction(SIGCHLD, &owners_child_, nullptr);
     if (signals_ >= 0) close(signals_);
     close(owner_pidfd_);
     run_worker(plan_, index, self);
   }
-  if (pid < 0 && error_number == 0) error_number = errno;
   if (pid < 0) {
-    seat.status.store(error_number, std::memory_order_relaxed);
+    seat.status.store(errno, std::memory_order_relaxed);
     seat.life.store(Life::spawn_failed, std::memory_order_release);
   } else {
     children_[index] = pid;
@@ -85,7 +85,7 @@ void ForkServer::spawn(unsigned index) noexcept {
 
 void ForkServer::reap() noexcept {
   int status = 0;
-  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+  for (pid_t pid; (pid = sys::waitpid(-1, &status, WNOHANG)) > 0;) {
     for (unsigned i = 0; i < plan_.memory.workers; ++i) {
       if (children_[i] != pid) continue;
       children_[i] = 0;
@@ -106,24 +106,24 @@ void ForkServer::serve_seats() noexcept {
       spawn(i);
     }
     if (children_[i] != 0 && seat.kill_wanted.load(std::memory_order_acquire) != 0) {  // Model: kill
-      kill(children_[i], SIGKILL);
+      sys::kill(children_[i], SIGKILL);
     }
   }
 }
 
 void ForkServer::end_with_owner() noexcept {
   for (unsigned i = 0; i < plan_.memory.workers; ++i)
-    if (children_[i] != 0) kill(children_[i], SIGKILL);
+    if (children_[i] != 0) sys::kill(children_[i], SIGKILL);
   while (alive_ > 0) {
     int status = 0;
-    if (waitpid(-1, &status, 0) < 0 && errno == ECHILD) break;
+    if (sys::waitpid(-1, &status, 0) < 0 && errno == ECHILD) break;
     --alive_;
   }
   _exit(0);
 }
 
 void ForkServer::run() noexcept {
-  prctl(PR_SET_NAME, "retinue-server");
+  pthread_setname_np(pthread_self(), "retinue-server");
   // What the owner had written to stdout but not flushed is the owner's to print, not every worker's.
   __fpurge(stdout);
   take_signals();
@@ -140,10 +140,10 @@ void ForkServer::run() noexcept {
     serve_seats();
     if (plan_.memory.control->closing.load(std::memory_order_acquire) != 0 && alive_ == 0) _exit(0);
     pollfd fds[3] = {{owner_pidfd_, POLLIN, 0}, {signals_, POLLIN, 0}, {plan_.server_event.fd(), POLLIN, 0}};
-    if (::poll(fds, 3, -1) < 0 && errno != EINTR) end_with_owner();
+    if (sys::poll(fds, 3, -1) < 0 && errno != EINTR) end_with_owner();
     if (fds[0].revents != 0) end_with_owner();
     signalfd_siginfo info;
-    while (read(signals_, &info, sizeof info) > 0) {
+    while (sys::read(signals_, &info, sizeof info) > 0) {
     }
   }
 }
@@ -151,6 +151,7 @@ void ForkServer::run() noexcept {
 }  // namespace
 
 void run_fork_server(const PoolPlan& plan) noexcept {
+  set_process_role(ProcessRole::fork_server);
   ForkServer server(plan);
   server.run();
 }

@@ -12,6 +12,7 @@
 #include <retinue/detail/pool/owner_bell.hpp>
 #include <retinue/error.hpp>
 
+#include "system/calls.hpp"
 #include "fork_server.hpp"
 
 namespace retinue::detail {
@@ -53,9 +54,9 @@ Handover from_text(std::string_view text) {
   return handover;
 }
 
-void keep_over_exec(int fd) noexcept { fcntl(fd, F_SETFD, 0); }
+void keep_over_exec(int fd) noexcept { sys::fcntl(fd, F_SETFD, 0); }
 int close_on_exec(int fd) noexcept {
-  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  sys::fcntl(fd, F_SETFD, FD_CLOEXEC);
   return fd;
 }
 
@@ -92,9 +93,9 @@ FreshStart::FreshStart(const PoolPlan& plan, const FreshProgram& program)
 
 void FreshStart::exec() const noexcept {
   for (const int fd : descriptors_) keep_over_exec(fd);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);  // while it imports what it needs, it does not watch its owner
+  sys::prctl(PR_SET_PDEATHSIG, SIGKILL);  // while it imports what it needs, it does not watch its owner
   if (getppid() != owner_) _exit(0);
-  execv(arguments_[0], arguments_.data());
+  sys::execv(arguments_[0], arguments_.data());
   _exit(127);
 }
 
@@ -126,8 +127,8 @@ void serve_as_told(const ProcessHooks& hooks, std::function<void()> initializer)
   attached->hooks = &hooks;
   sigset_t all;
   sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, nullptr);
-  prctl(PR_SET_PDEATHSIG, 0);  // from now on it watches its owner itself
+  sys::pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  sys::prctl(PR_SET_PDEATHSIG, 0);  // from now on it watches its owner itself
   run_fork_server(*attached);
 }
 

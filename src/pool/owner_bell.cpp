@@ -8,6 +8,7 @@
 
 #include <retinue/error.hpp>
 
+#include "system/calls.hpp"
 #include "system/fork_watch.hpp"
 #include "system/futex.hpp"
 #include "system/memfd.hpp"
@@ -40,13 +41,13 @@ void* map_page(int fd) noexcept {
   constexpr std::uintptr_t kWish = 0x10f0'0000'0000;
   for (std::uintptr_t level = 0; level < 16; ++level) {
     const std::uintptr_t wish = kWish + level * page_size();
-    void* const page = ::mmap(reinterpret_cast<void*>(wish), page_size(), PROT_READ | PROT_WRITE,
+    void* const page = sys::mmap(reinterpret_cast<void*>(wish), page_size(), PROT_READ | PROT_WRITE,
                               MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
     if (reinterpret_cast<std::uintptr_t>(page) == wish) return page;
     if (page != MAP_FAILED) ::munmap(page, page_size());
   }
 #endif
-  return ::mmap(nullptr, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  return sys::mmap(nullptr, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 }
 
 }  // namespace
@@ -73,7 +74,7 @@ OwnerBell& OwnerBell::of_this_process() {
 int OwnerBell::memfd() const noexcept { return maker_of(this).memfd; }
 
 OwnerBell& OwnerBell::attach(int memfd, std::uintptr_t address) {
-  void* const page = ::mmap(reinterpret_cast<void*>(address), page_size(), PROT_READ | PROT_WRITE,
+  void* const page = sys::mmap(reinterpret_cast<void*>(address), page_size(), PROT_READ | PROT_WRITE,
                             MAP_SHARED | MAP_FIXED_NOREPLACE, memfd, 0);
   if (reinterpret_cast<std::uintptr_t>(page) != address)
     throw ResourceExhausted("mmap of the owner's doorbell at its address, where this program has something else", errno);

@@ -14,8 +14,10 @@
 #include <retinue/detail/data/entry.hpp>
 #include <retinue/detail/pool/owner_bell.hpp>
 
+#include "system/calls.hpp"
 #include "system/fork_watch.hpp"
 #include "system/pidfd.hpp"
+#include "system/signals.hpp"
 #include "fork_server.hpp"
 #include "fresh_start.hpp"
 
@@ -34,7 +36,7 @@ bool poll_for(int fd, std::chrono::milliseconds time) noexcept {
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
     pollfd p{fd, POLLIN, 0};
-    const int n = ::poll(&p, 1, static_cast<int>(std::max<long>(left, 0)));
+    const int n = sys::poll(&p, 1, static_cast<int>(std::max<long>(left, 0)));
     if (n > 0) return true;
     if (n == 0 || errno != EINTR) return false;
   }
@@ -94,22 +96,21 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
 }
 
 void PoolCore::fork_server(const FreshProgram* program) {
-  pthread_sigmask(SIG_SETMASK, nullptr, &plan_.signal_mask);
-  std::optional<FreshStart> fresh;
-  if (program != nullptr) fresh.emplace(plan_, *program);
-  // No handler of the program's may run in the child before it has put its signals in order.
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, nullptr);
-  int error_number = injected_fault("fork");
-  call(plan_.hooks->before_fork);
-  const pid_t pid = error_number != 0 ? -1 : fork();
-  if (pid == 0 && fresh) fresh->exec();
-  if (pid == 0) run_fork_server(plan_);
-
-  if (pid < 0 && error_number == 0) error_number = errno;
-  call(plan_.hooks->after_fork_in_parent);
-  pthread_sigmask(SIG_SETMASK, &plan_.signal_mask, nullptr);
+  pid_t pid = -1;
+  int error_number = 0;
+  {
+    // No handler of the program's may run in the child before it has put its signals in order.
+    const SignalsBlocked blocked;
+    plan_.signal_mask = blocked.before();
+    std::optional<FreshStart> fresh;
+    if (program != nullptr) fresh.emplace(plan_, *program);
+    call(plan_.hooks->before_fork);
+    pid = sys::fork();
+    if (pid == 0 && fresh) fresh->exec();
+    if (pid == 0) run_fork_server(plan_);
+    error_number = errno;
+    call(plan_.hooks->after_fork_in_parent);
+  }
   if (pid < 0) throw_call_failed("fork", error_number, "the pool's fork server");
   server_pid_ = pid;
   server_ = pidfd_open(pid);
@@ -138,13 +139,13 @@ void PoolCore::wait_for_first_spawns(std::chrono::seconds longest) {
       return;
     }
     pollfd fds[2] = {{plan_.service_event.fd(), POLLIN, 0}, {server_.get(), POLLIN, 0}};
-    ::poll(fds, 2, 100);
+    sys::poll(fds, 2, 100);
     plan_.service_event.drain();
     if (server_has_died()) throw ResourceExhausted("the pool's fork server died while it started the workers", 0);
     if (plan_.hooks->interrupted != nullptr && plan_.hooks->interrupted()) {
       // A program that is still importing does not hear that the pool is closing. Our own child, not yet waited for: the
       // pid is still its.
-      if (answered == 0) kill(server_pid_, SIGKILL);
+      if (answered == 0) sys::kill(server_pid_, SIGKILL);
       throw Error("the start of the pool was interrupted");
     }
     if (Clock::now() > deadline)
@@ -197,12 +198,12 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
   plan_.server_event.ring();
   if (server_pid_ != 0) {
     if (server_ && !poll_for(server_.get(), std::chrono::seconds(5))) {
-      kill(server_pid_, SIGKILL);  // our own child, not yet waited for: the pid is still its
+      sys::kill(server_pid_, SIGKILL);  // our own child, not yet waited for: the pid is still its
       poll_for(server_.get(), std::chrono::seconds(5));
     }
-    if (!server_) kill(server_pid_, SIGKILL);
+    if (!server_) sys::kill(server_pid_, SIGKILL);
     siginfo_t info;
-    while (waitid(P_PID, static_cast<id_t>(server_pid_), &info, WEXITED) != 0 && errno == EINTR) {
+    while (sys::waitid(P_PID, static_cast<id_t>(server_pid_), &info, WEXITED) != 0 && errno == EINTR) {
     }
     server_pid_ = 0;
     control_lost_ = !workers_are_gone();
@@ -234,7 +235,7 @@ bool PoolCore::workers_are_gone() noexcept {
     } catch (const Error&) {
       return false;  // no descriptor left to make sure with
     }
-    waitpid(pid, nullptr, WNOHANG);  // it may have become our child, if we are the reaper here
+    sys::waitpid(pid, nullptr, WNOHANG);  // it may have become our child, if we are the reaper here
   }
   return true;
 }

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "data/region.hpp"
+#include "system/calls.hpp"
 #include "worker.hpp"
 #include "worker_heap.hpp"
 
@@ -23,7 +24,7 @@ constexpr std::size_t kMostViews = 16'384;  // a process may have some 65,000 ma
 
 // Writes to each page what is there, which makes it this process's own.
 void own_pages(std::byte* from, std::size_t bytes) noexcept {
-  if (injected_fault("madvise") == 0 && madvise(from, bytes, MADV_POPULATE_WRITE) == 0) return;
+  if (sys::madvise(from, bytes, MADV_POPULATE_WRITE) == 0) return;
   for (std::size_t at = 0; at < bytes; at += kPage) {
     auto* const byte = reinterpret_cast<volatile unsigned char*>(from + at);  // else compilers see that nothing changes
     unsigned char same = *byte;
@@ -98,7 +99,7 @@ std::optional<PrivateMemory> PrivateMemory::of(const void* data, std::size_t byt
   view->length = (offset - first + bytes + kPage - 1) / kPage * kPage;
   const std::lock_guard lock(all.mutex);
   if (all.count >= kMostViews) return std::nullopt;
-  void* pages = mmap(nullptr, view->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, region->memfd(),
+  void* pages = sys::mmap(nullptr, view->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, region->memfd(),
                      static_cast<off_t>(first));
   if (pages == MAP_FAILED) return std::nullopt;
   view->pages = static_cast<std::byte*>(pages);

@@ -2,7 +2,6 @@
 // waiting tasks can move into slots.
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <poll.h>
 #include <string>
 #include <sys/wait.h>
@@ -11,7 +10,8 @@
 #include <retinue/detail/pool/owner_bell.hpp>
 
 #include "data/exceptions.hpp"
-#include "system/pidfd.hpp"
+#include "system/calls.hpp"
+#include "system/signals.hpp"
 #include "pool_core.hpp"
 
 namespace retinue::detail {
@@ -35,20 +35,17 @@ Deadline earlier(const Deadline& a, const Deadline& b) {
 void PoolCore::start_service() {
   const std::lock_guard lock(mutex_);
   add_ref();  // the thread's own, so that a callback may drop the last Future of a pool
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);  // signal handlers run in the program's own threads
-  const int error_number = [this] {
-    if (const int injected = injected_fault("pthread_create")) return injected;
-    return pthread_create(
-        &service_thread_, nullptr,
+  int error_number = 0;
+  {
+    const SignalsBlocked blocked;  // signal handlers run in the program's own threads
+    error_number = sys::pthread_create(
+        &service_thread_,
         [](void* core) -> void* {
           static_cast<PoolCore*>(core)->serve();
           return nullptr;
         },
         this);
-  }();
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
   if (error_number != 0) {
     release();
     throw_call_failed("pthread_create", error_number, "the pool's service thread");
@@ -72,7 +69,7 @@ void PoolCore::serve() noexcept {
     }
     timespec time{};
     if (deadline) time = until(deadline);
-    ppoll(fds, server_known_dead ? 1 : 2, deadline ? &time : nullptr, nullptr);
+    sys::ppoll(fds, server_known_dead ? 1 : 2, deadline ? &time : nullptr, nullptr);
   }
   while (callbacks_owed()) run_owed_callbacks();
   release();
@@ -136,7 +133,7 @@ bool PoolCore::callbacks_owed() const {
 
 bool PoolCore::server_has_died() const noexcept {
   pollfd fd{server_.get(), POLLIN, 0};
-  if (::poll(&fd, 1, 0) <= 0) return false;
+  if (sys::poll(&fd, 1, 0) <= 0) return false;
   return plan_.memory.control->closing.load(std::memory_order_acquire) == 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "system/fork_watch.hpp"
 #include "system/futex.hpp"
+#include "system/thread_start.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -123,7 +124,7 @@ void ThreadCore::start_thread() {
   ThreadWorker& worker = *all_[index];
   created_.store(index + 1, std::memory_order_seq_cst);
   try {
-    std::thread thread([self = shared_from_this(), &worker] { self->life_of(worker); });
+    std::thread thread = new_thread([self = shared_from_this(), &worker] { self->life_of(worker); });
     if (detached_) {
       thread.detach();
     } else {

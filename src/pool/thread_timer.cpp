@@ -1,11 +1,12 @@
 #include "pool/thread_timer.hpp"
 
-#include <csignal>
 #include <iterator>
 #include <utility>
 #include <vector>
 
 #include "pool/thread_core.hpp"
+#include "system/signals.hpp"
+#include "system/thread_start.hpp"
 
 namespace retinue::detail {
 
@@ -18,17 +19,13 @@ ThreadTimer::Deadlines::iterator ThreadTimer::watch(ThreadTask& task, ThreadWork
   const std::lock_guard lock(mutex_);
   const auto it = deadlines_.emplace(when, std::move(watched));
   if (!thread_.joinable() && !stopping_) {
-    sigset_t all, before;  // signals are for the program's own threads
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const SignalsBlocked blocked;  // signals are for the program's own threads
     try {
-      thread_ = std::thread([this, core = core_.shared_from_this()] { live(); });
+      thread_ = new_thread([this, core = core_.shared_from_this()] { live(); });
     } catch (...) {
-      pthread_sigmask(SIG_SETMASK, &before, nullptr);
       deadlines_.erase(it);
       throw;
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   } else if (it == deadlines_.begin()) {
     changed_.notify_one();
   }

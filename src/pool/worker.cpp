@@ -20,6 +20,8 @@
 #include <retinue/detail/pool/task_context.hpp>
 
 #include "data/exceptions.hpp"
+#include "system/calls.hpp"
+#include "system/fault.hpp"
 #include "system/fork_watch.hpp"
 #include "system/futex.hpp"
 #include "system/pause.hpp"
@@ -53,7 +55,7 @@ class Worker {
         index_(index),
         generation_(fork_generation()),
         cursor_(control_.head.load(std::memory_order_acquire)) {
-    if (plan.max_memory != 0) statm_ = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (plan.max_memory != 0) statm_ = sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
   }
 
   void run();
@@ -223,7 +225,7 @@ bool Worker::must_retire() const noexcept {
   if (plan_.max_memory == 0) return false;
   // Private memory: what is resident less what is shared with files and the region.
   char text[128] = {};
-  if (pread(statm_, text, sizeof text - 1, 0) <= 0) return false;
+  if (sys::pread(statm_, text, sizeof text - 1, 0) <= 0) return false;
   unsigned long total = 0, resident = 0, shared = 0;
   const bool read = std::sscanf(text, "%lu %lu %lu", &total, &resident, &shared) == 3;
   return read && (resident - std::min(shared, resident)) * static_cast<unsigned long>(sysconf(_SC_PAGESIZE)) >
@@ -303,14 +305,14 @@ void set_signals(const PoolPlan& plan) {
   struct sigaction nothing {};
   nothing.sa_handler = [](int) {};
   nothing.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &nothing, nullptr);
-  sigaction(SIGQUIT, &nothing, nullptr);
+  sys::sigaction(SIGINT, &nothing, nullptr);
+  sys::sigaction(SIGQUIT, &nothing, nullptr);
   // The rest was put back to what the owner has by the fork server; a handler of the owner's must not
   // keep `kill` from ending a worker.
   struct sigaction usual {};
   usual.sa_handler = SIG_DFL;
-  sigaction(SIGTERM, &usual, nullptr);
-  pthread_sigmask(SIG_SETMASK, &plan.signal_mask, nullptr);
+  sys::sigaction(SIGTERM, &usual, nullptr);
+  sys::pthread_sigmask(SIG_SETMASK, &plan.signal_mask, nullptr);
 }
 
 void flush_output() noexcept {
@@ -349,7 +351,7 @@ bool make_ready(const PoolPlan& plan, Seat& seat) noexcept {
 
 // Dies with the fork server, which dies with the owner.
 void die_with(pid_t parent) noexcept {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  sys::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(0);
 }
 
@@ -358,8 +360,9 @@ void die_with(pid_t parent) noexcept {
 WorkerHeap* worker_heap() noexcept { return heap_generation == fork_generation() ? this_heap : nullptr; }
 
 void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
+  set_process_role(ProcessRole::worker);
   die_with(parent);
-  prctl(PR_SET_NAME, "retinue-worker");
+  pthread_setname_np(pthread_self(), "retinue-worker");
   set_signals(plan);
   Seat& seat = plan.memory.seats[index];
   try {

@@ -14,6 +14,7 @@
 
 #include <retinue/error.hpp>
 
+#include "fault.hpp"
 #include "fd.hpp"
 
 namespace retinue::detail {

@@ -20,6 +20,8 @@
 #include <retinue/error.hpp>
 
 #include "call_filter.hpp"
+#include "calls.hpp"
+#include "fault.hpp"
 #include "fd.hpp"
 
 namespace retinue::detail {
@@ -78,11 +80,11 @@ void limit(__rlimit_resource_t resource, const char* name, std::uint64_t most) {
 }
 
 std::uint64_t mapped_bytes() {
-  const UniqueFd statm(open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
+  const UniqueFd statm(sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
   if (!statm) throw_call_failed("open", errno, "/proc/self/statm");
   char text[128] = {};
   unsigned long pages = 0;
-  if (pread(statm.get(), text, sizeof text - 1, 0) <= 0 || std::sscanf(text, "%lu", &pages) != 1)
+  if (sys::pread(statm.get(), text, sizeof text - 1, 0) <= 0 || std::sscanf(text, "%lu", &pages) != 1)
     throw Error("/proc/self/statm does not say how much memory is mapped");
   return std::uint64_t{pages} * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }

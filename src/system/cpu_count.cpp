@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdint>
-#include <fstream>
 #include <limits>
 #include <optional>
 #include <sched.h>
@@ -14,7 +13,9 @@
 #include <unistd.h>
 #include <vector>
 
+#include "calls.hpp"
 #include "cpu_quota.hpp"
+#include "text_file.hpp"
 
 namespace retinue {
 namespace detail {
@@ -60,7 +61,7 @@ std::string unescaped(std::string_view text) {
 }
 
 void read_groups(const std::string& file, Hierarchy& v1, Hierarchy& v2) {
-  std::ifstream in(file);
+  std::istringstream in(text_of_file(file).value_or(""));
   for (std::string line; std::getline(in, line);) {
     const std::size_t first = line.find(':');
     const std::size_t second = first == std::string::npos ? first : line.find(':', first + 1);
@@ -75,7 +76,7 @@ void read_groups(const std::string& file, Hierarchy& v1, Hierarchy& v2) {
 }
 
 void read_mounts(const std::string& file, Hierarchy& v1, Hierarchy& v2) {
-  std::ifstream in(file);
+  std::istringstream in(text_of_file(file).value_or(""));
   for (std::string line; std::getline(in, line);) {
     // "36 31 0:33 /root /mount/point rw,relatime any:number of:fields - type source options"
     const std::size_t dash = line.find(" - ");
@@ -106,11 +107,12 @@ std::optional<std::uint64_t> first_number(std::istream& in) {
 std::uint64_t quota_of(const std::string& folder, bool v2) {
   std::optional<std::uint64_t> quota, period;
   if (v2) {
-    std::ifstream in(folder + "/cpu.max");
+    std::istringstream in(text_of_file(folder + "/cpu.max").value_or(""));
     quota = first_number(in);
     period = first_number(in);
   } else {
-    std::ifstream quota_file(folder + "/cpu.cfs_quota_us"), period_file(folder + "/cpu.cfs_period_us");
+    std::istringstream quota_file(text_of_file(folder + "/cpu.cfs_quota_us").value_or(""));
+    std::istringstream period_file(text_of_file(folder + "/cpu.cfs_period_us").value_or(""));
     quota = first_number(quota_file);
     period = first_number(period_file);
   }
@@ -165,7 +167,7 @@ unsigned affinity_count() noexcept {
     if (set == nullptr) break;
     const std::size_t bytes = CPU_ALLOC_SIZE(cpus);
     CPU_ZERO_S(bytes, set);
-    const bool ok = ::sched_getaffinity(0, bytes, set) == 0;
+    const bool ok = sys::sched_getaffinity(0, bytes, set) == 0;
     const int error = errno;
     const int count = ok ? CPU_COUNT_S(bytes, set) : 0;
     CPU_FREE(set);

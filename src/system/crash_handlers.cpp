@@ -9,6 +9,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "calls.hpp"
 #include "fd.hpp"
 #include "stack_walk.hpp"
 
@@ -34,31 +35,33 @@ class AlternateStack {
   AlternateStack() {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     size_ = kAlternateStackSize + page;
-    int error = injected_fault("mmap");
-    if (error == 0) {
-      base_ = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-      if (base_ == MAP_FAILED) error = errno;
-    }
-    if (error != 0) throw_call_failed("mmap", error, std::to_string(size_) + " bytes for a signal stack");
-    ::mprotect(base_, page, PROT_NONE);
+    base_ = sys::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (base_ == MAP_FAILED) throw_call_failed("mmap", errno, std::to_string(size_) + " bytes for a signal stack");
     stack_ = static_cast<char*>(base_) + page;
-    use();
+    try {
+      if (sys::mprotect(base_, page, PROT_NONE) != 0)
+        throw_call_failed("mprotect", errno, "the page below a signal stack");
+      use();
+    } catch (...) {
+      ::munmap(base_, size_);
+      throw;
+    }
   }
   AlternateStack(const AlternateStack&) = delete;
   AlternateStack& operator=(const AlternateStack&) = delete;
   ~AlternateStack() {
     stack_t current{};
-    if (::sigaltstack(nullptr, &current) != 0 || current.ss_sp != stack_) return;
+    if (sys::sigaltstack(nullptr, &current) != 0 || current.ss_sp != stack_) return;
     stack_t none{};
     none.ss_flags = SS_DISABLE;
-    if (::sigaltstack(&none, nullptr) == 0) ::munmap(base_, size_);
+    if (sys::sigaltstack(&none, nullptr) == 0) ::munmap(base_, size_);
   }
 
   void use() {
     stack_t mine{};
     mine.ss_sp = stack_;
     mine.ss_size = kAlternateStackSize;
-    if (::sigaltstack(&mine, nullptr) != 0) {
+    if (sys::sigaltstack(&mine, nullptr) != 0) {
       throw_call_failed("sigaltstack", errno, std::to_string(mine.ss_size) + " bytes");
     }
   }
@@ -98,14 +101,14 @@ std::uintptr_t interrupted_address(int signal, const siginfo_t& info, ucontext_t
 void set_default(int signal) noexcept {
   struct sigaction action {};
   action.sa_handler = SIG_DFL;
-  ::sigaction(signal, &action, nullptr);
+  sys::sigaction(signal, &action, nullptr);
 }
 
 void unblock(int signal) noexcept {
   sigset_t set;
   ::sigemptyset(&set);
   ::sigaddset(&set, signal);
-  ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  sys::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
 // Runs with all signals blocked, on the alternate stack. First the things that cannot fail, then the walk.
@@ -129,7 +132,7 @@ extern "C" void retinue_detail_on_crash(int signal, siginfo_t* info, void* conte
     machine = kept;
   }
   unblock(signal);
-  ::syscall(SYS_tgkill, ::getpid(), ::syscall(SYS_gettid), signal);
+  sys::tgkill(::getpid(), static_cast<pid_t>(::syscall(SYS_gettid)), signal);
   ::_exit(128 + signal);  // not reached
 }
 
@@ -147,7 +150,7 @@ void install_crash_handlers(StackRecord* where, std::atomic<int>* signal_seen) {
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   ::sigfillset(&action.sa_mask);
   for (const int signal : kCrashSignals) {
-    if (::sigaction(signal, &action, nullptr) != 0) {
+    if (sys::sigaction(signal, &action, nullptr) != 0) {
       throw_call_failed("sigaction", errno, "signal " + std::to_string(signal));
     }
   }

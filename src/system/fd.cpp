@@ -1,6 +1,5 @@
 #include "fd.hpp"
 
-#include <atomic>
 #include <cerrno>
 #include <system_error>
 #include <unistd.h>
@@ -9,8 +8,6 @@
 
 namespace retinue::detail {
 namespace {
-
-std::atomic<FaultInjector> fault_injector{nullptr};
 
 bool means_exhausted(int error_number) noexcept {
   switch (error_number) {
@@ -44,15 +41,6 @@ void throw_call_failed(const char* call, int error_number, const std::string& ar
   if (means_exhausted(error_number)) throw ResourceExhausted(what, error_number);
   throw Error(what + ": " + std::generic_category().message(error_number) + " (errno " +
               std::to_string(error_number) + ")");
-}
-
-void set_fault_injector(FaultInjector injector) noexcept {
-  fault_injector.store(injector, std::memory_order_release);
-}
-
-int injected_fault(const char* call) noexcept {
-  const FaultInjector injector = fault_injector.load(std::memory_order_relaxed);
-  return injector == nullptr ? 0 : injector(call);
 }
 
 }  // namespace retinue::detail

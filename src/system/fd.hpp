@@ -35,12 +35,4 @@ class UniqueFd {
 /// "call(argument): text of the errno (errno N)".
 [[noreturn]] void throw_call_failed(const char* call, int error_number, const std::string& argument);
 
-/// Where tests make system calls fail: if set, it is asked by each wrapper in src/system before its call,
-/// and an errno other than 0 is taken as that call's failure. Set it only while one thread runs; children
-/// inherit it. Null (the default) costs one relaxed load.
-using FaultInjector = int (*)(const char* call) noexcept;
-void set_fault_injector(FaultInjector injector) noexcept;
-/// The errno that `call` shall fail with, or 0. For code elsewhere that makes calls of its own (fork).
-int injected_fault(const char* call) noexcept;
-
 }  // namespace retinue::detail

@@ -6,12 +6,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "calls.hpp"
+
 namespace retinue::detail {
 
 static_assert(sizeof(std::atomic<std::uint32_t>) == 4 && std::atomic<std::uint32_t>::is_always_lock_free,
               "the kernel sleeps on the plain four bytes of the word");
 
-// No FUTEX_PRIVATE_FLAG: the sleeper and the waker are different processes.
 bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::uint32_t bitset,
                 const std::optional<std::chrono::steady_clock::time_point>& deadline) noexcept {
   timespec when{};
@@ -24,8 +25,7 @@ bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::u
     }
   }
   const int kept = errno;
-  const long rc = ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAIT_BITSET, expected,
-                            deadline ? &when : nullptr, nullptr, bitset);
+  const long rc = sys::futex_wait(reinterpret_cast<std::uint32_t*>(&word), expected, deadline ? &when : nullptr, bitset);
   const bool timed_out = rc != 0 && errno == ETIMEDOUT;
   errno = kept;
   return !timed_out;

@@ -15,6 +15,8 @@
 
 #include <retinue/error.hpp>
 
+#include "calls.hpp"
+
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
@@ -42,10 +44,10 @@ std::optional<std::uint64_t> kilobytes_after(const char* text, const char* key) 
 // What could still be had without the out-of-memory killer, in bytes; nullopt where /proc does not say. The
 // kernel's figure is an estimate, so a part of it is left alone.
 std::optional<std::uint64_t> available_memory() noexcept {
-  const UniqueFd meminfo(::open("/proc/meminfo", O_RDONLY | O_CLOEXEC));
+  const UniqueFd meminfo(sys::open("/proc/meminfo", O_RDONLY | O_CLOEXEC));
   if (!meminfo) return std::nullopt;
   char text[4096];
-  const ssize_t n = ::pread(meminfo.get(), text, sizeof text - 1, 0);
+  const ssize_t n = sys::pread(meminfo.get(), text, sizeof text - 1, 0);
   if (n <= 0) return std::nullopt;
   text[n] = '\0';
   const auto available = kilobytes_after(text, "MemAvailable:");
@@ -77,28 +79,21 @@ void check_limits(int fd, std::uint64_t offset, std::uint64_t length) {
 }  // namespace
 
 UniqueFd create_memfd(const char* name) {
-  int error = injected_fault("memfd_create");
-  UniqueFd fd;
-  if (error == 0) {
-    // Kernels before 6.3 answer EINVAL to the flag they do not know.
-    fd.reset(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL));
-    if (!fd && errno == EINVAL) fd.reset(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    if (!fd) error = errno;
-  }
-  if (error != 0) throw_call_failed("memfd_create", error, std::string("\"") + name + "\"");
+  // Kernels before 6.3 answer EINVAL to the flag they do not know.
+  UniqueFd fd(sys::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL));
+  if (!fd && errno == EINVAL) fd.reset(sys::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) throw_call_failed("memfd_create", errno, std::string("\"") + name + "\"");
   // Nobody shrinks it, and nobody adds a seal that would keep it from growing or being written.
-  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
+  if (sys::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
     throw_call_failed("fcntl", errno, std::string("F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL, memfd \"") + name + "\"");
   }
-  if (::fchmod(fd.get(), S_IRUSR | S_IWUSR) != 0) throw_call_failed("fchmod", errno, std::string("memfd \"") + name + "\"");
+  if (sys::fchmod(fd.get(), S_IRUSR | S_IWUSR) != 0) throw_call_failed("fchmod", errno, std::string("memfd \"") + name + "\"");
   return fd;
 }
 
 void reserve(int fd, std::uint64_t offset, std::uint64_t length) {
   if (length == 0) return;
   check_limits(fd, offset, length);
-  const int injected = injected_fault("fallocate");
-  if (injected != 0) throw_call_failed("fallocate", injected, range_text(fd, offset, length));
 
   // The kernel undoes the whole call when a signal arrives. Under a steady ticking of signals a long call
   // would never end, so each interruption halves the piece that is asked for at once.
@@ -106,13 +101,13 @@ void reserve(int fd, std::uint64_t offset, std::uint64_t length) {
   std::uint64_t piece = length;
   while (done < length) {
     const std::uint64_t n = std::min(piece, length - done);
-    if (::fallocate(fd, 0, static_cast<off_t>(offset + done), static_cast<off_t>(n)) == 0) {
+    if (sys::fallocate(fd, 0, static_cast<off_t>(offset + done), static_cast<off_t>(n)) == 0) {
       done += n;
     } else if (errno == EINTR) {
       piece = std::max(n / 2, kSmallestPiece);
     } else {
       const int error = errno;
-      if (done != 0) ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(done));
+      if (done != 0) sys::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(done));
       throw_call_failed("fallocate", error, range_text(fd, offset, length));
     }
   }
@@ -124,15 +119,10 @@ void punch_hole(int fd, std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t first = (offset + page - 1) / page * page;
   const std::uint64_t last = (offset + length) / page * page;
   if (first >= last) return;
-  int error = injected_fault("fallocate");
-  while (error == 0) {
-    if (::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(first),
-                    static_cast<off_t>(last - first)) == 0) {
-      return;
-    }
-    if (errno != EINTR) error = errno;
+  while (sys::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(first),
+                        static_cast<off_t>(last - first)) != 0) {
+    if (errno != EINTR) throw_call_failed("fallocate", errno, "FALLOC_FL_PUNCH_HOLE, " + range_text(fd, offset, length));
   }
-  throw_call_failed("fallocate", error, "FALLOC_FL_PUNCH_HOLE, " + range_text(fd, offset, length));
 }
 
 }  // namespace retinue::detail

@@ -2,32 +2,21 @@
 
 #include <cerrno>
 #include <string>
-#include <sys/syscall.h>
-#include <unistd.h>
+
+#include "calls.hpp"
 
 namespace retinue::detail {
 
-// Plain system calls: glibc has wrappers only since 2.36.
 UniqueFd pidfd_open(pid_t pid) {
-  int error = injected_fault("pidfd_open");
-  if (error == 0) {
-    const long fd = ::syscall(SYS_pidfd_open, pid, 0U);
-    if (fd >= 0) return UniqueFd(static_cast<int>(fd));
-    error = errno;
-  }
-  if (error == ESRCH) return UniqueFd();
-  throw_call_failed("pidfd_open", error, "pid " + std::to_string(pid));
+  UniqueFd fd(sys::pidfd_open(pid));
+  if (!fd && errno != ESRCH) throw_call_failed("pidfd_open", errno, "pid " + std::to_string(pid));
+  return fd;
 }
 
 bool pidfd_send_signal(int pidfd, int signal) {
-  int error = injected_fault("pidfd_send_signal");
-  if (error == 0) {
-    if (::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0U) == 0) return true;
-    error = errno;
-  }
-  if (error == ESRCH) return false;
-  throw_call_failed("pidfd_send_signal", error,
-                    "fd " + std::to_string(pidfd) + ", signal " + std::to_string(signal));
+  if (sys::pidfd_send_signal(pidfd, signal) == 0) return true;
+  if (errno == ESRCH) return false;
+  throw_call_failed("pidfd_send_signal", errno, "fd " + std::to_string(pidfd) + ", signal " + std::to_string(signal));
 }
 
 }  // namespace retinue::detail

@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <cxxabi.h>
-#include <fstream>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -12,6 +11,7 @@
 
 #include "stack.hpp"
 #include "symbol_table.hpp"
+#include "text_file.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -67,7 +67,7 @@ std::string_view file_name(std::string_view path) { return path.substr(path.rfin
 
 // Where no module of this process has the address: a library that the worker loaded by itself.
 std::string place_in_worker(std::uint64_t address, pid_t worker_pid) {
-  std::ifstream maps("/proc/" + std::to_string(worker_pid) + "/maps");
+  std::istringstream maps(text_of_file("/proc/" + std::to_string(worker_pid) + "/maps").value_or(""));
   for (std::string line; std::getline(maps, line);) {
     // "7f12a000-7f12c000 r-xp 00002000 fe:01 1234   /path/of the/file"
     std::istringstream fields(line);

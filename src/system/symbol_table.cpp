@@ -18,6 +18,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 #include <unordered_map>
+
+#include "calls.hpp"
 #endif
 
 namespace retinue::detail {
@@ -41,7 +43,7 @@ SymbolFrame look_up_by_dladdr(std::uint64_t address) {
 int find_debug_file(Dwfl_Module* module, void**, const char*, Dwarf_Addr, const char* file_name,
                     const char* link_file, GElf_Word, char** found) try {
   const auto try_open = [&](const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int fd = sys::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd >= 0) *found = ::strdup(path.c_str());
     return fd;
   };

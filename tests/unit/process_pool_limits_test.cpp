@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <vector>
 
-#include "system/fd.hpp"
+#include "system/fault.hpp"
 
 namespace {
 

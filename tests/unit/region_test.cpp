@@ -15,7 +15,7 @@
 #include "data/address_space.hpp"
 #include "data/block_heap.hpp"
 #include "data/region.hpp"
-#include "system/fd.hpp"
+#include "system/fault.hpp"
 #include "system/memfd.hpp"
 
 namespace {

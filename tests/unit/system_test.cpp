@@ -21,6 +21,7 @@
 #include <retinue/error.hpp>
 
 #include "system/event_fd.hpp"
+#include "system/fault.hpp"
 #include "system/fd.hpp"
 #include "system/futex.hpp"
 #include "system/memfd.hpp"

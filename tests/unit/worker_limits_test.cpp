@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <thread>
 
-#include "system/fd.hpp"
+#include "system/fault.hpp"
 
 extern "C" char** environ;
 
