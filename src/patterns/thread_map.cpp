@@ -99,8 +99,15 @@ void MapFlow::launch() {
     refused_ = true;
   } catch (...) {
     active_.fetch_sub(1, std::memory_order_seq_cst);
-    if (active_.load() == 0) throw;
+    if (active_.load(std::memory_order_seq_cst) != 0) return;  // slower, by those there are
+    launch_error_ = std::current_exception();
+    refused_ = true;
   }
+}
+
+void MapFlow::throw_refusal() const {
+  if (launch_error_) std::rethrow_exception(launch_error_);
+  throw PoolClosed("the ThreadPool was shut down before this map had read and run all its inputs");
 }
 
 // The cell is read before the claim: once the claim succeeds the ring's entry may be used for another item.
@@ -201,7 +208,7 @@ bool MapFlow::arm(MapCell* expected) noexcept {
   return done_.compare_exchange_strong(newest, &sleeping, std::memory_order_acq_rel) || newest == &sleeping;
 }
 
-// Nobody will run what is published: the pool was shut down, or this is a forked child.
+// Nobody will run what is published: the pool was shut down, or has no thread and gets none, or this is a forked child.
 bool MapFlow::lost() const noexcept {
   if (active_.load(std::memory_order_seq_cst) == 0) {
     return unclaimed() && (refused_ || lost_runners_.load(std::memory_order_seq_cst));
@@ -225,7 +232,7 @@ void MapFlow::wait(MapCell* expected) {
   // not long, until half of them are done.
   bool far = order_ == Order::inputs && under_way() >= 64;
   while (!ready(expected)) {
-    if (lost()) throw PoolClosed("the ThreadPool was shut down before it ran all items of this map");
+    if (lost()) throw_refusal();
     const std::uint32_t seen = bell.value();
     MapCell* const target = far ? ring_[(consumed_ + under_way() / 2) % capacity_].load(std::memory_order_relaxed) : expected;
     if (!arm(target)) {

@@ -50,10 +50,12 @@ class MapFlow : public std::enable_shared_from_this<MapFlow> {
   /// Hands an item to the threads.
   void publish(MapCell& cell);
   /// Waits for the next finished item; nullptr if none is under way. Throws PoolClosed if the pool was shut
-  /// down before it could run what was published.
+  /// down before it could run what was published, ResourceExhausted if no thread could be started for it.
   MapCell* next_finished();
   /// True if the pool took no more items.
   bool refused() const noexcept { return refused_; }
+  /// Throws why it took no more.
+  [[noreturn]] void throw_refusal() const;
   /// No item starts any more; those that run end unseen.
   void abandon() noexcept;
 
@@ -92,6 +94,7 @@ class MapFlow : public std::enable_shared_from_this<MapFlow> {
   Clock::time_point window_since_ = Clock::now();
   MapCell* finished_ = nullptr;  // taken from done_, oldest first
   bool refused_ = false;
+  std::exception_ptr launch_error_;  // why, if the pool is open
 
   alignas(64) std::atomic<std::uint64_t> filled_{0};  // items published
   std::atomic<std::uint32_t> active_{0};              // runners
@@ -157,7 +160,7 @@ class ThreadMap final : public MapSource<T> {
     if (base == nullptr) {
       over_ = true;
       if (input_error_) std::rethrow_exception(input_error_);
-      if (!ended_) throw PoolClosed("the ThreadPool was shut down before this map had read all its inputs");
+      if (!ended_) flow_->throw_refusal();
       return false;
     }
     auto& cell = static_cast<typename Flow::Cell&>(*base);
