@@ -1,8 +1,11 @@
 #include "pool/thread_timer.hpp"
 
 #include <iterator>
+#include <system_error>
 #include <utility>
 #include <vector>
+
+#include <retinue/error.hpp>
 
 #include "pool/thread_core.hpp"
 #include "system/signals.hpp"
@@ -22,6 +25,9 @@ ThreadTimer::Deadlines::iterator ThreadTimer::watch(ThreadTask& task, ThreadWork
     const SignalsBlocked blocked;  // signals are for the program's own threads
     try {
       thread_ = new_thread([this, core = core_.shared_from_this()] { live(); });
+    } catch (const std::system_error& e) {
+      deadlines_.erase(it);
+      throw ResourceExhausted("a ThreadPool could not start the thread that watches time limits", e.code().value());
     } catch (...) {
       deadlines_.erase(it);
       throw;
