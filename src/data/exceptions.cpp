@@ -166,6 +166,20 @@ std::exception_ptr rebuilt(const ExceptionImage& image) {
   return nullptr;
 }
 
+std::size_t size_of(const ExceptionImage& image) {
+  SizeCounter counter;
+  counter.value(image);
+  return counter.size();
+}
+
+std::string bytes_of(const ExceptionImage& image) {
+  std::string bytes(size_of(image), '\0');
+  Writer writer(reinterpret_cast<std::byte*>(bytes.data()), bytes.size());
+  writer.value(image);
+  writer.finish();
+  return bytes;
+}
+
 std::string described_throw(const ExceptionImage& image, pid_t worker_pid) {
   StackRecord site;
   site.count = static_cast<std::uint32_t>(std::min<std::size_t>(image.frames.size(), kStackFrames));
@@ -185,17 +199,24 @@ void list_exception(ExceptionForm& form) noexcept {
 
 std::string encode_exception(const std::exception_ptr& thrown) noexcept {
   try {
-    const ExceptionImage image = image_of(thrown);
-    SizeCounter counter;
-    counter.value(image);
-    std::string bytes(counter.size(), '\0');
-    Writer writer(reinterpret_cast<std::byte*>(bytes.data()), bytes.size());
-    writer.value(image);
-    writer.finish();
-    return bytes;
+    return bytes_of(image_of(thrown));
   } catch (...) {
     return std::string(1, kOutOfMemory);
   }
+}
+
+std::string encode_exception_within(std::size_t most, const std::exception_ptr& thrown) noexcept {
+  try {
+    ExceptionImage image = image_of(thrown);
+    image.frames.clear();
+    if (size_of(image) > most && image.form == static_cast<std::uint32_t>(ImageForm::kKnown)) image.readable_type.clear();
+    if (const std::size_t size = size_of(image); size > most)
+      image.message.resize(image.message.size() - std::min(image.message.size(), size - most + kPayloadAlignment));
+    if (size_of(image) <= most) return bytes_of(image);
+  } catch (...) {
+    // Then without a type.
+  }
+  return std::string(1, kOutOfMemory);
 }
 
 std::exception_ptr decode_exception(std::string_view bytes, pid_t worker_pid, std::uint64_t task_index) noexcept {

@@ -1,6 +1,7 @@
 // Exceptions as bytes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <string>
@@ -13,6 +14,8 @@ namespace retinue::detail {
 /// thread's throw_site(), which it clears. Never fails: without memory for more, the bytes are one that stands
 /// for std::bad_alloc and needs no memory.
 std::string encode_exception(const std::exception_ptr& thrown) noexcept;
+/// The same in at most `most` bytes (from 1): without the stack, and with as much of its text as there is room for.
+std::string encode_exception_within(std::size_t most, const std::exception_ptr& thrown) noexcept;
 
 /// In the owner: the exception again. Standard types, Retinue's own and registered ones are themselves, with
 /// the same what(); all others are RemoteError with the stack of the throw. Bytes that encode_exception did
