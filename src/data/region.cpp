@@ -183,13 +183,14 @@ void Region::give_addresses(Extent extent) noexcept {
   }
 }
 
-// False if they keep their pages and what is in them.
+// False if they keep their pages and what is in them. Then what comes zeroed must be zeroed.
 bool Region::drop_pages(Extent extent) noexcept {
   const std::uint64_t begin = round_to_page(extent.offset), end = extent.end() / kPage * kPage;
   try {
     if (begin < end) punch_hole(memfd_.get(), begin, end - begin);
     return true;
   } catch (const std::exception&) {
+    unclean_ = true;
     return false;
   }
 }
@@ -203,12 +204,13 @@ Extent Region::take_control(std::uint64_t bytes) {
     addresses_.give(extent);
     throw;
   }
+  if (unclean_) std::memset(at(extent.offset), 0, extent.length);
   return extent;
 }
 
 void Region::give_control(Extent extent) noexcept {
   const std::lock_guard lock(mutex_);
-  if (!drop_pages(extent)) std::memset(at(extent.offset), 0, extent.length);  // it comes zeroed
+  drop_pages(extent);
   give_addresses(extent);
 }
 

@@ -136,6 +136,7 @@ class Region {
   std::uint64_t result_bytes_ = 0;
   std::uint64_t result_blocks_ = 0;
   std::uint64_t peak_ = 0;
+  bool unclean_ = false;  // addresses were given back with what was in their pages
 
   void note_peak() noexcept;
 };

@@ -25,13 +25,15 @@ enum class Life : std::uint32_t {
 
 /// One worker's seat. Each group of members has one writer; each stands on cache lines of its own.
 struct alignas(64) Seat {
+  static constexpr std::uint32_t kTakesTasks = 1, kInitializerThrew = 2, kLimitsRefused = 3, kCouldNotBegin = 4;
+
   // Written by the worker. `current` is the position of its task + 1, or 0 between tasks.
   std::atomic<std::uint64_t> current;
   std::atomic<std::uint64_t> started_ns;  ///< CLOCK_MONOTONIC at the start of a timed task
   std::atomic<std::uint64_t> finished;    ///< tasks since the worker's start
-  std::atomic<std::uint32_t> ready;       ///< 1: taking tasks; 2: initialiser threw; 3: limits refused
+  std::atomic<std::uint32_t> ready;       ///< 0, or one of the four above
   std::atomic<std::uint32_t> retiring;    ///< 1: leaves by its own will (max_tasks_per_worker ...)
-  std::atomic<std::uint64_t> trouble;     ///< block with the initialiser's exception, in its own part
+  std::atomic<std::uint64_t> trouble;     ///< block with the exception that ended it, in its own part
   std::atomic<std::uint64_t> trouble_size;
 
   // Its doorbell: 1 when rung. Written by ringers, cleared by the worker.

@@ -1,9 +1,11 @@
 #include "fork_server.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <iterator>
+#include <optional>
 #include <poll.h>
 #include <stdio_ext.h>
 #include <sys/prctl.h>
@@ -13,8 +15,8 @@
 
 #include "system/calls.hpp"
 #include "system/fault.hpp"
-#include "system/pidfd.hpp"
 #include "system/stack.hpp"
+#include "system/wait_for_fds.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -27,12 +29,15 @@ class ForkServer {
   [[noreturn]] void run() noexcept;
 
  private:
+  static void set_action(int signal, const struct sigaction& action, struct sigaction& before) noexcept;
   void take_signals() noexcept;
   void spawn(unsigned index) noexcept;
   void reap() noexcept;
   void serve_seats() noexcept;
   [[noreturn]] void end_with_owner() noexcept;
+  [[noreturn]] static void cannot_begin(int error_number) noexcept { _exit(error_number); }  // the owner throws it
 
+  static constexpr std::chrono::milliseconds kKillAgain{10};
   static constexpr int kIgnored[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM};
 
   const PoolPlan& plan_;
@@ -42,21 +47,26 @@ class ForkServer {
   int owner_pidfd_ = -1;
   pid_t children_[kMostWorkers] = {};
   unsigned alive_ = 0;
+  bool refused_ = false;  // a worker could not be killed: to be tried again
 };
+
+void ForkServer::set_action(int signal, const struct sigaction& action, struct sigaction& before) noexcept {
+  if (sys::sigaction(signal, &action, &before) != 0) cannot_begin(errno);
+}
 
 // The owner's dispositions are put aside for the workers. All signals are blocked since before the fork.
 void ForkServer::take_signals() noexcept {
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
-  for (std::size_t i = 0; i < std::size(kIgnored); ++i) sys::sigaction(kIgnored[i], &ignore, &owners_[i]);
+  for (std::size_t i = 0; i < std::size(kIgnored); ++i) set_action(kIgnored[i], ignore, owners_[i]);
   struct sigaction usual {};
   usual.sa_handler = SIG_DFL;  // if the owner ignored SIGCHLD, children could not be waited for
-  sys::sigaction(SIGCHLD, &usual, &owners_child_);
+  set_action(SIGCHLD, usual, owners_child_);
   sigset_t child;
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
   signals_ = sys::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (signals_ < 0) _exit(1);  // without it no worker's end would be seen: the owner reports that the server died
+  if (signals_ < 0) cannot_begin(errno);  // without it no worker's end would be seen
   sys::pthread_sigmask(SIG_SETMASK, &child, nullptr);
 }
 
@@ -84,8 +94,11 @@ void ForkServer::spawn(unsigned index) noexcept {
 }
 
 void ForkServer::reap() noexcept {
-  int status = 0;
-  for (pid_t pid; (pid = sys::waitpid(-1, &status, WNOHANG)) > 0;) {
+  for (;;) {
+    int status = 0;
+    const pid_t pid = sys::waitpid(-1, &status, WNOHANG);
+    if (pid < 0 && errno == EINTR) continue;
+    if (pid <= 0) return;
     for (unsigned i = 0; i < plan_.memory.workers; ++i) {
       if (children_[i] != pid) continue;
       children_[i] = 0;
@@ -100,13 +113,14 @@ void ForkServer::reap() noexcept {
 }
 
 void ForkServer::serve_seats() noexcept {
+  refused_ = false;
   for (unsigned i = 0; i < plan_.memory.workers; ++i) {
     Seat& seat = plan_.memory.seats[i];
     if (children_[i] == 0 && seat.life.load(std::memory_order_acquire) == Life::spawn_wanted) {
       spawn(i);
     }
     if (children_[i] != 0 && seat.kill_wanted.load(std::memory_order_acquire) != 0) {  // Model: kill
-      sys::kill(children_[i], SIGKILL);
+      if (sys::kill(children_[i], SIGKILL) != 0) refused_ = true;
     }
   }
 }
@@ -116,8 +130,8 @@ void ForkServer::end_with_owner() noexcept {
     if (children_[i] != 0) sys::kill(children_[i], SIGKILL);
   while (alive_ > 0) {
     int status = 0;
-    if (sys::waitpid(-1, &status, 0) < 0 && errno == ECHILD) break;
-    --alive_;
+    if (sys::waitpid(-1, &status, 0) > 0) --alive_;
+    else if (errno != EINTR) break;
   }
   _exit(0);
 }
@@ -128,11 +142,8 @@ void ForkServer::run() noexcept {
   __fpurge(stdout);
   take_signals();
   warm_up_stack_capture();
-  try {
-    owner_pidfd_ = pidfd_open(plan_.owner).release();
-  } catch (...) {
-    _exit(1);  // the owner reports that the fork server died
-  }
+  owner_pidfd_ = sys::pidfd_open(plan_.owner);
+  if (owner_pidfd_ < 0 && errno != ESRCH) cannot_begin(errno);
   if (owner_pidfd_ < 0 || getppid() != plan_.owner) _exit(0);
   for (;;) {
     plan_.server_event.drain();
@@ -140,8 +151,8 @@ void ForkServer::run() noexcept {
     serve_seats();
     if (plan_.memory.control->closing.load(std::memory_order_acquire) != 0 && alive_ == 0) _exit(0);
     pollfd fds[3] = {{owner_pidfd_, POLLIN, 0}, {signals_, POLLIN, 0}, {plan_.server_event.fd(), POLLIN, 0}};
-    if (sys::poll(fds, 3, -1) < 0 && errno != EINTR) end_with_owner();
-    if (fds[0].revents != 0) end_with_owner();
+    const bool ready = wait_for_fds(fds, refused_ ? std::optional(kKillAgain) : std::nullopt) > 0;
+    if (fds[0].revents != 0 || (!ready && getppid() != plan_.owner)) end_with_owner();
     signalfd_siginfo info;
     while (sys::read(signals_, &info, sizeof info) > 0) {
     }

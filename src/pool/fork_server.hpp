@@ -11,7 +11,7 @@ namespace retinue::detail {
 ///
 /// It ends when the owner does (then it kills its workers first), or when the pool is closing and its
 /// last worker is gone. If it is killed itself, the kernel kills the workers (PR_SET_PDEATHSIG) and the
-/// owner closes the pool. Terminal signals and SIGTERM do not end it.
+/// owner closes the pool. If it cannot begin, its exit code is the errno. Terminal signals and SIGTERM do not end it.
 [[noreturn]] void run_fork_server(const PoolPlan& plan) noexcept;
 
 }  // namespace retinue::detail

@@ -18,6 +18,7 @@
 #include "system/fork_watch.hpp"
 #include "system/pidfd.hpp"
 #include "system/signals.hpp"
+#include "system/wait_for_fds.hpp"
 #include "fork_server.hpp"
 #include "fresh_start.hpp"
 
@@ -31,14 +32,16 @@ std::size_t slots_for(const ProcessPoolOptions& options, unsigned workers) {
                                                kMostSlots));
 }
 
-bool poll_for(int fd, std::chrono::milliseconds time) noexcept {
-  const auto deadline = Clock::now() + time;
+// Of a process that is not our child. False if it lives on past the deadline.
+bool wait_for_end_of(pid_t pid, Clock::time_point deadline) noexcept {
+  const UniqueFd process(sys::pidfd_open(pid));  // without one: ask now and then
+  pollfd fd{process.get(), POLLIN, 0};
   for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
-    pollfd p{fd, POLLIN, 0};
-    const int n = sys::poll(&p, 1, static_cast<int>(std::max<long>(left, 0)));
-    if (n > 0) return true;
-    if (n == 0 || errno != EINTR) return false;
+    if (sys::kill(pid, 0) != 0 && errno == ESRCH) return true;
+    const auto left = deadline - Clock::now();
+    if (left <= Clock::duration::zero()) return false;
+    const auto longest = process ? left : std::min<Clock::duration>(left, std::chrono::milliseconds(1));
+    if (wait_for_fds({&fd, 1}, longest) > 0) return true;
   }
 }
 
@@ -85,8 +88,7 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
                                     std::to_string(workers), 0);
     }
     fork_server(program);
-    // A program started anew may have much to import.
-    wait_for_first_spawns(std::chrono::seconds(program != nullptr ? 600 : 60));
+    wait_for_first_spawns(program);
     start_service();
   } catch (...) {
     end_processes();
@@ -116,8 +118,9 @@ void PoolCore::fork_server(const FreshProgram* program) {
   server_ = pidfd_open(pid);
 }
 
-void PoolCore::wait_for_first_spawns(std::chrono::seconds longest) {
-  const auto deadline = Clock::now() + longest;
+void PoolCore::wait_for_first_spawns(const FreshProgram* program) {
+  // A program started anew may have much to import.
+  const auto deadline = Clock::now() + std::chrono::seconds(program != nullptr ? 600 : 60);
   for (;;) {
     unsigned answered = 0;
     int error_number = 0;
@@ -139,9 +142,13 @@ void PoolCore::wait_for_first_spawns(std::chrono::seconds longest) {
       return;
     }
     pollfd fds[2] = {{plan_.service_event.fd(), POLLIN, 0}, {server_.get(), POLLIN, 0}};
-    sys::poll(fds, 2, 100);
+    wait_for_fds(fds, std::chrono::milliseconds(100));
     plan_.service_event.drain();
-    if (server_has_died()) throw ResourceExhausted("the pool's fork server died while it started the workers", 0);
+    if (int exit_code = 0; server_has_died(&exit_code)) {
+      if (program == nullptr && exit_code != 0)
+        throw_call_failed("sigaction, signalfd or pidfd_open", exit_code, "in the pool's fork server");
+      throw ResourceExhausted("the pool's fork server died while it started the workers", 0);
+    }
     if (plan_.hooks->interrupted != nullptr && plan_.hooks->interrupted()) {
       // A program that is still importing does not hear that the pool is closing. Our own child, not yet waited for: the
       // pid is still its.
@@ -152,6 +159,30 @@ void PoolCore::wait_for_first_spawns(std::chrono::seconds longest) {
       throw ResourceExhausted("the workers could not be started in time: " + std::to_string(answered) +
                                   " of " + std::to_string(workers()), 0);
   }
+}
+
+// Leaves it to be waited for. `exit_code` is 0 also if it was killed.
+bool PoolCore::server_has_ended(int* exit_code) const noexcept {
+  siginfo_t info{};
+  while (sys::waitid(P_PID, static_cast<id_t>(server_pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0) {
+    if (errno != EINTR) return true;  // the program has waited for it
+  }
+  if (exit_code != nullptr && info.si_code == CLD_EXITED) *exit_code = info.si_status;
+  return info.si_pid != 0;
+}
+
+bool PoolCore::server_has_died(int* exit_code) const noexcept {
+  return server_has_ended(exit_code) && plan_.memory.control->closing.load(std::memory_order_acquire) == 0;
+}
+
+bool PoolCore::wait_for_server(std::chrono::milliseconds longest) const noexcept {
+  const auto deadline = Clock::now() + longest;
+  while (!server_has_ended()) {
+    if (Clock::now() >= deadline) return false;
+    pollfd fd{server_.get(), POLLIN, 0};
+    wait_for_fds({&fd, 1}, deadline - Clock::now());
+  }
+  return true;
 }
 
 void PoolCore::close(bool cancel_pending, bool at_once) {
@@ -197,15 +228,12 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
   ring_all_workers(plan_.memory);
   plan_.server_event.ring();
   if (server_pid_ != 0) {
-    if (server_ && !poll_for(server_.get(), std::chrono::seconds(5))) {
+    if (!server_ || !wait_for_server(std::chrono::seconds(5))) {
       sys::kill(server_pid_, SIGKILL);  // our own child, not yet waited for: the pid is still its
-      poll_for(server_.get(), std::chrono::seconds(5));
     }
-    if (!server_) sys::kill(server_pid_, SIGKILL);
     siginfo_t info;
     while (sys::waitid(P_PID, static_cast<id_t>(server_pid_), &info, WEXITED) != 0 && errno == EINTR) {
     }
-    server_pid_ = 0;
     control_lost_ = !workers_are_gone();
   }
   if (service_started_) {
@@ -228,13 +256,7 @@ bool PoolCore::workers_are_gone() noexcept {
     const Seat& seat = plan_.memory.seats[i];
     if (seat.life.load(std::memory_order_acquire) != Life::alive) continue;
     const pid_t pid = seat.pid.load(std::memory_order_relaxed);
-    try {
-      const UniqueFd worker = pid > 0 ? pidfd_open(pid) : UniqueFd();
-      if (worker && !poll_for(worker.get(), std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now())))
-        return false;
-    } catch (const Error&) {
-      return false;  // no descriptor left to make sure with
-    }
+    if (pid > 0 && !wait_for_end_of(pid, deadline)) return false;
     sys::waitpid(pid, nullptr, WNOHANG);  // it may have become our child, if we are the reaper here
   }
   return true;

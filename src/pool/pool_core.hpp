@@ -102,7 +102,8 @@ class PoolCore {
   struct Tended {
     Part* part = nullptr;
     pid_t pid = 0;
-    bool spawn_again = false;  // fork failed: try later
+    bool spawn_again = false;  // it could not be forked or not begin: try later
+    bool seen_ready = false;
     std::uint64_t seen = 0, seen_at = 0;  // a claimed task without a start, and when it was seen (ns)
   };
 
@@ -163,7 +164,7 @@ class PoolCore {
 
   // Workers and the service thread (service.cpp) ----------------------------------------------------
   void fork_server(const FreshProgram* program);
-  void wait_for_first_spawns(std::chrono::seconds longest);
+  void wait_for_first_spawns(const FreshProgram* program);
   void start_service();
   void serve() noexcept;
   /// One round of chores, callbacks included; returns when the next is due.
@@ -174,11 +175,14 @@ class PoolCore {
   void tend_seats();
   void on_worker_end(unsigned index);
   void on_spawn_failed(unsigned index);
+  void spawn_later(unsigned index, const std::string& why);
   void want_spawn(unsigned index);
   Deadline kill_overdue();
   static std::uint64_t first_seen(Tended& tended, std::uint64_t current, Clock::time_point now);
   void break_pool(const std::string& why) noexcept;
-  bool server_has_died() const noexcept;
+  bool server_has_ended(int* exit_code = nullptr) const noexcept;
+  bool server_has_died(int* exit_code = nullptr) const noexcept;  // before it was to
+  bool wait_for_server(std::chrono::milliseconds longest) const noexcept;
   std::string told_by(unsigned index);
   void close(bool cancel_pending, bool at_once);
   void end_processes() noexcept;

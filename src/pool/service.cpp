@@ -6,24 +6,20 @@
 #include <string>
 #include <sys/wait.h>
 #include <system_error>
+#include <utility>
 
 #include <retinue/detail/pool/owner_bell.hpp>
 
 #include "data/exceptions.hpp"
 #include "system/calls.hpp"
 #include "system/signals.hpp"
+#include "system/wait_for_fds.hpp"
 #include "pool_core.hpp"
 
 namespace retinue::detail {
 namespace {
 
 constexpr std::chrono::seconds kLongestKilling{2};
-
-timespec until(const Deadline& deadline) {
-  const auto left = std::max(*deadline - Clock::now(), Clock::duration::zero());
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
-  return {seconds.count(), static_cast<long>(std::chrono::nanoseconds(left - seconds).count())};
-}
 
 Deadline earlier(const Deadline& a, const Deadline& b) {
   if (!a) return b;
@@ -67,9 +63,9 @@ void PoolCore::serve() noexcept {
       const std::lock_guard lock(mutex_);
       server_known_dead = closed_;
     }
-    timespec time{};
-    if (deadline) time = until(deadline);
-    sys::ppoll(fds, server_known_dead ? 1 : 2, deadline ? &time : nullptr, nullptr);
+    std::optional<std::chrono::nanoseconds> longest;
+    if (deadline) longest = *deadline - Clock::now();
+    wait_for_fds({fds, server_known_dead ? 1U : 2U}, longest);
   }
   while (callbacks_owed()) run_owed_callbacks();
   release();
@@ -131,24 +127,19 @@ bool PoolCore::callbacks_owed() const {
   return owed_.first != nullptr;
 }
 
-bool PoolCore::server_has_died() const noexcept {
-  pollfd fd{server_.get(), POLLIN, 0};
-  if (sys::poll(&fd, 1, 0) <= 0) return false;
-  return plan_.memory.control->closing.load(std::memory_order_acquire) == 0;
-}
-
 void PoolCore::tend_seats() {
   const bool again = Clock::now() >= spawn_again_at_;
   for (unsigned i = 0; i < workers(); ++i) {
     Seat& seat = plan_.memory.seats[i];
     switch (seat.life.load(std::memory_order_acquire)) {
       case Life::alive:
-        if (deaths_at_start_ != 0 && seat.ready.load(std::memory_order_relaxed) == 1) deaths_at_start_ = 0;
         if (tended_[i].pid == 0) {
           tended_[i].pid = seat.pid.load(std::memory_order_relaxed);
           ++stats_.workers_started;
-          spawn_pause_ = std::chrono::milliseconds(10);
         }
+        if (seat.ready.load(std::memory_order_relaxed) != Seat::kTakesTasks) break;
+        deaths_at_start_ = 0;
+        if (!std::exchange(tended_[i].seen_ready, true)) spawn_pause_ = std::chrono::milliseconds(10);
         break;
       case Life::ended: on_worker_end(i); break;
       case Life::spawn_failed: on_spawn_failed(i); break;
@@ -215,12 +206,15 @@ void PoolCore::on_worker_end(unsigned index) {  // Model: on_worker_end
 
   // At the end of the pool they leave by themselves.
   const bool left = plan_.memory.control->closing.load(std::memory_order_acquire) != 0 && status == kExitRetired;
-  const bool died = !retired && !killed_by_us && !left && ready < 2;
+  const bool died = !retired && !killed_by_us && !left && ready <= Seat::kTakesTasks;
   if (died) ++stats_.workers_died;
-  std::string trouble;
-  if (ready >= 2) {
-    const bool by_initializer = ready == 2;
-    trouble = (by_initializer ? "its initializer failed in a worker: " : "the limits of its workers cannot be set: ") + told_by(index);
+  std::string trouble, no_beginning;
+  if (ready == Seat::kInitializerThrew) {
+    trouble = "its initializer failed in a worker: " + told_by(index);
+  } else if (ready == Seat::kLimitsRefused) {
+    trouble = "the limits of its workers cannot be set: " + told_by(index);
+  } else if (ready == Seat::kCouldNotBegin) {
+    no_beginning = told_by(index);
   } else if (ready == 0 && !killed_by_us) {
     if (++deaths_at_start_ == 1) first_death_at_start_ = Clock::now();
     // And none got as far as being ready in between. Kills from outside may come faster than a busy machine starts workers.
@@ -230,7 +224,7 @@ void PoolCore::on_worker_end(unsigned index) {  // Model: on_worker_end
                 std::string(plan_.initializer ? ", perhaps in the initializer; the last one " : "; the last one ") +
                 (WIFSIGNALED(status) ? "died of signal " + std::to_string(WTERMSIG(status))
                                      : "exited with code " + std::to_string(WEXITSTATUS(status)));
-  } else if (ready == 1) {
+  } else if (ready == Seat::kTakesTasks) {
     deaths_at_start_ = 0;
   }
   if (plan_.break_on_death && died && trouble.empty())
@@ -246,12 +240,16 @@ void PoolCore::on_worker_end(unsigned index) {  // Model: on_worker_end
     break_pool(trouble);
     return;
   }
-  if (!at_once_ && plan_.memory.control->closing.load(std::memory_order_relaxed) == 0) want_spawn(index);
+  if (!at_once_ && plan_.memory.control->closing.load(std::memory_order_relaxed) == 0) {
+    if (ready == Seat::kCouldNotBegin) spawn_later(index, no_beginning);
+    else want_spawn(index);
+  }
   // The dead worker may have owed a ring to a sleeping worker or to a thread of ours.
   ring_all_workers(plan_.memory);
   plan_.owner_bell->ring();
 }
 
+// What a worker said about its end, before its part is retired.
 std::string PoolCore::told_by(unsigned index) {
   const Seat& seat = plan_.memory.seats[index];
   const std::uint64_t block = seat.trouble.load(), size = seat.trouble_size.load();
@@ -298,22 +296,26 @@ void PoolCore::want_spawn(unsigned index) {
   plan_.server_event.ring();
 }
 
-// A replacement could not be forked: later, at growing pauses. The pool goes on with those it has; with
-// none it has to say so.
 void PoolCore::on_spawn_failed(unsigned index) {
   Seat& seat = plan_.memory.seats[index];
   const int error_number = seat.status.load(std::memory_order_relaxed);
   region().retire(tended_[index].part);
   tended_[index] = {};
-  tended_[index].spawn_again = true;
   seat.life.store(Life::empty, std::memory_order_relaxed);
+  spawn_later(index, "fork: " + std::generic_category().message(error_number) + " (errno " +
+                         std::to_string(error_number) + ")");
+}
+
+// A replacement could not be forked, or not begin: again at growing pauses. The pool goes on with those it has; with
+// none it has to say so.
+void PoolCore::spawn_later(unsigned index, const std::string& why) {
+  tended_[index].spawn_again = true;
   spawn_again_at_ = Clock::now() + spawn_pause_;
   spawn_pause_ = std::min(spawn_pause_ * 2, std::chrono::milliseconds(1000));
   unsigned others = 0;
   for (const Tended& tended : tended_) others += tended.part != nullptr ? 1 : 0;
   if (others == 0 && spawn_pause_ >= std::chrono::milliseconds(640)) {
-    break_pool("no worker is left and none can be forked: " + std::generic_category().message(error_number) +
-               " (errno " + std::to_string(error_number) + ")");
+    break_pool("no worker is left and none can be started: " + why);
   }
 }
 

@@ -45,7 +45,7 @@ std::uint64_t now_ns() noexcept {
 /// (cleared), a ring it owed (the owner rings all), its part of the region (retired).
 class Worker {
  public:
-  Worker(const PoolPlan& plan, unsigned index) noexcept
+  Worker(const PoolPlan& plan, unsigned index)
       : plan_(plan),
         memory_(plan.memory),
         control_(*plan.memory.control),
@@ -55,7 +55,9 @@ class Worker {
         index_(index),
         generation_(fork_generation()),
         cursor_(control_.head.load(std::memory_order_acquire)) {
-    if (plan.max_memory != 0) statm_ = sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (plan.max_memory == 0) return;
+    statm_ = sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (statm_ < 0) throw_call_failed("open", errno, "/proc/self/statm");
   }
 
   void run();
@@ -164,12 +166,15 @@ void Worker::call_entry(TaskContext& context, std::uint64_t entry_bits) {
 }
 
 void Worker::write_exception(TaskContext& context) noexcept {
+  const std::exception_ptr thrown = std::current_exception();
+  context.drop_result();
   try {
-    context.drop_result();
-    const std::string bytes = encode_exception(std::current_exception());
+    const std::string bytes = encode_exception(thrown);
     std::memcpy(context.result(bytes.size()), bytes.data(), bytes.size());
-  } catch (...) {
-    context.drop_result();  // no memory even for that: the owner is told by an empty result
+  } catch (...) {  // no shared memory for all of it: what fits the slot
+    context.drop_result();
+    const std::string bytes = encode_exception_within(TaskContext::kInlineBytes, thrown);
+    std::memcpy(context.result(bytes.size()), bytes.data(), bytes.size());
   }
   clear_throw_site();
 }
@@ -326,32 +331,39 @@ void flush_output() noexcept {
   std::fflush(stderr);
 }
 
-// The initializer, then the limits, which it need not keep.
-bool make_ready(const PoolPlan& plan, Seat& seat) noexcept {
-  std::uint32_t failure = 2;
+// Tells the owner of the exception that is being handled.
+void report_trouble(Seat& seat, std::uint32_t ready) noexcept {
   try {
-    if (plan.initializer) plan.initializer();
-    failure = 3;
-    confine(plan.confinement);
-    return true;
-  } catch (...) {
-    try {
-      const std::string bytes = encode_exception(std::current_exception());
+    const std::string bytes = encode_exception(std::current_exception());
+    if (this_heap != nullptr) {
       const std::uint64_t block = this_heap->allocate(bytes.size());
       std::memcpy(this_heap->at(block), bytes.data(), bytes.size());
       seat.trouble_size.store(bytes.size(), std::memory_order_relaxed);
       seat.trouble.store(block, std::memory_order_relaxed);
-    } catch (...) {
-      // Reported without its text.
     }
-    seat.ready.store(failure, std::memory_order_release);
+  } catch (...) {
+    // Reported without its text.
+  }
+  seat.ready.store(ready, std::memory_order_release);
+}
+
+// The initializer, then the limits, which it need not keep.
+bool make_ready(const PoolPlan& plan, Seat& seat) noexcept {
+  std::uint32_t failure = Seat::kInitializerThrew;
+  try {
+    if (plan.initializer) plan.initializer();
+    failure = Seat::kLimitsRefused;
+    confine(plan.confinement);
+    return true;
+  } catch (...) {
+    report_trouble(seat, failure);
     return false;
   }
 }
 
 // Dies with the fork server, which dies with the owner.
-void die_with(pid_t parent) noexcept {
-  sys::prctl(PR_SET_PDEATHSIG, SIGKILL);
+void die_with(pid_t parent) {
+  if (sys::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) throw_call_failed("prctl", errno, "PR_SET_PDEATHSIG");
   if (getppid() != parent) _exit(0);
 }
 
@@ -361,13 +373,14 @@ WorkerHeap* worker_heap() noexcept { return heap_generation == fork_generation()
 
 void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
   set_process_role(ProcessRole::worker);
-  die_with(parent);
-  pthread_setname_np(pthread_self(), "retinue-worker");
-  set_signals(plan);
   Seat& seat = plan.memory.seats[index];
+  this_heap = nullptr;  // of the worker that made this pool, if one did
   try {
     this_heap = new WorkerHeap(*plan.region, {seat.part_offset, seat.part_length}, seat.returned);
     heap_generation = fork_generation();
+    die_with(parent);
+    pthread_setname_np(pthread_self(), "retinue-worker");
+    set_signals(plan);
     install_crash_handlers(&seat.crash_stack, &seat.crash_signal);
     call(plan.hooks->after_fork_in_worker);
     call(plan.hooks->worker_begins, index);
@@ -378,9 +391,10 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
       _exit(kExitInitializerFailed);
     }
     die_with(parent);  // a change of user takes that back
-    seat.ready.store(1, std::memory_order_release);
+    seat.ready.store(Seat::kTakesTasks, std::memory_order_release);
     worker.run();
   } catch (...) {
+    report_trouble(seat, Seat::kCouldNotBegin);
     _exit(kExitInitializerFailed);
   }
   call(plan.hooks->worker_ends);

@@ -51,7 +51,7 @@ void call(void (*hook)(A...) noexcept, A... arguments) noexcept {
 
 /// Exit codes of workers that leave by their own will.
 constexpr int kExitRetired = 0;
-constexpr int kExitInitializerFailed = 121;
+constexpr int kExitInitializerFailed = 121;  // or it could not begin
 
 /// Runs seat `index` in a process just forked by the fork server `parent`. Never returns, never throws.
 [[noreturn]] void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept;

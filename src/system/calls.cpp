@@ -47,11 +47,8 @@ int eventfd(unsigned count, int flags) noexcept { return fails("eventfd") ? -1 :
 int signalfd(int fd, const sigset_t* signals, int flags) noexcept {
   return fails("signalfd") ? -1 : ::signalfd(fd, signals, flags);
 }
-int poll(pollfd* fds, nfds_t count, int milliseconds) noexcept {
-  return fails("poll") ? -1 : ::poll(fds, count, milliseconds);
-}
 int ppoll(pollfd* fds, nfds_t count, const timespec* time, const sigset_t* mask) noexcept {
-  return fails("ppoll") ? -1 : ::ppoll(fds, count, time, mask);
+  return fails("poll") ? -1 : ::ppoll(fds, count, time, mask);
 }
 
 void* mmap(void* wish, std::size_t bytes, int protection, int flags, int fd, off_t offset) noexcept {

@@ -29,7 +29,6 @@ int fallocate(int fd, int mode, off_t offset, off_t length) noexcept;
 int memfd_create(const char* name, unsigned flags) noexcept;
 int eventfd(unsigned count, int flags) noexcept;
 int signalfd(int fd, const sigset_t* signals, int flags) noexcept;
-int poll(pollfd* fds, nfds_t count, int milliseconds) noexcept;
 int ppoll(pollfd* fds, nfds_t count, const timespec* time, const sigset_t* mask) noexcept;
 
 // Memory

@@ -46,7 +46,6 @@ inline constexpr FallibleCall kCalls[] = {
     {"eventfd", {EMFILE, ENFILE, ENOMEM}, EMFILE},
     {"signalfd", {EMFILE, ENFILE, ENOMEM}, EMFILE},
     {"poll", {EINTR, ENOMEM}, ENOMEM},
-    {"ppoll", {EINTR, ENOMEM}, ENOMEM},
     {"mmap", {ENOMEM, ENFILE, EAGAIN}, ENOMEM},
     {"mprotect", {ENOMEM}, ENOMEM},
     {"madvise", {ENOMEM, EAGAIN, EINVAL}, ENOMEM},

@@ -18,6 +18,8 @@ namespace {
 
 using namespace retinue_test;
 
+FaultPlan& mapped_before_the_tests = plan();
+
 /// How long one run may take: pools wait five seconds for a fork server that does not leave by itself.
 constexpr std::chrono::seconds kLongestRun{20 * kPatience};
 
@@ -74,6 +76,7 @@ Outcome run_with(const Scenario& scenario, const Fault& fault) {
   p.most_reserved = most_reserved;
   p.fault = fault;
   Outcome result;
+  ::alarm(static_cast<unsigned>(2 * kLongestRun.count()));  // a test is no hang while its runs end
   Child child([&] { return live_through(scenario); });
   if (!eventually([&] { return is_gone(child.pid()); }, kLongestRun)) {
     result.hung_at = std::string(p.step.load()) + places(child.pid());
@@ -175,9 +178,12 @@ TEST_P(InjectedFaults, end_in_a_value_or_in_an_error_that_tells_and_leave_nothin
   const bool tell = only || std::getenv("RETINUE_TEST_OUTCOMES") != nullptr;
   unsigned struck = 0, failures = 0;
   for (const Fault& fault : faults) {
+    const auto start = Clock::now();
     const Outcome outcome = run_with(scenario, fault);
+    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
     if (plan().hits.load() != 0) ++struck;
-    if (tell) std::cout << fault << " (" << plan().hits.load() << " times): " << plan().outcome << '\n';
+    if (tell)
+      std::cout << fault << " (" << plan().hits.load() << " times, " << took.count() << " ms): " << plan().outcome << '\n';
     if (outcome.good()) continue;
     ADD_FAILURE() << "to repeat: RETINUE_TEST_FAULT=\"" << fault << "\"\n"
                   << "  " << outcome.end << (outcome.end.ended ? "" : "  hung at: ") << outcome.hung_at << "\n  outcome: " << plan().outcome;

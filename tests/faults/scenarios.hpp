@@ -194,6 +194,7 @@ inline void nested(Trial& trial) {
   if (!trial.step("making a pool", [&] { pool.emplace(1); })) return;
   for (int i = 0; i < 2; ++i)
     trial.step("a task that makes a pool", [&] { DEMAND(pool->submit(squares_in_a_pool, 4).get() == 14); });
+  trial.forget_closed();  // that was the task's pool
   trial.lift_and_use(*pool);
 }
 
@@ -218,7 +219,13 @@ inline void threads(Trial& trial) {
   });
   trial.step("a time limit that is kept", [&] { DEMAND(pool->with({.timeout = 10s}).submit(square, 5).get() == 25); });
   trial.step_throws<retinue::TaskTimeout>("a time limit", [&] {
-    pool->with({.timeout = 2ms}).submit([] { nap(30ms); }).get();
+    std::atomic<bool> over{false};
+    auto late = pool->with({.timeout = 2ms}).submit([&over] {
+      while (!over) nap();
+    });
+    late.wait();
+    over = true;
+    late.get();
   });
   trial.step("a map", [&] {
     int i = 0;
@@ -241,6 +248,8 @@ struct Scenario {
   const char* name;
   void (*run)(Trial&);
 };
+inline std::ostream& operator<<(std::ostream& out, const Scenario& scenario) { return out << scenario.name; }
+
 inline constexpr Scenario kScenarios[] = {
     {"start_and_end", start_and_end}, {"growth", growth},           {"traffic", traffic},
     {"replacement", replacement},     {"initializers", initializers}, {"endings", endings},

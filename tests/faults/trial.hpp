@@ -88,7 +88,7 @@ class Trial {
     broken("the pool is used after the fault", "four tasks in a row failed", std::runtime_error(""));
   }
 
-  bool closed() const { return closed_; }
+  void forget_closed() { closed_ = false; }
 
   [[noreturn]] static void broken(const char* step, const char* what, const std::exception& e) {
     std::printf("%s: %s: %s\n", step, what, e.what());
