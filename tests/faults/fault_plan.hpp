@@ -105,6 +105,7 @@ inline std::ostream& operator<<(std::ostream& out, const Fault& f) {
 struct FaultPlan {
   Fault fault;
   std::atomic<bool> armed{false};
+  std::atomic<bool> counting{true};
   std::atomic<unsigned> hits{0};
   std::atomic<unsigned> counts[kRoles][kCallCount] = {};
   char unknown_call[32] = {};
@@ -130,6 +131,7 @@ inline int inject_as_planned(const char* name) noexcept {
     return 0;
   }
   const auto role = static_cast<unsigned>(retinue::detail::process_role());
+  if (!p.counting.load()) return 0;
   unsigned count = p.counts[role][call].fetch_add(1) + 1;
   if (!p.armed.load() || role != p.fault.role || static_cast<unsigned>(call) != p.fault.call) return 0;
   if (p.fault.lasting == Lasting::once_in_each) {

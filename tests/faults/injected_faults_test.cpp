@@ -33,6 +33,7 @@ int live_through(const Scenario& scenario) {
     scenario.run(trial);
   }
   plan().armed = false;
+  plan().counting = false;
   if (*plan().unknown_call != 0) {
     std::printf("no errno is known for %s\n", plan().unknown_call);
     return 97;
@@ -94,6 +95,16 @@ struct Counts {
   unsigned of[kRoles][kCallCount] = {};
 };
 
+std::ostream& operator<<(std::ostream& out, const Counts& counts) {
+  for (unsigned role = 0; role < kRoles; ++role) {
+    out << kRoleNames[role] << ':';
+    for (unsigned call = 0; call < kCallCount; ++call)
+      if (counts.of[role][call] != 0) out << ' ' << kCalls[call].name << ' ' << counts.of[role][call];
+    out << '\n';
+  }
+  return out;
+}
+
 /// Without a fault: which calls there are to fail.
 Counts record(const Scenario& scenario) {
   const Outcome calm = run_with(scenario, Fault{});
@@ -118,7 +129,7 @@ std::set<unsigned> chosen(unsigned count, Random& random) {
   return all;
 }
 
-std::vector<Fault> faults_for(const Counts& counts, Random& random) {
+std::vector<Fault> faults_for(const Scenario& scenario, const Counts& counts, Random& random) {
   std::vector<Fault> faults;
   for (unsigned role = 0; role < kRoles; ++role)
     for (unsigned call = 0; call < kCallCount; ++call) {
@@ -128,7 +139,7 @@ std::vector<Fault> faults_for(const Counts& counts, Random& random) {
       const auto add = [&](unsigned nth, int error_number, Lasting lasting) {
         faults.push_back({role, call, nth, error_number, lasting});
       };
-      const unsigned count = counts.of[role][call];
+      const unsigned count = scenario.walks(what.name) ? counts.of[role][call] : 0;
       for (const unsigned nth : chosen(count, random)) {
         if (nth == 1 || rounds() > 1)
           for (unsigned i = 0; i < errnos; ++i) add(nth, what.errnos[i], Lasting::once);
@@ -174,8 +185,9 @@ TEST_P(InjectedFaults, end_in_a_value_or_in_an_error_that_tells_and_leave_nothin
   if (HasFailure()) return;
 
   const std::optional<Fault> only = only_fault();
-  const std::vector<Fault> faults = only ? std::vector{*only} : faults_for(counts, random);
+  const std::vector<Fault> faults = only ? std::vector{*only} : faults_for(scenario, counts, random);
   const bool tell = only || std::getenv("RETINUE_TEST_OUTCOMES") != nullptr;
+  if (tell) std::cout << counts;
   unsigned struck = 0, failures = 0;
   for (const Fault& fault : faults) {
     const auto start = Clock::now();

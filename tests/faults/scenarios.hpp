@@ -2,9 +2,12 @@
 #pragma once
 
 #include <chrono>
+#include <algorithm>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -37,8 +40,8 @@ inline void growth(Trial& trial) {
   if (!trial.step("making a pool", [&] { pool.emplace(options); })) return;
   std::vector<retinue::Future<std::string>> results;
   std::vector<std::pair<std::size_t, char>> wanted;
-  for (std::size_t i = 0; i < 100; ++i) {
-    const std::size_t size = i % 33 == 32 ? 3'000'000 : 10'000 + 1'000 * i;
+  for (std::size_t i = 0; i < 90; ++i) {
+    const std::size_t size = i == 50 ? 2'000'000 : i % 8 == 0 ? 60'000 + 1'000 * i : 100 * i + 1;
     const char c = static_cast<char>('a' + i % 20);
     if (trial.step("a large argument", [&] { results.push_back(pool->submit(next_letters, std::string(size, c))); }))
       wanted.emplace_back(size, c);
@@ -115,8 +118,8 @@ inline void replacement(Trial& trial) {
   options.max_memory_per_worker = std::size_t{1} << 40;
   std::optional<retinue::ProcessPool> pool;
   if (!trial.step("making a pool", [&] { pool.emplace(options); })) return;
-  for (const int signal : {SIGKILL, SIGSEGV})
-    trial.step_throws<retinue::WorkerDied>("a killed worker", [&] { pool->submit(meet_signal, signal).get(); });
+  trial.step_throws<retinue::WorkerDied>("a killed worker", [&] { pool->submit(meet_signal, SIGKILL).get(); });
+  trial.step("a crash", [&] { pool->submit(meet_signal, SIGSEGV).wait(); });
   trial.step_throws<retinue::TaskTimeout>("a time limit", [&] { pool->with({.timeout = 10ms}).submit(spin_for_ever).get(); });
   trial.step("a task that is run again", [&] {
     board().counters[0].store(0);
@@ -244,16 +247,29 @@ inline void threads(Trial& trial) {
   });
 }
 
+// The stack of a crash: costs a reading of symbol tables each time, so only what is new in it is walked.
+inline void crash(Trial& trial) {
+  std::optional<retinue::ProcessPool> pool;
+  if (!trial.step("making a pool", [&] { pool.emplace(1); })) return;
+  trial.step_throws<retinue::WorkerDied>("a crash", [&] { pool->submit(meet_signal, SIGSEGV).get(); });
+  trial.lift_and_use(*pool);
+}
+inline constexpr const char* kCallsOfACrash[] = {"open", "read", "tgkill", "sigaltstack"};
+
 struct Scenario {
   const char* name;
   void (*run)(Trial&);
+  std::span<const char* const> only;  ///< these calls; all if empty
+
+  bool walks(std::string_view call) const { return only.empty() || std::ranges::count(only, call) != 0; }
 };
 inline std::ostream& operator<<(std::ostream& out, const Scenario& scenario) { return out << scenario.name; }
 
 inline constexpr Scenario kScenarios[] = {
-    {"start_and_end", start_and_end}, {"growth", growth},           {"traffic", traffic},
-    {"replacement", replacement},     {"initializers", initializers}, {"endings", endings},
-    {"nested", nested},               {"threads", threads},
+    {"start_and_end", start_and_end, {}}, {"growth", growth, {}},           {"traffic", traffic, {}},
+    {"replacement", replacement, {}},     {"initializers", initializers, {}}, {"endings", endings, {}},
+    {"nested", nested, {}},               {"threads", threads, {}},
+    {"crash", crash, kCallsOfACrash},
 };
 
 }  // namespace retinue_test
