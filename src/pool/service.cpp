@@ -58,14 +58,11 @@ void PoolCore::serve() noexcept {
   while (!stop_service_.load(std::memory_order_acquire)) {
     const Deadline deadline = service_round();
     pollfd fds[2] = {{plan_.service_event.fd(), POLLIN, 0}, {server_.get(), POLLIN, 0}};
-    bool server_known_dead;
-    {
-      const std::lock_guard lock(mutex_);
-      server_known_dead = closed_;
-    }
+    // Once the pool is closing, the server's end is no news.
+    const bool closing = plan_.memory.control->closing.load(std::memory_order_acquire) != 0;
     std::optional<std::chrono::nanoseconds> longest;
     if (deadline) longest = *deadline - Clock::now();
-    wait_for_fds({fds, server_known_dead ? 1U : 2U}, longest);
+    wait_for_fds({fds, closing ? 1U : 2U}, longest);
   }
   while (callbacks_owed()) run_owed_callbacks();
   release();

@@ -177,6 +177,21 @@ TEST(Exceptions, what_the_library_itself_throws_comes_back_exactly) {
   expect_same<std::length_error>([] { std::vector<int>().reserve(std::size_t{1} << 62); });
 }
 
+TEST(Exceptions, in_little_room_they_keep_their_type_and_number_and_what_fits_of_the_text) {
+  const auto thrown = std::make_exception_ptr(retinue::ResourceExhausted(std::string(1000, 'x'), ENOSPC));
+  const std::string bytes = retinue::detail::encode_exception_within(224, thrown);
+  EXPECT_LE(bytes.size(), 224u);
+  try {
+    std::rethrow_exception(retinue::detail::decode_exception(bytes, 1, 2));
+  } catch (const retinue::ResourceExhausted& e) {
+    EXPECT_EQ(e.error_number(), ENOSPC);
+    EXPECT_TRUE(std::string(e.what()).starts_with("xxxxxxxxxx")) << e.what();
+  }
+  const std::string least = retinue::detail::encode_exception_within(1, thrown);
+  EXPECT_EQ(least.size(), 1u);
+  EXPECT_THROW(std::rethrow_exception(retinue::detail::decode_exception(least, 1, 2)), std::bad_alloc);
+}
+
 TEST(Exceptions, system_errors_keep_their_code) {
   auto e = expect_same<std::system_error>([] { throw std::system_error(ENOENT, std::generic_category(), "open"); });
   ASSERT_TRUE(e);

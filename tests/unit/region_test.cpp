@@ -281,6 +281,23 @@ TEST(BlockHeap, a_failed_reservation_loses_nothing) {
 
 // Region -------------------------------------------------------------------------------------------
 
+TEST(Region, control_memory_comes_zeroed_also_where_a_dead_worker_left_pages_that_could_not_be_given_back) {
+  Region& region = Region::of_this_process();
+  retinue::detail::ReturnStack home;
+  retinue::detail::Part* part = region.make_part(&home, 1024);
+  const retinue::detail::Extent extent = part->extent();
+  retinue::detail::reserve(region.memfd(), extent.offset, kMiB);
+  std::memset(region.at(extent.offset), 0x55, kMiB);
+  retinue::detail::set_fault_injector([](const char* call) noexcept { return std::strcmp(call, "punch_hole") == 0 ? ENOMEM : 0; });
+  region.retire(part);
+  retinue::detail::set_fault_injector(nullptr);
+  const retinue::detail::Extent control = region.take_control(kMiB);
+  ASSERT_EQ(control.offset, extent.offset);
+  const std::byte* from = region.at(control.offset);
+  EXPECT_EQ(std::count(from, from + control.length, std::byte{0}), static_cast<std::ptrdiff_t>(control.length));
+  region.give_control(control);
+}
+
 TEST(Region, is_one_for_a_process_and_another_in_its_child) {
   Region& region = Region::of_this_process();
   EXPECT_EQ(&region, &Region::of_this_process());
