@@ -12,6 +12,7 @@
 #include <ostream>
 #include <string>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <vector>
 
 #include "system/fault.hpp"
@@ -114,11 +115,24 @@ struct FaultPlan {
   std::uint64_t most_reserved = ~std::uint64_t{0};  ///< bytes of shared memory that a run may leave for the next pool
 };
 
+constexpr const char* kPlanInEnvironment = "RETINUE_TEST_PLAN";
+
+/// The plan's file, or that of the program which has started this one.
+inline int plan_file() {
+  static const int file = [] {
+    if (const char* inherited = std::getenv(kPlanInEnvironment)) return std::atoi(inherited);
+    const int fresh = ::memfd_create("fault plan", MFD_CLOEXEC);
+    if (fresh < 0 || ::ftruncate(fresh, sizeof(FaultPlan)) != 0) std::abort();
+    return fresh;
+  }();
+  return file;
+}
+
 inline FaultPlan& plan() {
   static FaultPlan* const shared = [] {
-    void* p = ::mmap(nullptr, sizeof(FaultPlan), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* p = ::mmap(nullptr, sizeof(FaultPlan), PROT_READ | PROT_WRITE, MAP_SHARED, plan_file(), 0);
     if (p == MAP_FAILED) std::abort();
-    return ::new (p) FaultPlan;
+    return std::getenv(kPlanInEnvironment) != nullptr ? static_cast<FaultPlan*>(p) : ::new (p) FaultPlan;
   }();
   return *shared;
 }

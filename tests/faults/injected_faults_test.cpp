@@ -40,6 +40,7 @@ int live_through(const Scenario& scenario) {
     std::printf("no errno is known for %s\n", plan().unknown_call);
     return 97;
   }
+  ::unsetenv("RETINUE_TEST_BODY");
   plan().step.store("a new pool afterwards");
   {
     retinue::ProcessPool pool(1);

@@ -13,6 +13,7 @@
 
 #include <retinue/retinue.hpp>
 
+#include "fresh_program.hpp"
 #include "trial.hpp"
 
 namespace retinue_test {
@@ -270,6 +271,9 @@ inline constexpr Scenario kScenarios[] = {
     {"replacement", replacement, {}},     {"initializers", initializers, {}}, {"endings", endings, {}},
     {"nested", nested, {}},               {"threads", threads, {}},
     {"crash", crash, kCallsOfACrash},
+#if !defined(__SANITIZE_THREAD__)  // which leaves no address that is free in both programs
+    {"fresh_start", fresh_start, {}},
+#endif
 };
 
 }  // namespace retinue_test

@@ -29,7 +29,8 @@ class Trial {
       f();
       return true;
     } catch (const retinue::ResourceExhausted& e) {
-      if (e.error_number() != plan().fault.error_number) broken(name, "ResourceExhausted with another errno", e);
+      const bool lost = errno_may_be_lost_ && e.error_number() == 0;
+      if (!lost && e.error_number() != plan().fault.error_number) broken(name, "ResourceExhausted with another errno", e);
       note(name, "ResourceExhausted", e);
     } catch (const retinue::PoolClosed& e) {
       closed_ = true;
@@ -89,6 +90,7 @@ class Trial {
   }
 
   void forget_closed() { closed_ = false; }
+  void let_errno_be_lost() { errno_may_be_lost_ = true; }
 
   [[noreturn]] static void broken(const char* step, const char* what, const std::exception& e) {
     std::printf("%s: %s: %s\n", step, what, e.what());
@@ -107,6 +109,7 @@ class Trial {
   }
 
   bool closed_ = false;
+  bool errno_may_be_lost_ = false;
 };
 
 /// What a process holds that a run could leave.
