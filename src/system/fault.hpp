@@ -27,6 +27,7 @@ namespace retinue::detail {
 /// | pthread_setname_np                              | library is loaded; a name is ornament                          |
 /// | mutexes, malloc, dlopen, dladdr, realpath, stdio| the C library's own calls, not the engine's                    |
 /// | what libdw reads                                | its own; without symbols a stack has bare addresses            |
+/// | capget, setrlimit between tasks                 | no is an answer like yes; what was granted once is granted     |
 using FaultInjector = int (*)(const char* call) noexcept;
 void set_fault_injector(FaultInjector injector) noexcept;
 
