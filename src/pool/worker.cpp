@@ -46,7 +46,7 @@ std::uint64_t now_ns() noexcept {
 /// (cleared), a ring it owed (the owner rings all), its part of the region (retired).
 class Worker {
  public:
-  Worker(const PoolPlan& plan, unsigned index) noexcept
+  Worker(const PoolPlan& plan, unsigned index)
       : plan_(plan),
         memory_(plan.memory),
         control_(*plan.memory.control),
@@ -56,7 +56,9 @@ class Worker {
         index_(index),
         generation_(fork_generation()),
         cursor_(control_.head.load(std::memory_order_acquire)) {
-    if (plan.max_memory != 0) statm_ = sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (plan.max_memory == 0) return;
+    statm_ = sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (statm_ < 0) throw_call_failed("open", errno, "/proc/self/statm");
   }
 
   void run();

@@ -38,6 +38,7 @@ inline constexpr FallibleCall kCalls[] = {
     {"pread", {EINTR, ENOMEM}, ENOMEM},
     {"write", {EINTR}, 0},
     {"fcntl", {EPERM, ENOMEM}, EPERM},
+    {"fchmod", {EPERM, ENOMEM}, EPERM},
     {"fstat", {ENOMEM}, ENOMEM},
     {"ftruncate", {ENOSPC, EPERM}, ENOSPC},
     {"fallocate", {ENOSPC, ENOMEM, EINTR}, ENOSPC},
@@ -111,7 +112,8 @@ struct FaultPlan {
   char unknown_call[32] = {};
   std::atomic<const char*> step{"before the first step"};  // literals: the processes are forks of one program
   char outcome[512] = {};
-  std::uint64_t most_reserved = ~std::uint64_t{0};  ///< bytes of shared memory that a run may leave for the next pool
+  std::uint64_t reserved = 0;                       ///< bytes of shared memory that the run has left for the next pool ...
+  std::uint64_t most_reserved = ~std::uint64_t{0};  ///< ... and may leave
 };
 
 constexpr const char* kPlanInEnvironment = "RETINUE_TEST_PLAN";

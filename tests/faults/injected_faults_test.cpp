@@ -22,6 +22,8 @@ FaultPlan& mapped_before_the_tests = plan();
 
 /// How long one run may take: pools wait five seconds for a fork server that does not leave by itself.
 constexpr std::chrono::seconds kLongestRun{20 * kPatience};
+/// Memory for small blocks that one run may keep and another not: two chunks. The slots of a pool are more.
+constexpr std::uint64_t kSpareChunks = 512 * 1024;
 /// How long a scenario may be walked: on a machine with other things to do, or under a sanitizer, a sample.
 constexpr std::chrono::seconds kBudget{12 * kPatience};
 
@@ -110,8 +112,10 @@ std::ostream& operator<<(std::ostream& out, const Counts& counts) {
 
 /// Without a fault: which calls there are to fail.
 Counts record(const Scenario& scenario) {
+  plan().most_reserved = ~std::uint64_t{0};
   const Outcome calm = run_with(scenario, Fault{});
   EXPECT_TRUE(calm.good()) << "without a fault: " << calm.end << calm.hung_at;
+  plan().most_reserved = plan().reserved + kSpareChunks;
   Counts counts;
   for (unsigned role = 0; role < kRoles; ++role)
     for (unsigned call = 0; call < kCallCount; ++call) counts.of[role][call] = plan().counts[role][call].load();
