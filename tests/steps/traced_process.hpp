@@ -76,6 +76,8 @@ class TracedProcess {
   }
 
   pid_t pid() const { return pid_; }
+  /// True once it was seen to end, killed or not.
+  bool is_over() const { return !attached_ && has_ended(); }
 
   /// Lets it run until a task marks its place.
   void run_to_marker() {
@@ -113,12 +115,6 @@ class TracedProcess {
     }
   }
 
-  /// Stops it in its sleep, if it has not ended.
-  void interrupt() {
-    require(::ptrace(PTRACE_INTERRUPT, pid_, nullptr, nullptr), "PTRACE_INTERRUPT");
-    for (running_ = false; attached_;)
-      if (wait() == Seen::interrupt) return;
-  }
 
   /// Lets it go on by itself.
   void let_go() {
@@ -131,6 +127,14 @@ class TracedProcess {
 
  private:
   enum class Seen { trap, marker, interrupt, end, nothing };
+
+  // Stops it where it is, or sees that it has stopped or ended by itself.
+  Seen interrupt() {
+    require(::ptrace(PTRACE_INTERRUPT, pid_, nullptr, nullptr), "PTRACE_INTERRUPT");
+    running_ = false;
+    for (;;)
+      if (const Seen seen = wait(); seen != Seen::nothing) return seen;
+  }
 
   static void require(long rc, const char* what) {
     if (rc < 0) throw std::runtime_error(std::string(what) + ": " + std::generic_category().message(errno));
@@ -209,9 +213,12 @@ class TracedProcess {
     if (errno != 0) require(-1, "PTRACE_PEEKTEXT");
     const auto word = static_cast<std::uint64_t>(before);
     require(::ptrace(PTRACE_POKETEXT, pid_, pc, (word & ~kBreakpointMask) | kBreakpoint), "PTRACE_POKETEXT");
-    const Stop stop = go(PTRACE_CONT);
-    if (stop == Stop::ended) return stop;
-    if (stop == Stop::asleep) interrupt();
+    Stop stop = go(PTRACE_CONT);
+    if (stop == Stop::asleep) {
+      const Seen seen = interrupt();
+      if (seen == Seen::trap) stop = Stop::arrived;
+      if (seen == Seen::marker) stop = Stop::at_marker;
+    }
     if (!attached_) return Stop::ended;
     require(::ptrace(PTRACE_POKETEXT, pid_, pc, word), "PTRACE_POKETEXT");
     if (stop != Stop::arrived) return stop;
@@ -224,7 +231,7 @@ class TracedProcess {
   }
 
   const pid_t pid_;
-  int status_ = 0;
+  int status_ = 0x7f;  // as waitpid says of one that has stopped
   int deliver_ = 0;  // a signal of its own, seen and not yet delivered
   bool attached_ = false;
   bool running_ = false;  // since it is asleep

@@ -163,12 +163,22 @@ class Scene {
   virtual void act(TracedProcess& worker) { worker.kill(); }
   /// The worker was killed or has gone on. Expects that all is well.
   virtual void settle(bool acted) = 0;
+
+ protected:
+  template <class F>
+  static void await(F&& condition, const char* what) {
+    if (!eventually(condition)) throw std::runtime_error(std::string("waited in vain for ") + what);
+  }
 };
 
 /// Two workers, of which one is kept busy and never killed: what is submitted the other one runs.
 class OneFreeWorker : public Scene {
  protected:
   explicit OneFreeWorker(const ProcessPoolOptions& options) : open_(options) {}
+  ~OneFreeWorker() override {  // after a failure, too, the pool must come to its end
+    board().gate.store(1);
+    board().counters[kGo].store(1);
+  }
 
   /// Afterwards one worker is held until `release`, and `free_` is the other.
   void hold_one() {
@@ -185,18 +195,18 @@ class OneFreeWorker : public Scene {
     held_ = std::move(both[held]);
     board().counters[kFree].store(free_);
     both[1 - held].wait();
+    seat_ = open_.seat_of(free_);
+    // So that it begins each time as one that was woken.
+    await([&] { return open_.is_asleep(seat_); }, "the free worker's sleep");
   }
   void release() {
     board().gate.store(1);
     EXPECT_EQ(end_of(held_, 0) == "value" || end_of(held_, 1) == "value", true);
   }
-  template <class F>
-  static void await(F&& condition, const char* what) {
-    if (!eventually(condition)) throw std::runtime_error(std::string("waited in vain for ") + what);
-  }
 
   OpenPool open_;
   pid_t busy_ = 0, free_ = 0;
+  unsigned seat_ = 0;  // of the free one
 
  private:
   Future<int> held_;
