@@ -102,8 +102,8 @@ class Transitions {
   mutable bool have_lines_ = false;
 };
 
-/// Collects the places of walks in single steps. Of loops it keeps two rounds; of long ways outside the program's own
-/// code, where nothing is shared, the first steps and then every 32nd.
+/// Collects the places of walks in single steps. Of loops it keeps two rounds. Of ways outside the program's own code,
+/// where nothing is shared, it keeps the first 16 steps, then every 32nd, then none: the dynamic linker takes thousands.
 class Walks {
  public:
   void begin() {
@@ -122,7 +122,7 @@ class Walks {
       ++at_.beyond;
     }
     started_ = true;
-    const bool keep = at_.visit <= 2 && (at_.beyond <= 24 || at_.beyond % 32 == 0);
+    const bool keep = at_.visit <= 2 && (at_.beyond <= 16 || (at_.beyond <= 256 && at_.beyond % 32 == 0));
     if (keep && known_.insert(at_).second) places_.push_back(at_);
   }
   /// Where the walk is.
