@@ -104,4 +104,15 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
   std::printf("%s: transitions%s\n", window, names.c_str());
 }
 
+/// Steps on until the worker counts as spinning: where that is.
+inline Place place_of_spinning(TracedProcess& worker, const OpenPool& open, unsigned seat) {
+  Walks walk;
+  walk.begin();
+  for (;;) {
+    walk.arrive(worker.program_counter());
+    if ((open.memory.control->idlers[0].spinning.load() >> seat & 1) != 0) return walk.at();
+    if (worker.step() != TracedProcess::Stop::arrived) throw std::runtime_error("the worker does not spin");
+  }
+}
+
 }  // namespace retinue_test

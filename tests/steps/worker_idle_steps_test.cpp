@@ -7,17 +7,6 @@ namespace {
 using namespace retinue_test;
 using Stop = TracedProcess::Stop;
 
-/// Steps on from the end of the first task until the worker counts as spinning: where that is.
-Place place_of_spinning(TracedProcess& worker, const OpenPool& open, unsigned seat) {
-  Walks walk;
-  walk.begin();
-  for (;;) {
-    walk.arrive(worker.program_counter());
-    if ((open.memory.control->idlers[0].spinning.load() >> seat & 1) != 0) return walk.at();
-    if (worker.step() != Stop::arrived) throw std::runtime_error("the worker does not spin");
-  }
-}
-
 /// From the end of a task, behind which there is none, until the worker is asleep.
 class GoingIdle : public OneFreeWorker {
  public:
