@@ -53,6 +53,7 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
     scene.settle(true);
     if (::testing::Test::HasFailure()) return;
   }
+  scene.walks_are_over();
   const double stepping = std::chrono::duration<double>(Clock::now() - began).count();
 
   std::vector<Place> places = walks.places();

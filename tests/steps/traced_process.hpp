@@ -45,6 +45,10 @@ class TracedProcess {
     ended,
   };
 
+  struct Ended : std::runtime_error {
+    using std::runtime_error::runtime_error;
+  };
+
   /// Why processes cannot be stepped through on this machine; empty if they can.
   static std::string trouble() {
 #if defined(__x86_64__)
@@ -58,13 +62,16 @@ class TracedProcess {
 #endif
   }
 
-  /// Attaches to a descendant and stops it. Throws std::system_error where the system refuses.
+  /// Attaches to a descendant and stops it. Throws std::system_error where the system refuses, Ended if it is dead.
   explicit TracedProcess(pid_t pid) : pid_(pid) {
-    if (::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) != 0)
-      throw std::system_error(errno, std::generic_category(), "ptrace(PTRACE_SEIZE)");
+    if (::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) != 0) {
+      const int error_number = errno;
+      if (is_gone(pid)) throw Ended("the worker ended before it was traced");
+      throw std::system_error(error_number, std::generic_category(), "ptrace(PTRACE_SEIZE)");
+    }
     attached_ = true;
     interrupt();
-    if (!attached_) throw std::runtime_error("the worker ended before it was stopped");
+    if (!attached_) throw Ended("the worker ended before it was stopped");
   }
   TracedProcess(const TracedProcess&) = delete;
   TracedProcess& operator=(const TracedProcess&) = delete;
@@ -79,10 +86,15 @@ class TracedProcess {
   /// True once it was seen to end, killed or not.
   bool is_over() const { return !attached_ && has_ended(); }
 
-  /// Lets it run until a task marks its place.
+  /// Lets it run until a task marks its place. Throws Ended if it is killed on the way.
   void run_to_marker() {
-    if (go(PTRACE_CONT) != Stop::at_marker) throw std::runtime_error("the worker did not come to its marker");
+    const Stop stop = go(PTRACE_CONT);
+    if (stop == Stop::ended) throw Ended("the worker ended before it came to its marker");
+    if (stop != Stop::at_marker) throw std::runtime_error("the worker does not come to its marker");
   }
+
+  /// Lets it run until it cannot go on: asleep, at a marker, or ended.
+  Stop run() { return go(PTRACE_CONT); }
 
   /// One instruction; a system call is one.
   Stop step() { return go(PTRACE_SINGLESTEP); }

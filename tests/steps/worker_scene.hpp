@@ -159,7 +159,9 @@ class Scene {
   virtual std::unique_ptr<TracedProcess> begin() = 0;
   /// The worker is about to execute the instruction at `place`; on walks in single steps, at each.
   virtual void look(const Place&) {}
-  /// The worker stands at one of the places.
+  /// What follows goes at full speed from place to place.
+  virtual void walks_are_over() {}
+  /// The worker stands at one of the places, or has ended before it came there.
   virtual void act(TracedProcess& worker) { worker.kill(); }
   /// The worker was killed or has gone on. Expects that all is well.
   virtual void settle(bool acted) = 0;
