@@ -1,27 +1,25 @@
 // Something done to a worker at every instruction of a stretch of its code.
 #pragma once
 
-#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
-#include <iterator>
 #include <set>
 #include <sstream>
 #include <string>
 #include <vector>
 
-#include "unit/random_blocks.hpp"
 #include "walk.hpp"
 #include "worker_scene.hpp"
 
 namespace retinue_test {
 
-/// Skips the calling test where processes cannot be traced.
-#define SKIP_WITHOUT_PTRACE()                                            \
-  if (const std::string why = ::retinue_test::no_ptrace(); !why.empty()) \
+/// Skips the calling test where that cannot be.
+#define SKIP_WITHOUT_STEPS()                                            \
+  if (const std::string why = ::retinue_test::no_steps(); !why.empty()) \
   GTEST_SKIP() << "a worker cannot be stepped through: " << why
 
-inline std::string no_ptrace() {
+inline std::string no_steps() {
+  if (kSlowdown > 1) return "with a sanitizer, most instructions are the sanitizer's, and there are ten times as many";
   if (std::string why = TracedProcess::trouble(); !why.empty()) return why;
   ProcessPool pool(1);
   try {
@@ -34,11 +32,9 @@ inline std::string no_ptrace() {
 }
 
 /// Acts at each place that walks of the scene's worker come to, each time from the beginning, and prints how many
-/// there were. Expects that the walks pass the transitions of the model named. Places are as many as instructions;
-/// where a sanitizer makes that too many, some at random.
+/// there were. Expects that the walks pass the named transitions of the model.
 inline void act_at_every_place(Scene& scene, const char* window, const std::set<std::string>& transitions) {
-  constexpr unsigned kMostWalks = 8, kMostTries = 10;
-  constexpr std::size_t kMostPlaces = 40;  // under a sanitizer
+  constexpr unsigned kMostWalks = 8, kMostTries = 25, kFewestInstructions = 50;
   const auto began = Clock::now();
   Walks walks;
   for (std::size_t before = 1; walks.places().size() != before && walks.walks() < kMostWalks;) {
@@ -56,18 +52,11 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
   scene.walks_are_over();
   const double stepping = std::chrono::duration<double>(Clock::now() - began).count();
 
-  std::vector<Place> places = walks.places();
-  const std::uint64_t seed = random_seed();
-  if (kSlowdown > 1 && places.size() > kMostPlaces) {
-    Random random(seed);
-    std::vector<Place> some;
-    std::ranges::sample(places, std::back_inserter(some), kMostPlaces, random);
-    places.swap(some);
-  }
-  unsigned missed = 0, tries = 0;
+  const std::vector<Place>& places = walks.places();
+  unsigned missed = 0;
   for (const Place& place : places) {
     bool arrived = false;
-    for (tries = 0; tries < kMostTries && !arrived; ++tries) {
+    for (unsigned tries = 0; tries < kMostTries && !arrived; ++tries) {
       const auto worker = scene.begin();
       arrived = worker->run_to(place) == TracedProcess::Stop::arrived;
       scene.act(*worker);
@@ -79,7 +68,7 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
             << " steps beyond";
       for (const auto& frame : retinue::detail::look_up(&place.pc, 1))
         where << "\n  " << frame.function << " " << frame.file << ":" << frame.line;
-      ADD_FAILURE() << where.str() << "\n" << told(seed);
+      ADD_FAILURE() << where.str();
       return;
     }
     if (!arrived) ++missed;
@@ -90,8 +79,9 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
     scene.settle(false);
   }
   const double all = std::chrono::duration<double>(Clock::now() - began).count();
-  std::printf("%s: %zu instructions, %zu of %zu places, %" PRIu64 " steps in %u walks, %.1f s of %.1f s\n", window,
-              walks.instructions(), places.size(), walks.places().size(), walks.steps(), walks.walks(), stepping, all);
+  std::printf("%s: %zu instructions, %zu places, %.1f s; %" PRIu64 " steps in %u walks, %.1f s\n", window,
+              walks.instructions(), places.size(), all - stepping, walks.steps(), walks.walks(), stepping);
+  EXPECT_GE(walks.instructions(), kFewestInstructions) << "the way was not that of a worker";
   EXPECT_EQ(missed, 0u) << "places that the worker did not come to again";
 
   const std::set<std::string> passed = walks.transitions();

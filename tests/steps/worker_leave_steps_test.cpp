@@ -71,7 +71,7 @@ class Retiring : public Leaving {
 };
 
 TEST(WorkerLeaveSteps, killed_anywhere_while_it_retires_it_is_replaced) {
-  SKIP_WITHOUT_PTRACE();
+  SKIP_WITHOUT_STEPS();
   Retiring scene;
   act_at_every_place(scene, "retiring", {"finish"});
 }
@@ -144,7 +144,7 @@ class RetiringSpinner : public Scene {
 };
 
 TEST(WorkerLeaveSteps, a_task_that_comes_anywhere_while_a_worker_retires_is_not_left_to_it) {
-  SKIP_WITHOUT_PTRACE();
+  SKIP_WITHOUT_STEPS();
   RetiringSpinner scene;
   act_at_every_place(scene, "retiring, after it polled", {"finish", "stop_spinning"});
 }
@@ -174,7 +174,7 @@ class ShuttingDown : public Leaving {
 };
 
 TEST(WorkerLeaveSteps, killed_anywhere_in_a_shutdown_the_pool_ends) {
-  SKIP_WITHOUT_PTRACE();
+  SKIP_WITHOUT_STEPS();
   ShuttingDown scene;
   act_at_every_place(scene, "shut down", {"finish", "ring_owner", "leave"});
 }

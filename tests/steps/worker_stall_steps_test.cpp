@@ -1,5 +1,8 @@
 // A worker stands still at every instruction between two tasks, while the owner stops one of them: that works anywhere,
 // and costs no other task.
+#include <algorithm>
+#include <set>
+
 #include "every_place.hpp"
 
 namespace {
@@ -68,13 +71,13 @@ class Cancelling : public Stalled {
 };
 
 TEST(WorkerStallSteps, a_task_can_be_cancelled_by_force_wherever_its_worker_stands) {
-  SKIP_WITHOUT_PTRACE();
+  SKIP_WITHOUT_STEPS();
   Cancelling scene(false);
   act_at_every_place(scene, "cancelling the task that ends", {"finish", "claim"});
 }
 
 TEST(WorkerStallSteps, the_task_behind_can_be_cancelled_by_force_wherever_the_worker_stands) {
-  SKIP_WITHOUT_PTRACE();
+  SKIP_WITHOUT_STEPS();
   Cancelling scene(true);
   act_at_every_place(scene, "cancelling the next task", {"finish", "claim"});
 }
@@ -131,7 +134,7 @@ class TimingOut : public Stalled {
 };
 
 TEST(WorkerStallSteps, a_task_times_out_wherever_its_worker_stands) {
-  SKIP_WITHOUT_PTRACE();
+  SKIP_WITHOUT_STEPS();
   for (const bool next : {false, true}) {
     TimingOut scene(next);
     act_at_every_place(scene, next ? "timing out the next task" : "timing out the task that ends", {"finish", "claim"});
@@ -168,7 +171,7 @@ class Condemned : public Stalled {
 };
 
 TEST(WorkerStallSteps, a_condemned_worker_claims_nothing_wherever_it_stood) {
-  SKIP_WITHOUT_PTRACE();
+  SKIP_WITHOUT_STEPS();
   Condemned scene;
   act_at_every_place(scene, "condemned", {"finish"});
 }

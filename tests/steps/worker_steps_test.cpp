@@ -94,19 +94,19 @@ class FinishAndClaim : public OneFreeWorker {
 };
 
 TEST(WorkerSteps, killed_anywhere_between_two_tasks_costs_the_one_it_runs) {
-  SKIP_WITHOUT_PTRACE();
+  SKIP_WITHOUT_STEPS();
   FinishAndClaim scene({.bytes = 10});
   act_at_every_place(scene, "from task to task", {"finish", "claim"});
 }
 
 TEST(WorkerSteps, killed_anywhere_while_it_leaves_a_block_and_owes_rings_loses_neither) {
-  SKIP_WITHOUT_PTRACE();
+  SKIP_WITHOUT_STEPS();
   FinishAndClaim scene({.bytes = 1000, .options = {.timeout = 60s}, .rings = true});
   act_at_every_place(scene, "with a block and rings", {"finish", "ring_owner", "ring_service", "claim"});
 }
 
 TEST(WorkerSteps, killed_anywhere_between_two_tasks_with_retries_costs_none) {
-  SKIP_WITHOUT_PTRACE();
+  SKIP_WITHOUT_STEPS();
   FinishAndClaim scene({.bytes = 1000, .options = {.retries = 1}, .rings = true, .before = 2});
   act_at_every_place(scene, "with retries", {"finish", "ring_owner", "ring_service", "claim"});
 }
