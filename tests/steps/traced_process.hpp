@@ -93,9 +93,6 @@ class TracedProcess {
     if (stop != Stop::at_marker) throw std::runtime_error("the worker does not come to its marker");
   }
 
-  /// Lets it run until it cannot go on: asleep, at a marker, or ended.
-  Stop run() { return go(PTRACE_CONT); }
-
   /// One instruction; a system call is one.
   Stop step() { return go(PTRACE_SINGLESTEP); }
 

@@ -197,6 +197,8 @@ class OneFreeWorker : public Scene {
     held_ = std::move(both[held]);
     board().counters[kFree].store(free_);
     both[1 - held].wait();
+    // A new worker may run before the fork server has noted which it is.
+    await([&] { return open_.pid_of(0) == free_ || open_.pid_of(1) == free_; }, "the free worker's seat");
     seat_ = open_.seat_of(free_);
     // So that it begins each time as one that was woken.
     await([&] { return open_.is_asleep(seat_); }, "the free worker's sleep");

@@ -8,7 +8,6 @@
 namespace {
 
 using namespace retinue_test;
-using Stop = TracedProcess::Stop;
 
 /// From the end of one task to the beginning of the next, while the other worker is busy. Both may be stopped.
 class Stalled : public OneFreeWorker {
@@ -139,41 +138,6 @@ TEST(WorkerStallSteps, a_task_times_out_wherever_its_worker_stands) {
     TimingOut scene(next);
     act_at_every_place(scene, next ? "timing out the next task" : "timing out the task that ends", {"finish", "claim"});
   }
-}
-
-/// Condemns the task that ends while nobody can kill its worker, which goes on.
-class Condemned : public Stalled {
- public:
-  Condemned() {
-    const auto servers = fork_servers_of(::getpid());
-    if (servers.size() != 1) throw std::runtime_error("which is the fork server?");
-    server_ = servers.front();
-  }
-  ~Condemned() override { ::kill(server_, SIGCONT); }
-
-  void act(TracedProcess& worker) override {
-    if (ending_tag() != Tag::running) {
-      worker.let_go();
-      return;
-    }
-    ::kill(server_, SIGSTOP);
-    await([&] { return process_info(server_).state == 'T'; }, "the fork server's stop");
-    EXPECT_TRUE(ending_.cancel(true));
-    expected_ending_ = {"cancelled"};
-    EXPECT_TRUE(worker.run() == Stop::asleep) << "it waits for its death";
-    EXPECT_EQ(next_tag(), Tag::ready) << "a condemned worker claims nothing";
-    ::kill(server_, SIGCONT);
-    worker.await_end();
-  }
-
- private:
-  pid_t server_ = 0;
-};
-
-TEST(WorkerStallSteps, a_condemned_worker_claims_nothing_wherever_it_stood) {
-  SKIP_WITHOUT_STEPS();
-  Condemned scene;
-  act_at_every_place(scene, "condemned", {"finish"});
 }
 
 }  // namespace
