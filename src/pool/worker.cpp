@@ -141,6 +141,9 @@ void Worker::run() {
       if (cursor_ + kFetchAhead < known_tail_) prefetch_to_write(&memory_.slot(cursor_ + kFetchAhead));
       run_task(slot);
       if (must_retire()) {
+        // Who publishes while our bit is set counts on us to look. Leaving may take long, so somebody else shall.
+        stop_spinning();
+        spread_work();
         seat_.retiring.store(1, std::memory_order_release);
         return;
       }

@@ -1,0 +1,109 @@
+// Something done to a worker at every instruction of a stretch of its code.
+#pragma once
+
+#include <cinttypes>
+#include <cstdio>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "walk.hpp"
+#include "worker_scene.hpp"
+
+namespace retinue_test {
+
+/// Skips the calling test where that cannot be.
+#define SKIP_WITHOUT_STEPS()                                            \
+  if (const std::string why = ::retinue_test::no_steps(); !why.empty()) \
+  GTEST_SKIP() << "a worker cannot be stepped through: " << why
+
+inline std::string no_steps() {
+  if (kSlowdown > 1) return "with a sanitizer, most instructions are the sanitizer's, and there are ten times as many";
+  if (std::string why = TracedProcess::trouble(); !why.empty()) return why;
+  ProcessPool pool(1);
+  try {
+    TracedProcess worker(pool.submit(::getpid).get());
+    worker.let_go();
+  } catch (const std::system_error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+/// Acts at each place that walks of the scene's worker come to, each time from the beginning, and prints how many
+/// there were. Expects that the walks pass the named transitions of the model.
+inline void act_at_every_place(Scene& scene, const char* window, const std::set<std::string>& transitions) {
+  constexpr unsigned kMostWalks = 8, kMostTries = 25, kFewestInstructions = 50;
+  const auto began = Clock::now();
+  Walks walks;
+  for (std::size_t before = 1; walks.places().size() != before && walks.walks() < kMostWalks;) {
+    before = walks.places().size();
+    const auto worker = scene.begin();
+    walks.begin();
+    do {
+      walks.arrive(worker->program_counter());
+      scene.look(walks.at());
+    } while (worker->step() == TracedProcess::Stop::arrived);
+    scene.act(*worker);  // so that each walk, and each round below, has a new worker
+    scene.settle(true);
+    if (::testing::Test::HasFailure()) return;
+  }
+  scene.walks_are_over();
+  const double stepping = std::chrono::duration<double>(Clock::now() - began).count();
+
+  const std::vector<Place>& places = walks.places();
+  unsigned missed = 0;
+  for (const Place& place : places) {
+    bool arrived = false;
+    for (unsigned tries = 0; tries < kMostTries && !arrived; ++tries) {
+      const auto worker = scene.begin();
+      arrived = worker->run_to(place) == TracedProcess::Stop::arrived;
+      scene.act(*worker);
+      worker->let_go();
+      scene.settle(true);
+      if (!::testing::Test::HasFailure()) continue;
+      std::ostringstream where;
+      where << window << ": at " << std::hex << place.pc << std::dec << ", visit " << place.visit << ", " << place.beyond
+            << " steps beyond";
+      for (const auto& frame : retinue::detail::look_up(&place.pc, 1))
+        where << "\n  " << frame.function << " " << frame.file << ":" << frame.line;
+      ADD_FAILURE() << where.str();
+      return;
+    }
+    if (!arrived) ++missed;
+  }
+  {
+    const auto worker = scene.begin();
+    worker->let_go();
+    scene.settle(false);
+  }
+  const double all = std::chrono::duration<double>(Clock::now() - began).count();
+  std::printf("%s: %zu instructions, %zu places, %.1f s; %" PRIu64 " steps in %u walks, %.1f s\n", window,
+              walks.instructions(), places.size(), all - stepping, walks.steps(), walks.walks(), stepping);
+  EXPECT_GE(walks.instructions(), kFewestInstructions) << "the way was not that of a worker";
+  EXPECT_EQ(missed, 0u) << "places that the worker did not come to again";
+
+  const std::set<std::string> passed = walks.transitions();
+  if (!Transitions::all().have_lines()) {
+    std::printf("%s: no line tables, so nobody knows which transitions were passed\n", window);
+    return;
+  }
+  for (const std::string& name : transitions) EXPECT_TRUE(passed.contains(name)) << window << ": " << name << " was not passed";
+  std::string names;
+  for (const std::string& name : passed) names += " " + name;
+  std::printf("%s: transitions%s\n", window, names.c_str());
+}
+
+/// Steps on until the worker counts as spinning: where that is.
+inline Place place_of_spinning(TracedProcess& worker, const OpenPool& open, unsigned seat) {
+  Walks walk;
+  walk.begin();
+  for (;;) {
+    walk.arrive(worker.program_counter());
+    if ((open.memory.control->idlers[0].spinning.load() >> seat & 1) != 0) return walk.at();
+    if (worker.step() != TracedProcess::Stop::arrived) throw std::runtime_error("the worker does not spin");
+  }
+}
+
+}  // namespace retinue_test
