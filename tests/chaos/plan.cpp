@@ -153,7 +153,11 @@ class Draw {
     static constexpr Torment kEndings[] = {Torment::kill_server, Torment::terminate, Torment::cancel_rest,
       Torment::shut_early};
     const std::uint64_t ending = random_.below(12);
-    if (ending < std::size(kEndings)) strike(kEndings[ending], 1);
+    if (ending < std::size(kEndings)) {
+      strike(kEndings[ending], 1);
+      // Late, for of what is submitted after it little is to be learned.
+      if (round_.has(kEndings[ending])) round_.blows.back().at = round_.tasks / 2 + round_.blows.back().at / 2;
+    }
     std::ranges::stable_sort(round_.blows, {}, &Blow::at);
   }
 

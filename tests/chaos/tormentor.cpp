@@ -111,7 +111,7 @@ void Tormentor::strike(const Blow& blow) {
 }
 
 void Tormentor::kill_one(const Blow& blow) {
-  const auto until = Clock::now() + (hurry_.load() ? 200ms : 2s);
+  const auto until = Clock::now() + (is_over() ? 0ms : hurry_.load() ? 100ms : 1s);
   do {  // there may just be none: all are being replaced
     const auto pids = pool_.worker_pids();
     for (std::size_t i = 0; i < pids.size(); ++i) {
@@ -123,6 +123,12 @@ void Tormentor::kill_one(const Blow& blow) {
     }
     take_time(300);
   } while (Clock::now() < until);
+}
+
+// The pool has ended, or will at once, and its workers are not replaced.
+bool Tormentor::is_over() const {
+  return inflicted_.count(Torment::kill_server) + inflicted_.count(Torment::terminate) +
+             inflicted_.count(Torment::cancel_rest) > 0;
 }
 
 void Tormentor::stop_one(const Blow& blow) {

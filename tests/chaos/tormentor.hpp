@@ -42,6 +42,7 @@ class Tormentor {
   void run();
   void wait_for(std::uint32_t ended);
   void strike(const Blow& blow);
+  bool is_over() const;
   void kill_one(const Blow& blow);
   void stop_one(const Blow& blow);
   void exhaust_descriptors(const Blow& blow);
