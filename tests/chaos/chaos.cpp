@@ -63,7 +63,7 @@ class Run {
         watchdog_(std::chrono::seconds(options.patience), options.waits, [this] { return under_way(); }) {}
 
   int run() {
-    warm_up();
+    if (!warm_up()) return 1;
     const auto start = Clock::now();
     auto told = start;
     for (std::uint64_t n = options_.round.value_or(0); goes_on(n, seconds_since(start));) {
@@ -91,19 +91,21 @@ class Run {
   }
 
   // What is made once and kept (the region, tables of symbols, arenas of threads) is made before the first census.
-  void warm_up() {
-    Measure all = options_.measure;
-    all.tasks = 300;
+  bool warm_up() {
+    Measure small = options_.measure;
+    small.tasks = 300;
     for (std::uint64_t n = 0; n < 2; ++n)
-      (void)run_round(make_round(options_.seed ^ 0x5eed, n, all), [this] { watchdog_.progress(); });
+      if (!is_well(make_round(options_.seed, n, small), true)) return false;
     (void)left_since(Census::now());
     before_ = Census::now();
+    total_ = {};
+    return true;
   }
 
-  bool is_well(const Round& round) {
+  bool is_well(const Round& round, bool warming_up = false) {
     {
       const std::lock_guard lock(mutex_);
-      under_way_ = round.describe();
+      under_way_ = (warming_up ? "the warm-up, " : "") + round.describe();
       repeat_ = options_.to_repeat(round.number);
     }
     RoundResult result;
@@ -113,7 +115,7 @@ class Run {
       result.problems.push_back(std::string("the round itself threw ") + e.what());
     }
     total_.add(round, result);
-    const std::string left = left_since(before_);
+    const std::string left = warming_up ? "" : left_since(before_);
     watchdog_.progress();
     if (!left.empty()) result.problems.push_back("it leaves behind: " + left);
     if (result.problems.empty()) return true;
