@@ -10,6 +10,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <retinue/process_pool.hpp>
+
 #include "board.hpp"
 #include "census.hpp"
 #include "options.hpp"
@@ -56,6 +58,16 @@ struct Total {
   }
 };
 
+/// Has the stack of a crash told, for which tables of symbols are read once and kept. A plan may come to it late.
+void read_symbols() {
+  retinue::ProcessPool pool(1);
+  try {
+    pool.submit([] { std::raise(SIGABRT); }).get();
+  } catch (const retinue::WorkerDied& e) {
+    (void)e.stack();
+  }
+}
+
 class Run {
  public:
   explicit Run(const Options& options, const char* program)
@@ -96,6 +108,7 @@ class Run {
     small.tasks = 300;
     for (std::uint64_t n = 0; n < 2; ++n)
       if (!is_well(make_round(options_.seed, n, small), true)) return false;
+    read_symbols();
     (void)left_since(Census::now());
     before_ = Census::now();
     total_ = {};
