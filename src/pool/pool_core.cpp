@@ -246,6 +246,9 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
     if (tended.part != nullptr) region().retire(tended.part);
     tended = {};
   }
+  if (!control_lost_)
+    for (const Payload::OwnerBlock& block : still_read_) region().free(block.offset, block.bytes);
+  still_read_.clear();
 }
 
 // When the fork server leaves by itself it has waited for its workers. If it was killed, the kernel kills

@@ -365,6 +365,17 @@ Deadline PoolCore::trim_when_quiet() {
   return std::nullopt;
 }
 
+// What a worker may still read is given back when all workers are gone.
+void PoolCore::keep_until_the_end(Payload& payload) noexcept {
+  const Payload::OwnerBlock block = payload.release_owner_block();
+  if (block.offset == 0) return;
+  try {
+    still_read_.push_back(block);
+  } catch (const std::bad_alloc&) {
+    // Lost to this process, rather than used for something else while it is read.
+  }
+}
+
 // The pool cannot go on: every task that has not ended ends with PoolClosed and `why`.
 void PoolCore::break_pool(const std::string& why) noexcept {
   if (closed_) return;
@@ -385,7 +396,7 @@ void PoolCore::break_pool(const std::string& why) noexcept {
     while (State::tag(state) == Tag::ready &&
            !slot.state.compare_exchange_weak(state, State::with_tag(state, Tag::free))) {
     }
-    if (State::tag(state) != Tag::ready) task->payload.forget();
+    if (State::tag(state) != Tag::ready) keep_until_the_end(task->payload);
     end_slot(slot, *task, Ending::closed);
   }
   for (TaskState* task : backlog_) {

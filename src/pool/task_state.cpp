@@ -58,6 +58,12 @@ void Payload::clear() noexcept {
   size_ = 0;
 }
 
+Payload::OwnerBlock Payload::release_owner_block() noexcept {
+  if (place_ != Place::owner_block) return {};
+  place_ = Place::none;
+  return {at_.block, std::exchange(size_, 0)};
+}
+
 SharedMemory Payload::release_result_block() noexcept {
   if (place_ != Place::result_block) return {};
   const SharedMemory memory{at_.region->at(at_.block), size_, fork_generation(), at_.part};

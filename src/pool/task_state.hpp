@@ -24,6 +24,12 @@ enum class Ending : std::uint8_t { pending, value, exception, died, timed_out, c
 /// Bytes of arguments or of a result, wherever they lie. Owns what it holds.
 class Payload {
  public:
+  /// A block of the owner's part; offset 0 is none.
+  struct OwnerBlock {
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;
+  };
+
   Payload() noexcept : heap_(nullptr) {}
   Payload(const Payload&) = delete;
   Payload& operator=(const Payload&) = delete;
@@ -45,9 +51,10 @@ class Payload {
   bool lies_in_result_block() const noexcept { return place_ == Place::result_block; }
   /// Gives a worker's result block away; no data if the bytes lie elsewhere, which then stay.
   SharedMemory release_result_block() noexcept;
-  /// Forgets without freeing: in a forked child, where it all is the parent's, and where a worker may
-  /// still read it.
+  /// Forgets without freeing: in a forked child, where it all is the parent's.
   void forget() noexcept { place_ = Place::none; }
+  /// The owner's block, if there is one, is the caller's from now on: a worker may still read it.
+  OwnerBlock release_owner_block() noexcept;
 
  private:
   enum class Place : std::uint8_t { none, small, heap, owner_block, result_block };

@@ -246,6 +246,26 @@ void storm_that_ends(End end) {
 
 TEST(ProcessPoolMemory, all_comes_back_when_futures_are_dropped_before_the_pool) { storm_that_ends(End::dropped); }
 TEST(ProcessPoolMemory, all_comes_back_when_futures_outlive_the_pool) { storm_that_ends(End::outlived); }
+TEST(ProcessPoolMemory, arguments_of_tasks_that_ran_when_the_fork_server_was_killed_come_back_with_the_pools_end) {
+  const std::string large(3 * kMiB, 'x');
+  { ProcessPool first(2); }
+  const Memory before = Memory::now();
+  for (const unsigned retries : {0u, 2u}) {
+    ProcessPool pool(2);
+    const auto hold = [](const std::string& argument) {
+      board().pass_gate();
+      return argument.size();
+    };
+    std::vector<Future<std::size_t>> futures;
+    for (int i = 0; i < 5; ++i) futures.push_back(pool.with({.retries = retries}).submit(hold, large));
+    ASSERT_TRUE(eventually([] { return board().at_gate.load() == 2; }));
+    ::kill(fork_servers_of(::getpid()).at(0), SIGKILL);
+    for (auto& f : futures) EXPECT_THROW(f.get(), retinue::PoolClosed);
+    board().at_gate.store(0);
+  }
+  before.expect_now();
+}
+
 TEST(ProcessPoolMemory, all_comes_back_when_the_pool_is_terminated) { storm_that_ends(End::terminated); }
 
 }  // namespace

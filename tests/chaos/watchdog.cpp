@@ -1,0 +1,63 @@
+#include "watchdog.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <unistd.h>
+
+#include "processes.hpp"
+#include "task.hpp"
+
+namespace retinue_chaos {
+namespace {
+
+void tell(const std::string& folder, const char* indent) {
+  std::fprintf(stderr, "%s%s", indent, text_of_file(folder + "/stat").c_str());
+  for (const char* file : {"/wchan", "/syscall"})
+    std::fprintf(stderr, "%s  %s: %s\n", indent, file + 1, text_of_file(folder + file).c_str());
+}
+
+void tell_of_all() {
+  std::fprintf(stderr, "threads of the owner:\n");
+  for (const std::string& thread : names_in("/proc/self/task")) tell("/proc/self/task/" + thread, "  ");
+  std::fprintf(stderr, "processes below it:\n");
+  for (const auto& [pid, info] : descendants()) tell("/proc/" + std::to_string(pid), "  ");
+}
+
+}  // namespace
+
+Watchdog::Watchdog(std::chrono::seconds patience, bool waits, std::function<std::string()> told)
+    : patience_(patience), waits_(waits), told_(std::move(told)), thread_([this] { watch(); }) {}
+
+Watchdog::~Watchdog() {
+  over_.store(true);
+  thread_.join();
+}
+
+void Watchdog::watch() {
+  std::uint64_t last = 0;
+  auto since = std::chrono::steady_clock::now();
+  while (!over_.load()) {
+    take_time(20'000);
+    const std::uint64_t now = moves_.load(std::memory_order_relaxed);
+    if (now != last) since = std::chrono::steady_clock::now();
+    last = now;
+    if (std::chrono::steady_clock::now() - since > patience_) bite();
+  }
+}
+
+void Watchdog::bite() {
+  std::fprintf(stderr, "HANG: nothing has moved for %lld s in %s\n", static_cast<long long>(patience_.count()), told_().c_str());
+  tell_of_all();
+  std::fprintf(stderr, "process %d %s\n", ::getpid(), waits_ ? "waits for a debugger" : "ends, and all its processes with it");
+  std::fflush(nullptr);
+  while (waits_) ::pause();
+  kill_descendants();
+  ::_exit(3);
+}
+
+void kill_descendants() {
+  for (const auto& [pid, info] : descendants())
+    if (info.alive()) ::kill(pid, SIGKILL);  // nobody has waited for it but its own parent, which is one of ours
+}
+
+}  // namespace retinue_chaos
