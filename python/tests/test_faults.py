@@ -1,5 +1,6 @@
 """What goes wrong in a task costs that task: exceptions, deaths, time limits, retries."""
 
+import asyncio
 import concurrent.futures
 import os
 import pickle
@@ -368,3 +369,22 @@ def test_a_worker_that_should_be_replaced_does_not_wait_for_threads_for_ever():
     with ProcessPoolExecutor(1, max_tasks_per_child=1) as executor:
         executor.submit(leave_a_thread).result(timeout=10)
         assert executor.submit(abs, -1).result(timeout=30) == 1
+
+
+def run_a_loop():
+    async def nothing():
+        pass
+
+    asyncio.run(nothing())
+
+
+def interrupt_itself():
+    os.kill(os.getpid(), signal.SIGINT)
+    return "went on"
+
+
+def test_workers_leave_ctrl_c_to_the_owner_also_after_a_task_that_used_asyncio():
+    with ProcessPoolExecutor(1) as executor:
+        assert executor.submit(interrupt_itself).result(timeout=10) == "went on"
+        executor.submit(run_a_loop).result(timeout=10)
+        assert executor.submit(interrupt_itself).result(timeout=10) == "went on"
