@@ -217,6 +217,10 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
     if (tended.part != nullptr) region().retire(tended.part);
     tended = {};
   }
+  if (control_lost_) return;
+  for (const StillRead& it : still_read_)
+    if (it.block != 0) region().free(it.block, it.size);
+  still_read_.clear();
 }
 
 // When the fork server leaves by itself it has waited for its workers. If it was killed, the kernel kills

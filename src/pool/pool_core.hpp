@@ -178,6 +178,7 @@ class PoolCore {
   Deadline kill_overdue();
   static std::uint64_t first_seen(Tended& tended, std::uint64_t current, Clock::time_point now);
   void break_pool(const std::string& why) noexcept;
+  void keep_for_worker(TaskState& task) noexcept;
   bool server_has_died() const noexcept;
   std::string told_by(unsigned index);
   void close(bool cancel_pending, bool at_once);
@@ -227,6 +228,11 @@ class PoolCore {
   std::condition_variable stage_changed_;
   std::uint64_t quiet_since_ = 0;      // `submitted` when the last quiet while began ...
   Deadline quiet_ends_;                // ... and when memory will be given back if it lasts
+  struct StillRead {
+    std::uint64_t block, size;  // of the owner's part; 0: none
+    std::unique_ptr<KeptMemory> kept;
+  };
+  std::vector<StillRead> still_read_;  // arguments of tasks that ran when the pool broke
   bool control_lost_ = false;          // a worker may still be alive: its memory cannot be used again
   std::atomic<bool> stop_service_{false};
 };

@@ -369,6 +369,16 @@ Deadline PoolCore::trim_when_quiet() {
   return std::nullopt;
 }
 
+// What a worker may be reading: freed once all of them are gone.
+void PoolCore::keep_for_worker(TaskState& task) noexcept {
+  try {
+    still_read_.push_back({task.payload.owner_block(), task.payload.size(), std::move(task.kept)});
+  } catch (const std::bad_alloc&) {
+    // No memory to note it with: its block stays in use.
+  }
+  if (task.payload.owner_block() != 0) task.payload.forget();
+}
+
 // The pool cannot go on: every task that has not ended ends with PoolClosed and `why`.
 void PoolCore::break_pool(const std::string& why) noexcept {
   if (closed_) return;
@@ -389,7 +399,7 @@ void PoolCore::break_pool(const std::string& why) noexcept {
     while (State::tag(state) == Tag::ready &&
            !slot.state.compare_exchange_weak(state, State::with_tag(state, Tag::free))) {
     }
-    if (State::tag(state) != Tag::ready) task->payload.forget();
+    if (State::tag(state) != Tag::ready) keep_for_worker(*task);
     end_slot(slot, *task, Ending::closed);
   }
   for (TaskState* task : backlog_) {
