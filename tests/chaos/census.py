@@ -129,7 +129,11 @@ class Census:
 
     def __init__(self):
         self._reaper = Reaper()
-        self.before = holdings()
+        end = time.monotonic() + 5
+        while descendants() and time.monotonic() < end:
+            self._reaper.reap()
+            time.sleep(0.02)
+        self.before = {**holdings(), "processes": {}}
         self.most_mappings = self.before["mappings"]
 
     def complaints(self, seconds):

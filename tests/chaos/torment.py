@@ -50,7 +50,7 @@ class Tormentor:
 
     def __init__(self, pool, torments, seed):
         """`torments`: names, and the mean time between two in seconds."""
-        self.killed = {}  # pid -> when
+        self.killed = set()  # pids
         self.server_killed = False
         self.limited = False  # shared memory, at some time
         self.done = {}
@@ -126,12 +126,14 @@ class Tormentor:
             victim = self._victim()
             if victim is None:
                 continue
-            self.killed[victim.pid] = time.monotonic()
+            before = victim.pid in self.killed
+            self.killed.add(victim.pid)  # first, for its death may be told at once
             try:
                 victim.send(signal.SIGKILL)
                 self._note("kill")
             except ProcessLookupError:
-                del self.killed[victim.pid]
+                if not before:
+                    self.killed.discard(victim.pid)
             victim.close()
 
     def _stop(self):
