@@ -124,8 +124,9 @@ class Draw:
             torments["kill"] = 0.015
         if initializer in ("sometimes", "raises", "exits") or ending == "leave":
             torments.pop("kill-server", None)
-        if method != "fork":
-            torments.pop("owner-descriptors", None)  # a fresh interpreter imports modules under that limit
+        if method != "fork":  # a fresh interpreter imports modules when it first needs them
+            torments.pop("owner-descriptors", None)
+            initializer = "works" if initializer == "descriptors" else initializer
         plan = Plan(
             number=number,
             seed=r.getrandbits(32),

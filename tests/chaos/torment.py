@@ -85,7 +85,9 @@ class Tormentor:
                 now = time.monotonic()
                 for name in [n for n, at in due.items() if at <= now]:
                     getattr(self, "_" + name.replace("-", "_"))()
-                    due[name] = now + self._random.expovariate(1 / self._torments[name])
+                    # Less and less, so that the round ends also where workers take long to start.
+                    mean = self._torments[name] * (1 + self.done.get(name, 0) / 30)
+                    due[name] = now + self._random.expovariate(1 / mean)
                 self._go_on(time.monotonic())
                 times = [*due.values(), *(at for at, _ in self._undo)]
                 self._enough.wait(max(min(times) - time.monotonic(), 0.0005))
