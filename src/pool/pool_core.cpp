@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <string>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 #include <retinue/cpu_count.hpp>
@@ -235,8 +236,11 @@ bool PoolCore::workers_are_gone() noexcept {
       const UniqueFd worker = pid > 0 ? pidfd_open(pid) : UniqueFd();
       if (worker && !poll_for(worker.get(), std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now())))
         return false;
-    } catch (const Error&) {
-      return false;  // no descriptor left to make sure with
+    } catch (const Error&) {  // no descriptor is left to watch it with
+      while (kill(pid, 0) == 0 && waitpid(pid, nullptr, WNOHANG) != pid) {
+        if (Clock::now() > deadline) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
     }
     waitpid(pid, nullptr, WNOHANG);  // it may have become our child, if we are the reaper here
   }
