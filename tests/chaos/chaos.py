@@ -22,6 +22,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 
 import watch
 
@@ -129,7 +130,10 @@ def run(options, tell):
 
 
 def one_round(it, sums):
-    judge = it.run()
+    try:
+        judge = it.run()
+    except BaseException as error:
+        return ["the round raised: " + "".join(traceback.format_exception(error))]
     sums.add(judge, judge.done)
     return judge.failures
 

@@ -193,12 +193,15 @@ def in_asyncio(v):
 
     while True:
         try:
-            asyncio.run(main())
+            runner = asyncio.Runner()
+            runner.get_loop()
             break
         except OSError as error:  # no descriptors for a loop, where the owner's are exhausted
             if error.errno != errno.EMFILE:
                 raise
             time.sleep(0.001)
+    with runner:
+        runner.run(main())
     v.judge.judged += len(given_up)
 
 
