@@ -219,8 +219,13 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
         input_error_ = std::current_exception();
         input_ended_ = true;
       }
+      try {
+        window_.publish();
+      } catch (const PoolClosed&) {  // as if the inputs had ended here
+        input_error_ = std::current_exception();
+        input_ended_ = true;
+      }
       if (input_ended_) window_.inputs_ended();
-      window_.publish();
     }
 
     template <class... A>

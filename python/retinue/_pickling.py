@@ -215,17 +215,26 @@ def _not_loaded(what: str, error: BaseException) -> Exception:
     return UnpicklingError(f"{what}: {type_name(type(error))}: {error}")
 
 
+def _is_ctrl_c(error: BaseException) -> bool:
+    """Which only the main thread is told of. All else that is raised while a value is loaded is the value's own."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+
+
 def loads(data: Any, buffers: Any = ()) -> Any:
     try:
         return _loads(data, buffers=buffers)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if _is_ctrl_c(error):
+            raise
         raise _not_loaded("a value that travelled cannot be loaded", error) from error
 
 
 def load_function(data: Any) -> Any:
     try:
         return _loads(data)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if _is_ctrl_c(error):
+            raise
         raise _not_loaded("the function of a task cannot be loaded in the worker", error) from error
 
 

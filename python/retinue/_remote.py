@@ -31,14 +31,14 @@ def describe(error: BaseException) -> Description:
     """An exception as it travels: its pickle if that can be loaded again, its type's name, message and traceback."""
     try:
         message = str(error)
-    except Exception:
+    except BaseException:
         message = "(its message cannot be shown)"
     data: Optional[bytes]
     try:
         data, _, _ = _pickling.dumps_in_band(error, None)
         if type(pickle.loads(data)) is not type(error):
             data = None
-    except Exception:
+    except BaseException:
         data = None
     return data, _pickling.type_name(type(error)), message, text_of(error)
 
@@ -61,3 +61,10 @@ def rebuild(description: Description) -> BaseException:
     error.__cause__ = _RemoteTraceback(traceback)  # type: ignore[arg-type]
     assert isinstance(error, BaseException)
     return error
+
+
+def is_of_task(error: BaseException) -> bool:
+    """True if it came back from a worker; so a KeyboardInterrupt is a task's, not one of this process."""
+    from concurrent.futures.process import _RemoteTraceback  # type: ignore[attr-defined]
+
+    return isinstance(error.__cause__, _RemoteTraceback)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from multiprocessing import process, util
 
@@ -19,6 +20,10 @@ def flush() -> None:
             pass
 
 
+def _leave_to_owner(number: int, frame: Any) -> None:
+    """Ctrl-C is the owner's to handle."""
+
+
 def begin(seat: int) -> None:
     """Makes this process what multiprocessing calls a child of the owner. Little is made here: each page that a worker
     writes to is copied for it."""
@@ -32,6 +37,9 @@ def begin(seat: int) -> None:
     except Exception:  # too few descriptors, or it has just gone
         pass
     process._parent_process = _parent  # type: ignore[attr-defined]
+    # For Python too, not only for the kernel: asyncio.run would put its default back.
+    signal.signal(signal.SIGINT, _leave_to_owner)
+    signal.siginterrupt(signal.SIGINT, False)
     os.dup2(_no_input.fileno(), 0)  # what comes in is the owner's to read
     sys.stdin = _no_input
     util._finalizer_registry.clear()  # type: ignore[attr-defined]

@@ -179,7 +179,19 @@ PyObject* note_told(PyObject* self, PyObject*) noexcept {
 void tell(PyObject* self) {
   FutureObject& f = self_of(self);
   if (std::exchange(f.telling, true)) return;
-  fetch(f);
+  bool interrupted = false;
+  try {
+    fetch(f);
+  } catch (const PythonError&) {
+    interrupted = true;
+  }
+  if (interrupted) {  // by a Ctrl-C while the value was loaded: nobody will come by again to tell
+    Object error = take_error();
+    if (!fetched(f)) {
+      f.error = error.release();
+      let_go_of_task(f);
+    }
+  }
   tell_waiters(self, f.cancelled ? Py_True : Py_False, f.error != nullptr ? Py_True : Py_False);
   const Object callbacks = Object::borrowed(f.callbacks);
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(callbacks.get()); ++i)

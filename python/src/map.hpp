@@ -70,6 +70,7 @@ class MapTasks {
   enum class Weight { light, any };
   void read_inputs(std::size_t wanted, Weight weight = Weight::light);
   bool read_one();
+  void publish();
   void stage(PyObject* const* arguments, std::size_t count, bool ready);
   void stage_tuple(PyObject* arguments, bool ready);
   void stage_star(PyObject* arguments);

@@ -212,12 +212,25 @@ void MapTasks::read_inputs(std::size_t wanted, Weight weight) {
     window_->publish();
     throw;
   }
-  if (inputs_ended_) {
-    window_->inputs_ended();
-    plan_.iterators = Object();
-    common_.clear();
+  publish();
+}
+
+// What a closed pool no longer takes is where the inputs end: here too, results of earlier ones come first.
+void MapTasks::publish() {
+  std::exception_ptr refusal;
+  try {
+    window_->publish();
+  } catch (const PoolClosed&) {
+    refusal = std::current_exception();
   }
-  window_->publish();
+  if (refusal) {
+    input_error_ = error_object(refusal);
+    inputs_ended_ = true;
+  }
+  if (!inputs_ended_) return;
+  window_->inputs_ended();
+  plan_.iterators = Object();
+  common_.clear();
 }
 
 void MapTasks::start() {

@@ -1,5 +1,6 @@
 """What goes wrong in a task costs that task: exceptions, deaths, time limits, retries."""
 
+import asyncio
 import concurrent.futures
 import os
 import pickle
@@ -368,3 +369,63 @@ def test_a_worker_that_should_be_replaced_does_not_wait_for_threads_for_ever():
     with ProcessPoolExecutor(1, max_tasks_per_child=1) as executor:
         executor.submit(leave_a_thread).result(timeout=10)
         assert executor.submit(abs, -1).result(timeout=30) == 1
+
+
+def run_a_loop():
+    async def nothing():
+        pass
+
+    asyncio.run(nothing())
+
+
+def interrupt_itself():
+    os.kill(os.getpid(), signal.SIGINT)
+    return "went on"
+
+
+def test_workers_leave_ctrl_c_to_the_owner_also_after_a_task_that_used_asyncio():
+    with ProcessPoolExecutor(1) as executor:
+        assert executor.submit(interrupt_itself).result(timeout=10) == "went on"
+        executor.submit(run_a_loop).result(timeout=10)
+        assert executor.submit(interrupt_itself).result(timeout=10) == "went on"
+
+
+class EndsTheBase(BaseException):
+    pass
+
+
+class RaisesWhenLoaded:
+    def __init__(self, error):
+        self.error = error
+
+    def __reduce__(self):
+        return raise_, (self.error,)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt("k"), SystemExit(3), GeneratorExit("g"), EndsTheBase("e")])
+def test_who_waits_for_a_result_is_told_of_it_whatever_loading_it_raises(pool, error):
+    future = pool.submit(RaisesWhenLoaded, error)
+    called = threading.Event()
+    future.add_done_callback(lambda _: called.set())
+    done, _ = concurrent.futures.wait([future], timeout=10)
+    assert done == {future} and called.wait(10)
+    # In the main thread it may have been a Ctrl-C.
+    assert isinstance(future.exception(timeout=1), (retinue.UnpicklingError, KeyboardInterrupt))
+
+
+class CannotBeLoaded(Exception):
+    def __reduce__(self):
+        return sys.exit, (3,)
+
+    def __str__(self):
+        raise SystemExit(4)
+
+
+def test_an_exception_that_ends_the_interpreter_when_it_is_loaded_is_told_all_the_same(pool):
+    with pytest.raises(retinue.RemoteError, match="CannotBeLoaded"):
+        pool.submit(raise_made_by, CannotBeLoaded).result(timeout=10)
+    assert pool.submit(abs, -1).result(timeout=10) == 1
+
+
+def raise_made_by(cls):
+    raise cls("text")

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import retinue
 from retinue.futures import ProcessPoolExecutor
 from tasks import add, slow, square
 
@@ -174,3 +175,27 @@ def test_shutdown_while_another_thread_reads_a_map():
     executor.shutdown()
     reader.join(10)
     assert len(ended) == 1 and executor.worker_pids() == []
+
+
+@pytest.mark.parametrize("end", ["shut_down", "cancelled", "terminated"])
+def test_a_map_whose_pool_ends_gives_what_was_handed_in_and_then_says_so_once(end):
+    executor = ProcessPoolExecutor(1)
+    results = executor.map(slow, iter(range(1000)), iter([0.001] * 1000))
+    got = [next(results) for _ in range(5)]
+    if end == "terminated":
+        executor.terminate_workers()
+    else:
+        executor.shutdown(wait=False, cancel_futures=end == "cancelled")
+    while True:
+        try:
+            got.append(next(results))
+        except StopIteration:
+            break
+        except Exception as error:
+            got.append(type(error))
+    executor.shutdown()
+    values = [x for x in got if isinstance(x, int)]
+    assert values == list(range(len(values)))
+    assert got[: len(values)] == values  # what was cancelled, or died, comes after them
+    assert got.count(retinue.PoolClosed) == 1 and got[-1] is retinue.PoolClosed
+    assert len(got) < 500

@@ -105,6 +105,30 @@ def test_a_pool_that_ends_tells_no_callback_of_what_it_gave_up():
     assert given_up.ready() and notes.values == []
 
 
+def interrupt_at_two(x):
+    if x == 2:
+        raise KeyboardInterrupt("from a task")
+    return x
+
+
+def test_a_keyboard_interrupt_of_a_task_is_an_error_like_others(pool):
+    notes = []
+    told = pool.map_async(interrupt_at_two, range(5), callback=notes.append, error_callback=notes.append)
+    told.wait(10)
+    assert told.ready() and [type(note) for note in notes] == [KeyboardInterrupt]
+    with pytest.raises(KeyboardInterrupt):
+        told.get(10)
+    assert pool.map(square, range(5)) == [0, 1, 4, 9, 16]
+
+
+def test_all_items_of_a_map_run_though_one_raises_keyboard_interrupt(pool):
+    results = pool.map_async(interrupt_at_two, range(5))
+    results.wait(10)
+    assert results.ready() and not results.successful()
+    with pytest.raises(KeyboardInterrupt, match="from a task"):
+        pool.map(interrupt_at_two, range(5))
+
+
 def test_closed_pools_whose_workers_are_replaced_end():
     # Each replacement may be forked while a thread of the owner is ending the pool.
     for _ in range(20):

@@ -246,8 +246,10 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
     if (tended.part != nullptr) region().retire(tended.part);
     tended = {};
   }
-  if (!control_lost_)
-    for (const Payload::OwnerBlock& block : still_read_) region().free(block.offset, block.bytes);
+  for (StillRead& it : still_read_) {
+    if (control_lost_) (void)it.kept.release();  // a worker may still read it
+    else if (it.block.offset != 0) region().free(it.block.offset, it.block.bytes);
+  }
   still_read_.clear();
 }
 

@@ -181,7 +181,7 @@ class PoolCore {
   Deadline kill_overdue();
   static std::uint64_t first_seen(Tended& tended, std::uint64_t current, Clock::time_point now);
   void break_pool(const std::string& why) noexcept;
-  void keep_until_the_end(Payload& payload) noexcept;
+  void keep_for_worker(TaskState& task) noexcept;
   bool server_has_ended(int* exit_code = nullptr) const noexcept;
   bool server_has_died(int* exit_code = nullptr) const noexcept;  // before it was to
   bool wait_for_server(std::chrono::milliseconds longest) const noexcept;
@@ -233,7 +233,11 @@ class PoolCore {
   std::condition_variable stage_changed_;
   std::uint64_t quiet_since_ = 0;      // `submitted` when the last quiet while began ...
   Deadline quiet_ends_;                // ... and when memory will be given back if it lasts
-  std::vector<Payload::OwnerBlock> still_read_;  // arguments of tasks that ran when the pool broke
+  struct StillRead {
+    Payload::OwnerBlock block;
+    std::unique_ptr<KeptMemory> kept;
+  };
+  std::vector<StillRead> still_read_;  // arguments of tasks that ran when the pool broke
   bool control_lost_ = false;          // a worker may still be alive: its memory cannot be used again
   std::atomic<bool> stop_service_{false};
 };

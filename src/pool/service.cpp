@@ -365,15 +365,16 @@ Deadline PoolCore::trim_when_quiet() {
   return std::nullopt;
 }
 
-// What a worker may still read is given back when all workers are gone.
-void PoolCore::keep_until_the_end(Payload& payload) noexcept {
-  const Payload::OwnerBlock block = payload.release_owner_block();
-  if (block.offset == 0) return;
+// What a worker may be reading is given back when all of them are gone.
+void PoolCore::keep_for_worker(TaskState& task) noexcept {
+  StillRead it{task.payload.release_owner_block(), std::move(task.kept)};
+  if (it.block.offset == 0 && !it.kept) return;
   try {
-    still_read_.push_back(block);
+    still_read_.push_back(std::move(it));
   } catch (const std::bad_alloc&) {
-    // Lost to this process, rather than used for something else while it is read.
+    (void)it.kept.release();  // lost to this process, rather than used for something else while it is read
   }
+}
 }
 
 // The pool cannot go on: every task that has not ended ends with PoolClosed and `why`.
@@ -396,7 +397,7 @@ void PoolCore::break_pool(const std::string& why) noexcept {
     while (State::tag(state) == Tag::ready &&
            !slot.state.compare_exchange_weak(state, State::with_tag(state, Tag::free))) {
     }
-    if (State::tag(state) != Tag::ready) keep_until_the_end(task->payload);
+    if (State::tag(state) != Tag::ready) keep_for_worker(*task);
     end_slot(slot, *task, Ending::closed);
   }
   for (TaskState* task : backlog_) {

@@ -251,6 +251,19 @@ TEST(ProcessPoolMap, a_map_may_outlive_its_pool_and_then_ends_with_pool_closed) 
   EXPECT_THROW(never_begun.begin(), retinue::PoolClosed);
 }
 
+TEST(ProcessPoolMap, a_map_whose_pool_ends_gives_what_was_handed_in_before_it_says_so) {
+  std::optional<ProcessPool> pool(1);
+  auto results = pool->map(square, std::views::iota(0));
+  auto it = results.begin();
+  pool.reset();
+  std::vector<int> all;
+  EXPECT_THROW(
+      for (; it != results.end(); ++it) all.push_back(*it);
+      , retinue::PoolClosed);
+  EXPECT_GT(all.size(), 1u);
+  EXPECT_EQ(all, squares(static_cast<int>(all.size())));
+}
+
 TEST(ProcessPoolMap, a_map_whose_inputs_were_all_read_survives_the_end_of_its_pool) {
   auto results = [] {
     ProcessPool pool(2);

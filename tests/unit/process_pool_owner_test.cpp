@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include <retinue/shared_memory.hpp>
+
 namespace {
 
 using namespace retinue_test;
@@ -80,6 +82,21 @@ TEST(ProcessPool, a_map_whose_fork_server_is_killed_ends) {
   } catch (const PoolClosed&) {
   }
   EXPECT_GE(taken, 50);
+}
+
+TEST(ProcessPool, arguments_of_tasks_that_ran_when_the_fork_server_was_killed_are_freed_with_the_pool) {
+  const auto before = retinue::shared_memory_usage();
+  ProcessPool pool(2);
+  std::vector<retinue::Future<void>> futures;
+  for (int i = 0; i < 4; ++i)
+    futures.push_back(pool.submit([](const std::vector<int>&) { board().pass_gate(); }, std::vector<int>(100'000)));
+  ASSERT_TRUE(eventually([] { return board().at_gate.load() == 2; }));
+  ::kill(fork_servers_of(::getpid()).at(0), SIGKILL);
+  for (auto& f : futures) EXPECT_THROW(f.get(), PoolClosed);
+  futures.clear();
+  pool.shutdown();
+  EXPECT_EQ(retinue::shared_memory_usage().bytes_in_use, before.bytes_in_use);
+  EXPECT_EQ(retinue::shared_memory_usage().blocks, before.blocks);
 }
 
 TEST(ProcessPool, a_pool_whose_fork_server_died_during_a_callback_ends) {

@@ -8,6 +8,8 @@ import time
 from concurrent.futures import CancelledError
 from multiprocessing import TimeoutError
 
+from retinue._remote import is_of_task
+
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
     from typing import Any, Callable, Optional
@@ -142,9 +144,9 @@ class MapResult(AsyncResult):
                     if not self._results._gather(self._values, _left_until(end)):
                         return False
                     self._done = True
-                except KeyboardInterrupt:
-                    raise
                 except BaseException as error:
+                    if isinstance(error, KeyboardInterrupt) and not is_of_task(error):
+                        raise
                     if self._error is None:
                         self._error = error
             return True

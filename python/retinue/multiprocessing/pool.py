@@ -10,6 +10,7 @@ from multiprocessing import TimeoutError  # noqa: F401 (found here in the standa
 
 from retinue import _engine, _exit, _limits, _start
 from retinue._processes import WorkerProcess, processes_of
+from retinue._remote import is_of_task
 from retinue.multiprocessing._results import ApplyResult, AsyncResult, MapResult  # noqa: F401
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
@@ -208,10 +209,10 @@ def _all_of(results: Any) -> list[Any]:
         try:
             results._gather(values, None)
             break
-        except KeyboardInterrupt:
-            results.close()
-            raise
         except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and not is_of_task(error):
+                results.close()
+                raise
             if first is None:
                 first = error
     if first is not None:

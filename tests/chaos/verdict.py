@@ -1,0 +1,104 @@
+"""Whether an outcome is right: what the serial run gives, or what the round really did to that task."""
+
+import threading
+
+import retinue
+from outcomes import line_of_error, line_of_value
+
+PATIENCE = 20.0  # seconds, times RETINUE_TEST_TIME_FACTOR: how long nothing may come of a task
+
+
+class Judge:
+    """Collects what became of the tasks of a round. Any thread may tell."""
+
+    def __init__(self, plan, tormentor):
+        self.failures = []
+        self.judged = 0
+        self.excused = {}
+        self.ending = False  # somebody has begun to end the pool, so work may be refused and cancelled
+        self._plan = plan
+        self._tormentor = tormentor
+        self._pids = set()
+        self._lock = threading.Lock()
+
+    @property
+    def done(self):
+        """What was done to the pool, and how often."""
+        return self._tormentor.done
+
+    @property
+    def killed(self):
+        """Processes that were killed from outside."""
+        return self._tormentor.killed
+
+    def fail(self, words):
+        with self._lock:
+            self.failures.append(words)
+
+    def value(self, task, value):
+        self._tell(task, line_of_value(value), None)
+
+    def error(self, task, error):
+        self._tell(task, line_of_error(error), error)
+
+    def refused(self, tasks, error):
+        """Work was not taken. False: nothing allows that."""
+        self.judged += len(tasks)
+        why = self._excuse(None, error)
+        if why is None:
+            self.fail(f"{len(tasks)} tasks were refused: {type(error).__name__}: {error}")
+        else:
+            self._note("refused, " + why)
+
+    def _tell(self, task, line, error):
+        with self._lock:
+            self.judged += 1
+            if isinstance(error, retinue.WorkerDied) and not isinstance(task, int):
+                if error.pid in self._pids or error.pid <= 0:
+                    self.failures.append(f"{task}: process {error.pid} died twice")
+                self._pids.add(error.pid)
+        if task.cancelled:
+            if line != "cancelled":
+                self.fail(f"{task}: cancelled, but: {line}")
+        elif not task.expects(line):
+            why = self._excuse(task, error)
+            if why is None:
+                self.fail(f"{task}: expected {' or '.join(task.expected)}; came {line}{self._more(error)}")
+            else:
+                self._note(why)
+
+    def _more(self, error):
+        if isinstance(error, retinue.WorkerDied):
+            return f" (process {error.pid}; killed by us: {sorted(self.killed)}; {error})"
+        if isinstance(error, retinue.RemoteError):
+            return f"\n{error.traceback}"
+        return f"\n{error.__cause__}" if error is not None and error.__cause__ is not None else ""
+
+    def _note(self, why):
+        with self._lock:
+            self.excused[why] = self.excused.get(why, 0) + 1
+
+    def _excuse(self, task, error):
+        """What the round did that explains this error, or None."""
+        torment, plan = self._tormentor, self._plan
+        over = self.ending or torment.server_killed or plan.may_break
+        if isinstance(error, retinue.WorkerDied):
+            if error.signal == 9 and error.pid in torment.killed:
+                return "killed"
+            if error.signal == 9 and over:
+                return "ended with its pool"
+        elif isinstance(error, retinue.Cancelled) and self.ending:
+            return "cancelled by the end"
+        elif isinstance(error, retinue.PoolClosed):
+            if over or plan.initializer in ("raises", "exits"):
+                return "closed"
+        elif isinstance(error, retinue.TaskTimeout):
+            return "late" if task is not None and task.timeout is not None and task.kind == "on-the-brink" else None
+        elif isinstance(error, ValueError) and "being read already" in str(error) and self.ending:
+            return "read by the shutdown in another thread"
+        elif isinstance(error, ValueError) and str(error) == "Pool not running" and self.ending:
+            return "closed"
+        elif "ResourceExhausted" in line_of_error(error or ValueError()) or isinstance(error, MemoryError):
+            if torment.limited or "owner-descriptors" in torment.done or torment.server_killed:
+                return "exhausted"
+        return None
