@@ -86,6 +86,7 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
     // A program started anew may have much to import.
     wait_for_first_spawns(std::chrono::seconds(program != nullptr ? 600 : 60));
     start_service();
+    region().add_keeper(plan_.service_event);
   } catch (...) {
     end_processes();
     if (!control_lost_) region().give_control(control_extent_);
@@ -192,6 +193,7 @@ void PoolCore::terminate() { close(true, true); }
 // Every process of the pool is told to leave, waited for, and, if it does not, killed. Also after a
 // constructor that failed half way.
 void PoolCore::end_processes() noexcept {  // Model: shutdown
+  region().remove_keeper(plan_.service_event);
   plan_.memory.control->closing.store(1, std::memory_order_seq_cst);
   ring_all_workers(plan_.memory);
   plan_.server_event.ring();
