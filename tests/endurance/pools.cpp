@@ -60,13 +60,14 @@ bool all_at_once(const Options& options, std::uint64_t n) {
     std::vector<std::unique_ptr<retinue::ProcessPool>> pools;
     for (std::uint64_t i = 0; i < n; ++i) pools.push_back(std::make_unique<retinue::ProcessPool>(2));
     const double made = seconds_since(start);
-    std::vector<retinue::Future<int>> futures;
+    std::vector<retinue::Future<int>> futures;  // each keeps what its pool has open
     for (auto& pool : pools)
       for (int k = 0; k < 10; ++k) futures.push_back(pool->submit(next, k));
     for (std::size_t i = 0; i < futures.size(); ++i)
       expect(futures[i].get() == static_cast<int>(i % 10) + 1, "successor, of one pool among many");
     const Usage full = usage_of(::getpid());
     const auto end = Clock::now();
+    futures.clear();
     pools.clear();
     std::cout << "round " << round + 1 << ": " << n << " pools made in " << made << " s, dropped in " << seconds_since(end)
               << " s; at once " << full.processes << " processes, " << full.threads << " threads, "
