@@ -17,8 +17,7 @@ constexpr const char* kUsage = R"(usage: endurance MODE [option value]...
 modes
   pools    100 pools made, used and dropped in a row, then as many at once
   workers  a pool of 1,000 workers: started, a task each at the same time, all killed and replaced, ended
-  tasks    10 million tasks in each of four ways: submit and get one by one, submit many and get all, map,
-           map_unordered
+  tasks    10 million tasks by submit of many and then get, by map, by map_unordered; a tenth of that one by one
   steady   an hour of mixed load: small tasks, large arguments and results, exceptions, timeouts, crashes, kills from
            outside, cancels, callbacks, shared arrays, pools made and dropped beside it
 
