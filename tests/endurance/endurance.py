@@ -80,6 +80,9 @@ def usage():
     }
 
 
+FEWEST = 4  # samples that growth can be told from
+
+
 def growth_of(samples, name):
     """Means of the second and the last quarter, and the standard error of their difference."""
     n = len(samples)
@@ -90,7 +93,7 @@ def growth_of(samples, name):
 
 def judge(samples, allow_kb, allow_count, out=sys.stdout):
     """Prints a table and returns the names of what grew."""
-    if len(samples) < 4:
+    if len(samples) < FEWEST:
         raise SystemExit("too few samples to tell")
     grown = []
     print("\n| | second quarter | last quarter | growth | its standard error | allowed | |", file=out)
@@ -339,8 +342,8 @@ def run_steady(args):
     with ProcessPoolExecutor(args.workers) as pool:
         expect(list(pool.map(square, range(100)))[-1] == 9801, "a first map")
         args.at_start = 1 << 20  # code that is kept for the workers
-        while time.monotonic() < end:
-            steps += one_round(args, pool, args.seed * 1_000_003 + n, min(end, time.monotonic() + args.sample))
+        while time.monotonic() < end or n < FEWEST:
+            steps += one_round(args, pool, args.seed * 1_000_003 + n, time.monotonic() + args.sample)
             n += 1
             come_to_rest(args, pool)
             record.sample(f"{steps} steps")

@@ -39,7 +39,7 @@ bool Record::judge() const {
             << seconds_since(start_) << " s\n\n";
   std::cout << "| | second quarter | last quarter | growth | its standard error | allowed | |\n| --- | ---: | ---: | ---: | ---: | ---: | --- |\n";
   const std::string trouble = what_grows(samples_, options_.allowed);
-  if (samples_.size() >= 4) {
+  if (samples_.size() >= kFewestSamples) {
     for (const Metric& metric : kMetrics) {
       const Growth growth = growth_of(samples_, metric);
       const double allowed = options_.allowed.of(metric);

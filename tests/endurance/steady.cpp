@@ -240,8 +240,8 @@ bool run_steady(const Options& options) {
   ProcessPool pool(options.workers);
   const auto end = Clock::now() + options.seconds;
   std::uint64_t steps = 0;
-  for (std::uint64_t n = 0; Clock::now() < end; ++n) {
-    steps += round(options, pool, options.seed * 1'000'003 + n, std::min<Clock::time_point>(end, Clock::now() + options.sample));
+  for (std::uint64_t n = 0; Clock::now() < end || n < kFewestSamples; ++n) {
+    steps += round(options, pool, options.seed * 1'000'003 + n, Clock::now() + options.sample);
     come_to_rest(options, pool);
     record.sample(std::to_string(steps) + " steps, " + std::to_string(pool.stats().submitted) + " tasks");
   }
