@@ -7,6 +7,7 @@
 namespace endurance {
 
 Record::Record(const Options& options, std::string what) : options_(options), what_(std::move(what)) {
+  samples_.reserve(4096);  // they are no growth
   if (options.csv.empty()) return;
   // One file for all runs of a mode: the first column says which.
   csv_.open(options.csv, std::ios::app);
