@@ -235,6 +235,8 @@ void come_to_rest(const Options& options, ProcessPool& pool) {
 }  // namespace
 
 bool run_steady(const Options& options) {
+  // Or the C library makes another heap, of two mappings, whenever more threads than ever happen to allocate at once.
+  ::mallopt(M_ARENA_MAX, 4);
   Record record(options, std::to_string(options.seconds.count()) + " s of steady load");
   std::cout << "seed " << options.seed << ", process " << ::getpid() << std::endl;
   ProcessPool pool(options.workers);
