@@ -28,7 +28,7 @@ from retinue.futures import ProcessPoolExecutor
 
 # What is used ---------------------------------------------------------------------------------------
 
-KILOBYTES = ("owner_private", "owner_resident", "all_pss", "shared")
+KILOBYTES = ("owner_private", "owner_resident", "workers_private", "servers_resident", "servers_pss", "all_pss", "shared")
 COUNTS = ("owner_objects", "owner_descriptors", "all_descriptors", "owner_mappings", "threads", "processes")
 
 
@@ -66,10 +66,19 @@ def usage():
     own = os.getpid()
     status = read(f"/proc/{own}/status")
     pids = family(own)
+    rollups = {pid: read(f"/proc/{pid}/smaps_rollup") for pid in pids}
+    names = {pid: read(f"/proc/{pid}/comm").strip() for pid in pids}
+
+    def total(what, name):
+        return sum(number(rollups[pid], each) for pid in pids if names[pid] == name for each in what)
+
     return {
         "owner_private": number(status, "RssAnon"),
         "owner_resident": number(status, "VmRSS"),
-        "all_pss": sum(number(read(f"/proc/{pid}/smaps_rollup"), "Pss") for pid in pids),
+        "workers_private": total(["Private_Clean", "Private_Dirty"], "retinue-worker"),
+        "servers_resident": total(["Rss"], "retinue-server"),
+        "servers_pss": total(["Pss"], "retinue-server"),  # rises to the above as the owner writes to what both had
+        "all_pss": sum(number(rollup, "Pss") for rollup in rollups.values()),
         "shared": retinue.shared_memory_usage()["bytes_reserved"] // 1024,
         "owner_objects": len(gc.get_objects()),
         "owner_descriptors": count(f"/proc/{own}/fd"),
