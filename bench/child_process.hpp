@@ -66,6 +66,7 @@ class Pipe {
     ::close(ends_[1]);
   }
   int in() const noexcept { return ends_[1]; }
+  int out() const noexcept { return ends_[0]; }
 
   void write_all(const void* data, std::size_t bytes) const {
     for (const char* at = static_cast<const char*>(data); bytes > 0;) {

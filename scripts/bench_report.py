@@ -24,6 +24,7 @@ from bench_tables import COLUMNS, COUNTERS, PROGRAMS, TARGETS
 TOP = Path(__file__).resolve().parent.parent
 PYTHON = TOP / ".venv/bin/python"
 PROGRAMS_FOLDER = TOP / "build/release/bench"
+BY_HAND = "## Limits and endurance"
 DEADLINE_S = 1800  # for all programs together
 
 # Figures -----------------------------------------------------------------------------------------
@@ -196,7 +197,8 @@ def report(figures):
     out = [
         "# Benchmarks",
         "",
-        "Written by `scripts/bench`, all of it; change words there, in `scripts/bench_report.py`. To repeat:",
+        "Written by `scripts/bench`; change words there, in `scripts/bench_report.py` and `scripts/bench_tables.py`. Only the "
+        f"last section, {BY_HAND[3:]}, is written by hand. To repeat:",
         "",
         "    scripts/bench                    # all, some minutes on a quiet machine",
         "    scripts/bench --only tiny_tasks  # one program of bench/",
@@ -232,6 +234,13 @@ def report(figures):
             out += ["", "Not measured: " + "; ".join(f"{cell}: {why}" for cell, why in result.left_out.items()) + "."]
         out += [f"Failed: {error}" for error in result.errors]
     return "\n".join(out) + "\n"
+
+
+def written_by_hand():
+    """The end of the report there is, with what takes too long to be measured each time."""
+    old = (TOP / "docs/benchmarks.md").read_text()
+    at = old.find("\n" + BY_HAND + "\n")
+    return old[at:] if at >= 0 else ""
 
 
 def draw(program, figures, place):
@@ -327,7 +336,7 @@ def main():
         if program.image and program.name in figures:
             trouble = draw(program, folder / f"{program.name}.json", place)
             troubles += [trouble] if trouble else []
-    place.write_text(report(figures))
+    place.write_text(report(figures) + written_by_hand())
     print()
     print("\n".join(target_lines(figures)))
     print(f"\nWritten: {place.relative_to(TOP)}")

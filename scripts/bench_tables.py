@@ -35,6 +35,7 @@ COUNTERS = {
     "per_task_ns": "a task",
     "median_ns": "median",
     "p99_ns": "p99",
+    "longest_ns": "longest",
     "speed_up_x": "speed-up",
     "serial_ns": "serial time",
     "cpu_ns": "CPU time",
@@ -151,6 +152,15 @@ PROGRAMS = [
         "SIGKILL for the busy worker of a pool of one, until its replacement has run a task. A bare child that is "
         "killed, reaped, forked anew and heard of through a pipe stands beside it.",
         columns={"process_pool": "**ProcessPool**, 1 worker"},
+    ),
+    Program(
+        "owner_killed",
+        "The owner is killed",
+        "SIGKILL for the owner of a pool, until no process of it is left, not even as a zombie; with them goes the shared "
+        "memory, which has no name. A busy pool's workers all compute. Beside it as many bare children that the kernel is to "
+        "kill when their parent dies. The longest is the median over the repetitions of the longest of 100 kills.",
+        columns={"process_pool": "**ProcessPool**", "fork": "bare children"},
+        rows={name: name for name in ("2 workers, idle", "2 workers, busy", "64 workers, idle", "64 workers, busy")},
     ),
     Program(
         "python_tasks",
@@ -345,6 +355,12 @@ TARGETS = [
            lambda value, rival: value < 1e6),
     growth("10 million by `map`", "10 million tasks by map"),
     growth("10 million by `map_unordered`", "10 million tasks by map_unordered"),
+    Target("killed worker, its replacement has run a task, median", "≤ 10 ms", "recovery",
+           ("killed worker replaced", "process_pool", "median_ns"), lambda value, rival: value <= 10e6,
+           ("killed worker replaced", "fork", "median_ns"), "bare `fork`"),
+    Target("owner of a busy pool of 64 killed, the longest until nothing is left", "≤ 1 s", "owner_killed",
+           ("64 workers, busy", "process_pool", "longest_ns"), lambda value, rival: value <= 1e9,
+           ("64 workers, busy", "fork", "longest_ns"), "bare children"),
     growth("half a million strings", "half a million strings of 0.5 to 1.5 KB by map"),
     Target("Python: `map(square, range(n))`", "≤ 1 µs", "python_tasks", ("map", "retinue", "per_task_ns"),
            lambda value, rival: value <= 1000, ("map", "futures", "per_task_ns"), "`concurrent.futures`"),

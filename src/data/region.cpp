@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <utility>
 
 #include <retinue/error.hpp>
 
@@ -217,6 +218,7 @@ void Region::give_control(Extent extent) noexcept {
 std::uint64_t Region::allocate(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   const std::uint64_t offset = heap_->allocate(bytes);
+  ++uses_;
   ++owner_blocks_;
   note_peak();
   return offset;
@@ -224,9 +226,11 @@ std::uint64_t Region::allocate(std::uint64_t bytes) {
 
 void Region::free(std::uint64_t offset, std::uint64_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
+  ++uses_;
   --owner_blocks_;
   try {
     heap_->free(offset, bytes);
+    if (heap_->bytes_warm() != 0) call_keepers();
   } catch (const std::bad_alloc&) {
     // No memory to note it as free: the block is lost until the process ends, nothing else is.
   }
@@ -295,6 +299,7 @@ void Region::adopt(Part* part, std::uint64_t offset, std::uint64_t bytes) {
 
 void Region::release(Part* part, std::uint64_t offset, std::uint64_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
+  ++uses_;
   part->live_.erase(offset);
   result_bytes_ -= BlockHeap::footprint(bytes);
   --result_blocks_;
@@ -304,6 +309,7 @@ void Region::release(Part* part, std::uint64_t offset, std::uint64_t bytes) noex
     std::uint64_t top = part->home_->top.load(std::memory_order_relaxed);
     do link[0] = top;
     while (!part->home_->top.compare_exchange_weak(top, offset, std::memory_order_release, std::memory_order_relaxed));
+    call_keepers();
   } else {
     drop_pages({offset, BlockHeap::footprint(bytes)});
     finish_part_if_empty(part);
@@ -317,6 +323,49 @@ void Region::trim() noexcept {
   } catch (const std::exception&) {
     // What was not given back now is tried again after the next quiet while.
   }
+}
+
+void Region::call_keepers() noexcept {
+  if (tended_ || keepers_.empty()) return;
+  tended_ = true;
+  quiet_ends_.reset();
+  for (const EventFd* bell : keepers_) bell->ring();
+}
+
+void Region::add_keeper(const EventFd& bell) {
+  const std::lock_guard lock(mutex_);
+  keepers_.push_back(&bell);
+  if (heap_->bytes_warm() != 0) call_keepers();
+}
+
+void Region::remove_keeper(const EventFd& bell) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::erase(keepers_, &bell) == 0) return;
+    const bool was_tended = std::exchange(tended_, false);
+    if (was_tended) call_keepers();  // one that came later has not heard of it
+    if (!keepers_.empty()) return;
+  }
+  trim();
+}
+
+Region::Tended Region::tend() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!tended_) return {std::nullopt, quiet_whiles_};
+  const auto now = std::chrono::steady_clock::now();
+  if (!quiet_ends_ || quiet_since_ != uses_) {
+    quiet_since_ = uses_;
+    quiet_ends_ = now + std::chrono::seconds(2);
+  }
+  if (now < *quiet_ends_) return {quiet_ends_, quiet_whiles_};
+  tended_ = false;
+  ++quiet_whiles_;
+  try {
+    heap_->trim();
+  } catch (const std::exception&) {
+    // What was not given back now is tried again after the next quiet while.
+  }
+  return {std::nullopt, quiet_whiles_};
 }
 
 Region::Usage Region::usage() const {

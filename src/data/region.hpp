@@ -2,15 +2,19 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
+#include <vector>
 
 #include <retinue/detail/data/entry.hpp>
 
+#include "system/event_fd.hpp"
 #include "system/fd.hpp"
 #include "address_space.hpp"
 #include "block_heap.hpp"
@@ -52,6 +56,7 @@ class Part {
 /// | memory of a part        | its worker, else the owner  | life of the worker |
 /// | module table            | owner (workers read)        | its own counter   |
 /// | rules                   | threads of the owner        | atomic            |
+/// | keepers, quiet while    | threads of the owner        | `mutex_`          |
 ///
 /// One region a process, made on first use and kept to the process's end; a forked worker that becomes
 /// an owner itself makes another. Thread-safe. A process killed at any point leaves nothing: the file
@@ -103,6 +108,17 @@ class Region {
   /// Gives warm memory back to the system.
   void trim() noexcept;
 
+  /// A pool's service thread looks after memory that nobody uses: `bell` rings when there is some, and from then on the
+  /// thread calls `tend` until that asks for no other time. Without any keeper left, warm memory is given back at once.
+  void add_keeper(const EventFd& bell);
+  void remove_keeper(const EventFd& bell) noexcept;
+  struct Tended {
+    std::optional<std::chrono::steady_clock::time_point> again;  ///< when to call it next, unless a bell rings before
+    std::uint64_t quiet_whiles = 0;  ///< how often it has been quiet for long: workers may then hold what came back late
+  };
+  /// Gives warm memory back once no block was taken or freed for two seconds.
+  Tended tend() noexcept;
+
   struct Usage {
     std::uint64_t owner_bytes = 0;    ///< blocks of the owner in use
     std::uint64_t result_bytes = 0;   ///< results of workers in the owner's hands
@@ -138,7 +154,15 @@ class Region {
   std::uint64_t peak_ = 0;
   bool unclean_ = false;  // addresses were given back with what was in their pages
 
+  std::vector<const EventFd*> keepers_;
+  bool tended_ = false;          // the keepers know that there is something to give back
+  std::uint64_t uses_ = 0;       // blocks taken and freed so far ...
+  std::uint64_t quiet_since_ = 0;  // ... and when the quiet while began
+  std::optional<std::chrono::steady_clock::time_point> quiet_ends_;
+  std::uint64_t quiet_whiles_ = 0;
+
   void note_peak() noexcept;
+  void call_keepers() noexcept;
 };
 
 }  // namespace retinue::detail

@@ -90,6 +90,7 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
     fork_server(program);
     wait_for_first_spawns(program);
     start_service();
+    region().add_keeper(plan_.service_event);
   } catch (...) {
     end_processes();
     if (!control_lost_) region().give_control(control_extent_);
@@ -224,6 +225,7 @@ void PoolCore::terminate() { close(true, true); }
 // Every process of the pool is told to leave, waited for, and, if it does not, killed. Also after a
 // constructor that failed half way.
 void PoolCore::end_processes() noexcept {  // Model: shutdown
+  region().remove_keeper(plan_.service_event);
   plan_.memory.control->closing.store(1, std::memory_order_seq_cst);
   ring_all_workers(plan_.memory);
   plan_.server_event.ring();

@@ -172,7 +172,7 @@ class PoolCore {
   Deadline service_round() noexcept;
   void run_owed_callbacks() noexcept;
   bool callbacks_owed() const;
-  Deadline trim_when_quiet();
+  Deadline tend_memory() noexcept;
   void tend_seats();
   void on_worker_end(unsigned index);
   void on_spawn_failed(unsigned index);
@@ -231,13 +231,12 @@ class PoolCore {
   std::chrono::milliseconds spawn_pause_{10};
   bool at_once_ = false;               // terminate: workers are not replaced
   std::condition_variable stage_changed_;
-  std::uint64_t quiet_since_ = 0;      // `submitted` when the last quiet while began ...
-  Deadline quiet_ends_;                // ... and when memory will be given back if it lasts
   struct StillRead {
     Payload::OwnerBlock block;
     std::unique_ptr<KeptMemory> kept;
   };
   std::vector<StillRead> still_read_;  // arguments of tasks that ran when the pool broke
+  std::uint64_t quiet_whiles_ = 0;     // of the region, that this pool's workers know of
   bool control_lost_ = false;          // a worker may still be alive: its memory cannot be used again
   std::atomic<bool> stop_service_{false};
 };

@@ -80,10 +80,11 @@ Deadline PoolCore::service_round() noexcept {
       refill_asked_ = false;
       pump();
       if (!backlog_.empty()) ask_for_refill();
-      next = earlier(kill_overdue(), trim_when_quiet());
+      next = kill_overdue();
       for (const Tended& seat : tended_)
         if (seat.spawn_again) next = earlier(next, spawn_again_at_);
     }
+    next = earlier(next, tend_memory());
   } catch (const std::bad_alloc&) {
     next = Clock::now() + std::chrono::milliseconds(10);  // results stay in their slots until then
   }
@@ -351,18 +352,16 @@ Deadline PoolCore::kill_overdue() {
   return next;
 }
 
-// Memory is given back to the system once nothing was submitted for two seconds.
-Deadline PoolCore::trim_when_quiet() {
-  if (unfinished_ != 0 || stats_.submitted == 0) return std::nullopt;
-  if (quiet_since_ != stats_.submitted) {
-    quiet_since_ = stats_.submitted;
-    quiet_ends_ = Clock::now() + std::chrono::seconds(2);
+// Memory that nobody uses is given back to the system after a quiet while. Workers see to their own before they sleep;
+// those that were asleep when results were let go of have to be woken for it.
+Deadline PoolCore::tend_memory() noexcept {
+  const Region::Tended tended = region().tend();
+  if (quiet_whiles_ != tended.quiet_whiles) {
+    quiet_whiles_ = tended.quiet_whiles;
+    for (unsigned i = 0; i < workers(); ++i)
+      if (plan_.memory.seats[i].returned.top.load(std::memory_order_relaxed) != 0) ring_worker(plan_.memory, i);
   }
-  if (!quiet_ends_) return std::nullopt;
-  if (Clock::now() < *quiet_ends_) return quiet_ends_;
-  quiet_ends_.reset();
-  region().trim();
-  return std::nullopt;
+  return tended.again;
 }
 
 // What a worker may be reading is given back when all of them are gone.
@@ -374,7 +373,6 @@ void PoolCore::keep_for_worker(TaskState& task) noexcept {
   } catch (const std::bad_alloc&) {
     (void)it.kept.release();  // lost to this process, rather than used for something else while it is read
   }
-}
 }
 
 // The pool cannot go on: every task that has not ended ends with PoolClosed and `why`.

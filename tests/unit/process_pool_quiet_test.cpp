@@ -1,0 +1,90 @@
+// Shared memory that nobody uses is given back to the system once it has been quiet for two seconds.
+#include "process_watch.hpp"
+
+#include <memory>
+#include <string>
+
+#include <retinue/retinue.hpp>
+
+namespace {
+
+using namespace retinue_test;
+using retinue::ProcessPool;
+using retinue::shared_memory_usage;
+using retinue::SharedArray;
+
+constexpr std::size_t kLarge = 20'000'000;
+constexpr std::uint64_t kNearly = 3'000'000;  // slots of pools that come and go, and what small blocks take
+
+std::size_t size_of(const std::string& s) { return s.size(); }
+std::string make(std::size_t n) { return std::string(n, 'x'); }
+
+/// What the kernel counts for shared memory falls back to about what it was.
+bool falls_to(std::uint64_t before) {
+  return eventually([&] { return shared_memory_usage().bytes_reserved < before + kNearly; });
+}
+
+TEST(ProcessPoolQuiet, what_held_arguments_is_given_back) {
+  ProcessPool pool(2);
+  const std::uint64_t before = shared_memory_usage().bytes_reserved;
+  for (int again = 0; again < 2; ++again) {  // also a second time: it is a while, not the first one
+    EXPECT_EQ(pool.submit(size_of, make(kLarge)).get(), kLarge);
+    EXPECT_GT(shared_memory_usage().bytes_reserved, before + kLarge / 2) << "kept for the next one at first";
+    EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
+    EXPECT_EQ(shared_memory_usage().bytes_warm, 0u);
+  }
+}
+
+TEST(ProcessPoolQuiet, what_held_results_is_given_back_also_if_they_were_let_go_of_when_all_slept) {
+  ProcessPool pool(2);
+  const std::uint64_t before = shared_memory_usage().bytes_reserved;
+  auto result = std::make_unique<retinue::Future<std::string>>(pool.submit(make, kLarge));
+  result->wait();
+  nap(3s);  // the worker has nothing to give back before it sleeps, and sleeps without a limit
+  EXPECT_GT(shared_memory_usage().bytes_reserved, before + kLarge / 2);
+  result.reset();
+  EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
+}
+
+TEST(ProcessPoolQuiet, a_shared_array_that_was_dropped_is_given_back_though_no_task_comes) {
+  ProcessPool pool(2);
+  const std::uint64_t before = shared_memory_usage().bytes_reserved;
+  { const SharedArray<char> array(kLarge); }
+  EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
+}
+
+TEST(ProcessPoolQuiet, memory_that_is_used_again_and_again_is_kept) {
+  ProcessPool pool(2);
+  EXPECT_EQ(pool.submit(size_of, make(kLarge)).get(), kLarge);
+  const auto end = Clock::now() + 3s;
+  for (auto last = Clock::now(); Clock::now() < end; nap(50ms)) {
+    if (Clock::now() - last > 1s) return;  // the machine gave this process no time: it was quiet after all
+    EXPECT_GE(shared_memory_usage().bytes_warm, kLarge / 2);
+    last = Clock::now();
+    EXPECT_EQ(pool.submit(size_of, make(kLarge)).get(), kLarge);
+  }
+}
+
+TEST(ProcessPoolQuiet, another_pool_looks_after_what_a_pool_that_is_closed_has_left) {
+  ProcessPool before_it(1);
+  const std::uint64_t before = shared_memory_usage().bytes_reserved;
+  auto pool = std::make_unique<ProcessPool>(1);
+  EXPECT_EQ(pool->submit(size_of, make(kLarge)).get(), kLarge);
+  ProcessPool after_it(1);
+  pool.reset();
+  before_it.shutdown();
+  EXPECT_GE(shared_memory_usage().bytes_warm, kLarge / 2) << "kept as long as there is a pool";
+  EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
+}
+
+TEST(ProcessPoolQuiet, the_last_pool_gives_back_all_at_once) {
+  const std::uint64_t before = shared_memory_usage().bytes_reserved;
+  {
+    ProcessPool pool(2);
+    EXPECT_EQ(pool.submit(size_of, make(kLarge)).get(), kLarge);
+  }
+  EXPECT_EQ(shared_memory_usage().bytes_warm, 0u);
+  EXPECT_LT(shared_memory_usage().bytes_reserved, before + kNearly);
+}
+
+}  // namespace
