@@ -55,7 +55,9 @@ void PoolCore::serve() noexcept {
   {
     const std::lock_guard lock(mutex_);  // held by start_service until it has stored service_thread_
   }
-  while (!stop_service_.load(std::memory_order_acquire)) {
+  for (;;) {
+    plan_.service_event.drain();  // before any look at what it may have been rung for
+    if (stop_service_.load(std::memory_order_acquire)) break;
     const Deadline deadline = service_round();
     pollfd fds[2] = {{plan_.service_event.fd(), POLLIN, 0}, {server_.get(), POLLIN, 0}};
     // Once the pool is closing, the server's end is no news.
@@ -69,7 +71,6 @@ void PoolCore::serve() noexcept {
 }
 
 Deadline PoolCore::service_round() noexcept {
-  plan_.service_event.drain();
   Deadline next;
   const bool server_died = server_has_died();
   try {

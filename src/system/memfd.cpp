@@ -82,8 +82,8 @@ UniqueFd create_memfd(const char* name) {
   // Kernels before 6.3 answer EINVAL to the flag they do not know.
   UniqueFd fd(sys::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL));
   if (!fd && errno == EINVAL) fd.reset(sys::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) throw_call_failed("memfd_create", errno, std::string("\"") + name + "\"");
   const std::string which = std::string("memfd \"") + name + "\"";
-  if (!fd) throw_call_failed("memfd_create", errno, which);
   // Nobody shrinks it, and nobody adds a seal that would keep it from growing or being written.
   if (sys::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
     throw_call_failed("fcntl", errno, "F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL, " + which);

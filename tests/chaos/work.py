@@ -246,7 +246,8 @@ HELD_DESCRIPTORS = []
 
 def close_output(how, value):
     if how == "object":
-        sys.stdout.close()
+        if sys.stdout is not None:  # an earlier task may have taken it away
+            sys.stdout.close()
     elif how == "none":
         sys.stdout = None
     else:
