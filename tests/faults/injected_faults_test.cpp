@@ -25,7 +25,7 @@ constexpr std::chrono::seconds kLongestRun{20 * kPatience};
 /// Memory for small blocks that one run may keep and another not: two chunks. The slots of a pool are more.
 constexpr std::uint64_t kSpareChunks = 512 * 1024;
 /// How long a scenario may be walked: on a machine with other things to do, or under a sanitizer, a sample.
-constexpr std::chrono::seconds kBudget{12 * kPatience};
+constexpr std::chrono::seconds kBudget{kPatience > 1 ? 6 : 12};
 
 /// In a process of its own.
 int live_through(const Scenario& scenario) {
