@@ -66,6 +66,7 @@ class MapTasks {
 
  private:
   class Busy;
+  void wait_for_read_all() const;
   Object next(const Deadline& deadline);
   enum class Weight { light, any };
   void read_inputs(std::size_t wanted, Weight weight = Weight::light);
@@ -96,6 +97,7 @@ class MapTasks {
   bool inputs_ended_ = false;
   bool begun_ = false;
   bool busy_ = false;
+  unsigned long all_read_by_ = 0;  // the thread that is in read_all, or 0
   bool interrupted_ = false;  // by Ctrl-C, in the last wait: nobody wants what runs, once this is dropped
 };
 

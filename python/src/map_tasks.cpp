@@ -40,6 +40,7 @@ bool are_quiet(PyObject* iterators) {
 class MapTasks::Busy {
  public:
   explicit Busy(MapTasks& tasks) : tasks_(tasks) {
+    tasks.wait_for_read_all();
     if (tasks.busy_) {
       PyErr_SetString(PyExc_ValueError, "this map is being read already, by another thread or by its own inputs");
       throw PythonError{};
@@ -242,9 +243,20 @@ void MapTasks::start() {
   while (!inputs_ended_ && !pending_ && staged_bytes_ < kSmall) read_inputs(4);
 }
 
+// The end of the pool reads the map in one thread: others that come meanwhile are not at fault.
+void MapTasks::wait_for_read_all() const {
+  while (busy_ && all_read_by_ != 0 && all_read_by_ != PyThread_get_thread_ident()) {
+    check(PyErr_CheckSignals());
+    const WithoutGil without;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
 // An item without memory waits for tasks of this map to end; nobody takes results, which could make room too.
 void MapTasks::read_all() {
   const Busy busy(*this);
+  all_read_by_ = PyThread_get_thread_ident();
+  const std::unique_ptr<unsigned long, void (*)(unsigned long*)> done(&all_read_by_, [](unsigned long* it) { *it = 0; });
   while (window_ != nullptr && !inputs_ended_) {
     const std::size_t running = window_->unfinished();
     const std::uint64_t before = staged_;

@@ -177,6 +177,32 @@ def test_shutdown_while_another_thread_reads_a_map():
     assert len(ended) == 1 and executor.worker_pids() == []
 
 
+def test_a_map_that_a_shutdown_reads_to_its_end_can_be_read_meanwhile():
+    reading = threading.Event()
+
+    class Slow:
+        def __len__(self):
+            return 10_000
+
+        def __getitem__(self, i):
+            if i >= 10_000:
+                raise IndexError
+            if i > 9_000:
+                reading.set()
+                time.sleep(0.0002)
+            return i
+
+    with ProcessPoolExecutor(2) as pool:
+        results = pool.map(abs, Slow())
+        assert not reading.is_set()
+        ender = threading.Thread(target=pool.shutdown)
+        ender.start()
+        assert reading.wait(20)
+        assert list(results) == list(range(10_000))
+        ender.join(20)
+        assert not ender.is_alive()
+
+
 @pytest.mark.parametrize("end", ["shut_down", "cancelled", "terminated"])
 def test_a_map_whose_pool_ends_gives_what_was_handed_in_and_then_says_so_once(end):
     executor = ProcessPoolExecutor(1)
