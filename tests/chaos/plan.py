@@ -62,6 +62,11 @@ class Plan:
         return sum(len(tasks) for share in self.shares for _, tasks in share.visits)
 
     @property
+    def terminates(self):
+        """That its pool is ended at once, which runs nothing again."""
+        return self.ending.startswith("terminate") or (self.cls == "pool" and not self.ending.startswith("shutdown"))
+
+    @property
     def may_break(self):
         return self.ending == "break"
 

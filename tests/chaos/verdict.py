@@ -87,6 +87,8 @@ class Judge:
                 return "killed"
             if error.signal == 9 and over:
                 return "ended with its pool"
+            if task is not None and task.retries and self.ending and plan.terminates:
+                return "not run again, for its pool was ended at once"
         elif isinstance(error, retinue.Cancelled) and self.ending:
             return "cancelled by the end"
         elif isinstance(error, retinue.PoolClosed):
@@ -94,8 +96,6 @@ class Judge:
                 return "closed"
         elif isinstance(error, retinue.TaskTimeout):
             return "late" if task is not None and task.timeout is not None and task.kind == "on-the-brink" else None
-        elif isinstance(error, ValueError) and "being read already" in str(error) and self.ending:
-            return "read by the shutdown in another thread"
         elif isinstance(error, ValueError) and str(error) == "Pool not running" and self.ending:
             return "closed"
         elif "ResourceExhausted" in line_of_error(error or ValueError()) or isinstance(error, MemoryError):
