@@ -23,7 +23,7 @@ namespace retinue {
 ///     retinue::ProcessPool pool(options);
 struct WorkerLimits {
   /// CPU time of all threads that one task may use, to the second, rounded up. Then its worker dies of SIGXCPU, and the
-  /// task ends with WorkerDied. At least a second. Costs two system calls per task, at most a hundred times a second.
+  /// task ends with WorkerDied. At least a second. Costs three system calls per task, at most a hundred times a second.
   std::optional<std::chrono::seconds> cpu_time = std::nullopt;
   /// Bytes of memory that a worker may map beyond what it has when its initializer has run (RLIMIT_AS). Then `new` throws
   /// std::bad_alloc, which comes back as the task's exception.
@@ -31,7 +31,7 @@ struct WorkerLimits {
   /// Descriptors that a worker may have open (RLIMIT_NOFILE), inherited ones among them. Those open already stay.
   std::optional<std::uint64_t> open_files = std::nullopt;
   /// False: no sockets but those of the same machine (AF_UNIX), by a seccomp filter: `socket` fails with EACCES. What
-  /// would get round that fails with EPERM: io_uring, ptrace, and taking descriptors or memory of other processes.
+  /// would get round that fails with EPERM: io_uring, ptrace, process_vm_readv and its like, pidfd_getfd.
   /// Sockets that are open already stay.
   bool network = true;
   /// False: no other program may be run (execve fails with EACCES), by a seccomp filter.

@@ -37,9 +37,11 @@ def begin(seat: int) -> None:
     except Exception:  # too few descriptors, or it has just gone
         pass
     process._parent_process = _parent  # type: ignore[attr-defined]
-    # For Python too, not only for the kernel: asyncio.run would put its default back.
-    signal.signal(signal.SIGINT, _leave_to_owner)
-    signal.siginterrupt(signal.SIGINT, False)
+    signal.set_wakeup_fd(-1)  # that of the owner's asyncio loop, which would take a signal here for one of its own
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        # For Python too, not only for the kernel: asyncio.run would put its default back.
+        signal.signal(signal.SIGINT, _leave_to_owner)
+        signal.siginterrupt(signal.SIGINT, False)
     os.dup2(_no_input.fileno(), 0)  # what comes in is the owner's to read
     sys.stdin = _no_input
     util._finalizer_registry.clear()  # type: ignore[attr-defined]

@@ -66,12 +66,13 @@ class MapTasks {
 
  private:
   class Busy;
-  void wait_for_read_all() const;
+  bool wait_for_read_all(const Deadline& deadline) const;
   Object next(const Deadline& deadline);
   enum class Weight { light, any };
   void read_inputs(std::size_t wanted, Weight weight = Weight::light);
   bool read_one();
   void publish();
+  void publish_what_is_staged();
   void stage(PyObject* const* arguments, std::size_t count, bool ready);
   void stage_tuple(PyObject* arguments, bool ready);
   void stage_star(PyObject* arguments);

@@ -40,7 +40,6 @@ bool are_quiet(PyObject* iterators) {
 class MapTasks::Busy {
  public:
   explicit Busy(MapTasks& tasks) : tasks_(tasks) {
-    tasks.wait_for_read_all();
     if (tasks.busy_) {
       PyErr_SetString(PyExc_ValueError, "this map is being read already, by another thread or by its own inputs");
       throw PythonError{};
@@ -204,16 +203,25 @@ void MapTasks::read_inputs(std::size_t wanted, Weight weight) {
   } catch (const PythonError&) {
     if (!concerns_value()) {
       const ErrorAside aside;
-      window_->publish();
+      publish_what_is_staged();
       throw;
     }
     input_error_ = take_error();  // results of earlier inputs come first
     inputs_ended_ = true;
   } catch (...) {
-    window_->publish();
+    publish_what_is_staged();
     throw;
   }
   publish();
+}
+
+// Beside an error that matters more than that the pool has closed.
+void MapTasks::publish_what_is_staged() {
+  try {
+    window_->publish();
+  } catch (const PoolClosed&) {
+    inputs_ended_ = true;
+  }
 }
 
 // What a closed pool no longer takes is where the inputs end: here too, results of earlier ones come first.
@@ -244,12 +252,14 @@ void MapTasks::start() {
 }
 
 // The end of the pool reads the map in one thread: others that come meanwhile are not at fault.
-void MapTasks::wait_for_read_all() const {
+bool MapTasks::wait_for_read_all(const Deadline& deadline) const {
   while (busy_ && all_read_by_ != 0 && all_read_by_ != PyThread_get_thread_ident()) {
+    if (deadline && Clock::now() >= *deadline) return false;
     check(PyErr_CheckSignals());
     const WithoutGil without;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+  return true;
 }
 
 // An item without memory waits for tasks of this map to end; nobody takes results, which could make room too.
@@ -335,6 +345,8 @@ Object MapTasks::read(detail::MapWindow::Result& result) {
 }
 
 Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
+  timed_out = !wait_for_read_all(deadline);
+  if (timed_out) return Object();
   const Busy busy(*this);
   begun_ = true;
   if (window_ != nullptr && detail::is_foreign(*plan_.core)) {

@@ -390,6 +390,37 @@ def test_workers_leave_ctrl_c_to_the_owner_also_after_a_task_that_used_asyncio()
         assert executor.submit(interrupt_itself).result(timeout=10) == "went on"
 
 
+def test_a_ctrl_c_in_a_worker_is_not_one_of_the_owners_asyncio_loop():
+    async def main():
+        heard = []
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, lambda: heard.append(1))
+        try:
+            with ProcessPoolExecutor(1) as executor:
+                assert await loop.run_in_executor(executor, interrupt_itself) == "went on"
+                await asyncio.sleep(0.1)
+                assert not heard
+                os.kill(os.getpid(), signal.SIGINT)
+                while not heard:
+                    await asyncio.sleep(0.01)
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+        assert heard == [1]
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_workers_ignore_ctrl_c_where_the_owner_does():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ProcessPoolExecutor(1) as executor:
+            child = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+            done = executor.submit(subprocess.run, [sys.executable, "-c", child], capture_output=True, text=True)
+            assert done.result(timeout=20).stdout == "True\n"
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class EndsTheBase(BaseException):
     pass
 

@@ -22,6 +22,7 @@ namespace retinue::detail {
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kTrimmedAtOnce = std::uint64_t{1} << 20;  // where no pool is there to wait for a quiet while
 constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
 #if defined(__SANITIZE_THREAD__)
 constexpr std::uint64_t kMostAddresses = 256 * kGiB;  // its shadow leaves no more
@@ -231,6 +232,7 @@ void Region::free(std::uint64_t offset, std::uint64_t bytes) noexcept {
   try {
     heap_->free(offset, bytes);
     if (heap_->bytes_warm() != 0) call_keepers();
+    if (keepers_.empty() && heap_->bytes_warm() >= kTrimmedAtOnce) heap_->trim();
   } catch (const std::bad_alloc&) {
     // No memory to note it as free: the block is lost until the process ends, nothing else is.
   }
@@ -335,7 +337,8 @@ void Region::call_keepers() noexcept {
 void Region::add_keeper(const EventFd& bell) {
   const std::lock_guard lock(mutex_);
   keepers_.push_back(&bell);
-  if (heap_->bytes_warm() != 0) call_keepers();
+  if (tended_) bell.ring();
+  else if (heap_->bytes_warm() != 0) call_keepers();
 }
 
 void Region::remove_keeper(const EventFd& bell) noexcept {

@@ -109,7 +109,8 @@ class Region {
   void trim() noexcept;
 
   /// A pool's service thread looks after memory that nobody uses: `bell` rings when there is some, and from then on the
-  /// thread calls `tend` until that asks for no other time. Without any keeper left, warm memory is given back at once.
+  /// thread calls `tend` until that asks for no other time. Without any keeper, warm memory is given back at once, from
+  /// a megabyte on.
   void add_keeper(const EventFd& bell);
   void remove_keeper(const EventFd& bell) noexcept;
   struct Tended {

@@ -32,11 +32,12 @@ std::size_t slots_for(const ProcessPoolOptions& options, unsigned workers) {
                                                kMostSlots));
 }
 
-// Of a process that is not our child. False if it lives on past the deadline.
+// Of a process that was not our child. False if it lives on past the deadline.
 bool wait_for_end_of(pid_t pid, Clock::time_point deadline) noexcept {
   const UniqueFd process(sys::pidfd_open(pid));  // without one: ask now and then
   pollfd fd{process.get(), POLLIN, 0};
   for (;;) {
+    if (sys::waitpid(pid, nullptr, WNOHANG) == pid) return true;  // it became our child, if we are the reaper here
     if (sys::kill(pid, 0) != 0 && errno == ESRCH) return true;
     const auto left = deadline - Clock::now();
     if (left <= Clock::duration::zero()) return false;
@@ -225,7 +226,6 @@ void PoolCore::terminate() { close(true, true); }
 // Every process of the pool is told to leave, waited for, and, if it does not, killed. Also after a
 // constructor that failed half way.
 void PoolCore::end_processes() noexcept {  // Model: shutdown
-  region().remove_keeper(plan_.service_event);
   plan_.memory.control->closing.store(1, std::memory_order_seq_cst);
   ring_all_workers(plan_.memory);
   plan_.server_event.ring();
@@ -253,6 +253,7 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
     else if (it.block.offset != 0) region().free(it.block.offset, it.block.bytes);
   }
   still_read_.clear();
+  region().remove_keeper(plan_.service_event);
 }
 
 // When the fork server leaves by itself it has waited for its workers. If it was killed, the kernel kills

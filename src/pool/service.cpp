@@ -300,6 +300,7 @@ void PoolCore::on_spawn_failed(unsigned index) {
   const int error_number = seat.status.load(std::memory_order_relaxed);
   region().retire(tended_[index].part);
   tended_[index] = {};
+  tended_[index].spawn_again = true;  // whatever becomes of the words
   seat.life.store(Life::empty, std::memory_order_relaxed);
   spawn_later(index, "fork: " + std::generic_category().message(error_number) + " (errno " +
                          std::to_string(error_number) + ")");

@@ -26,11 +26,19 @@
 namespace retinue::detail {
 namespace {
 
+// What it takes: becoming another user, and killing workers that are one.
 bool may_change_user() noexcept {
+  if (geteuid() != 0) return false;  // whose capabilities would outlive the change
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
-  const std::uint32_t needed = 1u << CAP_SETUID | 1u << CAP_SETGID;
+  const std::uint32_t needed = 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL;
   return syscall(SYS_capget, &header, data) == 0 && (data[0].effective & needed) == needed;
+}
+
+// It has nothing to change then, and may be anybody.
+bool is_user(uid_t uid) noexcept {
+  uid_t real = 0, effective = 0, saved = 0;
+  return getresuid(&real, &effective, &saved) == 0 && real == uid && effective == uid && saved == uid;
 }
 
 void look_up(const std::string& user, Confinement& into) {
@@ -48,13 +56,17 @@ void look_up(const std::string& user, Confinement& into) {
     error = is_number ? getpwuid_r(number, &entry, text.data(), text.size(), &found)
                       : getpwnam_r(user.c_str(), &entry, text.data(), text.size(), &found);
   }
+  if (found == nullptr && error != 0 && error != ENOENT && error != ESRCH) throw_call_failed("getpwnam_r", error, "'" + user + "'");
   if (found == nullptr && !is_number) throw Error("WorkerLimits::user: there is no user '" + user + "' here");
   into.other_user = 1;
   into.uid = found != nullptr ? found->pw_uid : number;
   into.gid = found != nullptr ? found->pw_gid : static_cast<gid_t>(number);
   if (into.uid == 0) throw Error("WorkerLimits::user: workers that run as root are not limited by that");
-  if (into.uid != geteuid() && !may_change_user())
-    throw Error("WorkerLimits::user: only root can have workers run as '" + user + "'");
+  if (into.uid == static_cast<uid_t>(-1) || into.gid == static_cast<gid_t>(-1))
+    throw Error("WorkerLimits::user: '" + user + "' stands for no user");
+  if (!is_user(into.uid) && !may_change_user())
+    throw Error("WorkerLimits::user: only root can have workers run as '" + user +
+                "' (with the capabilities CAP_SETUID, CAP_SETGID and CAP_KILL)");
   if (found == nullptr) return;
   int count = Confinement::kMostGroups;
   if (getgrouplist(found->pw_name, found->pw_gid, into.groups, &count) < 0)
@@ -66,6 +78,17 @@ void look_up(const std::string& user, Confinement& into) {
 // The result of a call, and what to say of it if it is a failure.
 void check(int result, const char* name, const std::string& argument) {
   if (result != 0) throw_call_failed(name, errno, argument);
+}
+
+// Also where the owner ignores the signal, or has it blocked.
+void hear_of_cpu_limit() {
+  struct sigaction usual {};
+  usual.sa_handler = SIG_DFL;
+  check(sys::sigaction(SIGXCPU, &usual, nullptr), "sigaction", "SIGXCPU");
+  sigset_t mask;
+  if (const int error = sys::pthread_sigmask(SIG_SETMASK, nullptr, &mask); error != 0) throw_call_failed("pthread_sigmask", error, "");
+  sigdelset(&mask, SIGXCPU);
+  if (const int error = sys::pthread_sigmask(SIG_SETMASK, &mask, nullptr); error != 0) throw_call_failed("pthread_sigmask", error, "");
 }
 
 void limit(__rlimit_resource_t resource, const char* name, std::uint64_t most) {
@@ -88,13 +111,12 @@ std::uint64_t mapped_bytes() {
 
 // Each of these changes all threads.
 void change_user(const Confinement& confinement) {
-  const std::string who = "user " + std::to_string(confinement.uid) + ", group " + std::to_string(confinement.gid);
   const uid_t uid = confinement.uid;
   const gid_t gid = confinement.gid;
-  if (may_change_user()) {
-    check(sys::setgroups(confinement.group_count, confinement.groups), "setgroups", who);
-    check(sys::setresgid(gid, gid, gid), "setresgid", who);
-  }
+  if (is_user(uid)) return;
+  const std::string who = "user " + std::to_string(uid) + ", group " + std::to_string(gid);
+  check(sys::setgroups(confinement.group_count, confinement.groups), "setgroups", who);
+  check(sys::setresgid(gid, gid, gid), "setresgid", who);
   check(sys::setresuid(uid, uid, uid), "setresuid", who);
 }
 
@@ -106,7 +128,8 @@ Confinement confinement_of(const WorkerLimits& limits) {
   to.any = 1;
   if (limits.cpu_time) {
     if (limits.cpu_time->count() < 1) throw Error("WorkerLimits::cpu_time must be a second at least");
-    to.cpu_seconds = static_cast<std::uint64_t>(limits.cpu_time->count());
+    constexpr std::uint64_t kMostSeconds = 1'000'000'000;  // the kernel counts nanoseconds
+    to.cpu_seconds = std::min(static_cast<std::uint64_t>(limits.cpu_time->count()), kMostSeconds);
   }
   if (limits.address_space) to.address_space = *limits.address_space;
   if (limits.open_files) to.open_files = *limits.open_files;
@@ -121,7 +144,7 @@ Confinement confinement_of(const WorkerLimits& limits) {
 void confine(const Confinement& confinement) {
   if (confinement.any == 0) return;
   if (confinement.cpu_seconds != Confinement::kUnlimited) {
-    std::signal(SIGXCPU, SIG_DFL);
+    hear_of_cpu_limit();
     grant_cpu_seconds(confinement.cpu_seconds);
   }
   if (confinement.address_space != Confinement::kUnlimited) {
@@ -140,8 +163,7 @@ void grant_cpu_seconds(std::uint64_t seconds) noexcept {
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
   rlimit now{};
   if (getrlimit(RLIMIT_CPU, &now) != 0) return;
-  const std::uint64_t until = static_cast<std::uint64_t>(used.tv_sec) + seconds;
-  now.rlim_cur = until < seconds ? now.rlim_max : std::min<rlim_t>(until + 1, now.rlim_max);
+  now.rlim_cur = std::min<rlim_t>(static_cast<std::uint64_t>(used.tv_sec) + seconds + 1, now.rlim_max);
   sys::setrlimit(RLIMIT_CPU, &now);  // what was granted before holds where this fails
 }
 

@@ -84,7 +84,13 @@ TEST(WorkerLimits, any_keeps_workers_from_gaining_privileges) {
 }
 
 TEST(WorkerLimits, a_task_that_uses_more_cpu_time_dies_and_says_why) {
+  // Also where the owner has the signal blocked, which workers inherit.
+  sigset_t blocked, before;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGXCPU);
+  ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
   retinue::ProcessPool pool(limited({.cpu_time = 1s}));
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   const auto e = death_of(pool, spin_for_ever);
   ASSERT_TRUE(e);
   EXPECT_EQ(e->signal(), SIGXCPU);
@@ -110,6 +116,11 @@ TEST(WorkerLimits, cpu_time_that_a_hard_limit_of_the_owners_cuts_off_is_not_exce
     ::getrlimit(RLIMIT_CPU, &limit);
     return limit.rlim_cur;
   }).get(), 5000u);
+}
+
+TEST(WorkerLimits, endless_cpu_time_is_no_limit) {
+  retinue::ProcessPool pool(limited({.cpu_time = std::chrono::seconds::max()}));
+  for (int i = 0; i < 3; ++i) EXPECT_NO_THROW(pool.submit(use_cpu, 0.02).get());
 }
 
 TEST(WorkerLimits, address_space_counts_from_what_the_worker_has) {
@@ -244,6 +255,7 @@ TEST(WorkerLimits, impossible_ones_are_refused_at_once) {
   EXPECT_THROW(retinue::ProcessPool(limited({.cpu_time = 0s})), retinue::Error);
   EXPECT_THROW(retinue::ProcessPool(limited({.cpu_time = -1s})), retinue::Error);
   EXPECT_THROW(retinue::ProcessPool(limited({.user = "root"})), retinue::Error);
+  EXPECT_THROW(retinue::ProcessPool(limited({.user = "4294967295"})), retinue::Error) << "which changes nothing";
   const auto e = thrown_by<retinue::Error>([] { retinue::ProcessPool(limited({.user = "no such user"})); });
   ASSERT_TRUE(e);
   EXPECT_NE(std::string(e->what()).find("'no such user'"), std::string::npos) << e->what();
