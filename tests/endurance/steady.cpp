@@ -31,7 +31,7 @@ constexpr retinue::TaskOptions kAgain{.retries = 1000};
 struct Refused : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
-const bool refused_travels = retinue::exception_travels<Refused>;
+[[maybe_unused]] const bool refused_travels = retinue::exception_travels<Refused>;
 
 int next(int x) { return x + 1; }
 std::string turned(const std::string& s) { return {s.rbegin(), s.rend()}; }
