@@ -3,6 +3,8 @@
 
 #include <chrono>
 #include <algorithm>
+#include <atomic>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -223,12 +225,13 @@ inline void threads(Trial& trial) {
   });
   trial.step("a time limit that is kept", [&] { DEMAND(pool->with({.timeout = 10s}).submit(square, 5).get() == 25); });
   trial.step_throws<retinue::TaskTimeout>("a time limit", [&] {
-    std::atomic<bool> over{false};
-    auto late = pool->with({.timeout = 2ms}).submit([&over] {
-      while (!over) nap();
+    const auto over = std::make_shared<std::atomic<bool>>(false);  // the thread goes on unseen
+    auto late = pool->with({.timeout = 2ms}).submit([over] {
+      while (!*over) nap();
     });
+    const std::shared_ptr<void> at_the_end(nullptr, [over](void*) { *over = true; });
     late.wait();
-    over = true;
+    *over = true;
     late.get();
   });
   trial.step("a map", [&] {

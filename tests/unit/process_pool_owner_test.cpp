@@ -369,9 +369,13 @@ TEST(ProcessPool, the_death_of_a_worker_may_be_asked_to_end_the_pool) {
   ProcessPool pool(options);
   EXPECT_THROW(pool.with({.timeout = 50ms}).submit(spin_for_ever).get(), retinue::TaskTimeout);
   EXPECT_EQ(pool.submit(square, 3).get(), 9) << "a worker that the pool itself stopped is no death";
-  auto dying = pool.submit(leave_with, 3);
+  auto dying = pool.submit([] {
+    board().pass_gate();
+    leave_with(3);
+  });
   std::vector<retinue::Future<int>> others;
   for (int i = 0; i < 50; ++i) others.push_back(pool.submit([](int x) { nap(100ms); return x; }, i));
+  board().gate.store(1);
   EXPECT_THROW(dying.get(), WorkerDied);
   EXPECT_THROW(others.back().get(), PoolClosed);
   EXPECT_THROW(pool.submit(square, 3), PoolClosed);

@@ -144,6 +144,11 @@ TEST(ArrayResult, is_the_same_with_every_executor) {
 // Usage and limit
 
 TEST(SharedMemoryUsage, counts_blocks_and_remembers_the_peak) {
+  {
+    const SharedArray<char> a(5'000'000);
+  }
+  EXPECT_LT(retinue::shared_memory_usage().bytes_warm, 1'000'000u) << "without a pool nothing large is kept";
+  const retinue::ProcessPool pool(1);  // which sees to what is kept
   const auto before = retinue::shared_memory_usage();
   {
     const SharedArray<char> a(5'000'000), b(100);
