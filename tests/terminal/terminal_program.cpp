@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <fcntl.h>
 #include <poll.h>
 #include <ranges>
 #include <spawn.h>
@@ -313,7 +314,7 @@ int run(void (*phase)(ProcessPool&), std::string_view option) {
 int main(int count, char** words) {
   owner = ::getpid();
   shared();
-  if (::pipe(caught_pipe) != 0) return kWrong;
+  if (::pipe2(caught_pipe, O_NONBLOCK) != 0) return kWrong;
   const std::string_view phase = count > 1 ? words[1] : "", option = count > 2 ? words[2] : "";
   if (phase == "exit") return leave(option == "handler");
   if (phase == "storm") return storm();

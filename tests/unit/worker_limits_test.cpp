@@ -144,7 +144,7 @@ TEST(WorkerLimits, without_any_memory_left_tasks_still_end) {
   if (kSlowdown > 1) GTEST_SKIP() << "sanitizers end the program where memory is out";
   retinue::ProcessPool pool(limited({.address_space = 0}));
   EXPECT_EQ(pool.submit(square, 3).get(), 9);
-  EXPECT_THROW(pool.submit([] { return std::vector<char>(std::size_t{64} << 20).size(); }).get(), std::bad_alloc);
+  EXPECT_THROW(pool.submit([] { return std::vector<char>(std::size_t{64} << 20); }).get(), std::bad_alloc);
   EXPECT_EQ(pool.submit(square, 4).get(), 16);
 }
 
