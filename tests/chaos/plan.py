@@ -71,10 +71,10 @@ class Plan:
         return self.ending == "break"
 
     def __str__(self):
-        doors = sorted({door for share in self.shares for door, _ in share.visits})
+        ways = sorted({door for share in self.shares for door, _ in share.visits})
         return (
             f"{self.cls} of {self.workers} by {self.method}, max tasks {self.max_tasks}, initializer {self.initializer}, "
-            f"{len(self.shares)} threads, {self.tasks} tasks by {' '.join(doors)}; "
+            f"{len(self.shares)} threads, {self.tasks} tasks by {' '.join(ways)}; "
             f"{' '.join(self.torments) or 'no torment'}; {self.ending}"
         )
 
