@@ -1,17 +1,12 @@
 """One round: a pool is made, threads of its owner use it, it is tormented, it ends; then all is judged and counted."""
 
-import gc
 import multiprocessing
 import os
 import random
-import resource
 import sys
 import threading
 import time
 
-import numpy as np
-
-import census
 import retinue
 import work
 from retinue.futures import ProcessPoolExecutor

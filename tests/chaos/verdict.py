@@ -89,6 +89,8 @@ class Judge:
                 return "ended with its pool"
             if task is not None and task.retries and self.ending and plan.terminates:
                 return "not run again, for its pool was ended at once"
+            if task is not None and task.retries and torment.killed:
+                return "not run again, for a kill had cost it its retry"
         elif isinstance(error, retinue.Cancelled) and self.ending:
             return "cancelled by the end"
         elif isinstance(error, retinue.PoolClosed):
