@@ -1,4 +1,4 @@
-// A pool whose processes start anew: this program, as FirstPool::bodies() starts it.
+// A pool whose processes start anew: this program, as alone() starts it.
 #pragma once
 
 #include <cstring>
@@ -16,7 +16,7 @@ constexpr const char* kFreshServer = "the fork server of a pool that starts anew
 inline constexpr retinue::detail::ProcessHooks kNoHooks;
 
 inline const bool fresh_body = [] {
-  FirstPool::bodies()[kFreshServer] = []() -> int {
+  bodies_of_their_own()[kFreshServer] = []() -> int {
     retinue::detail::set_process_role(ProcessRole::fork_server);
     retinue::detail::set_fault_injector(inject_as_planned);
     const std::string words = text_of("/proc/self/cmdline");  // each ended by a zero

@@ -1,6 +1,6 @@
 // Every system call that a scenario makes fails once, in each process that makes it: what is demanded is a right value or
 // a typed error, and that nothing hangs, nothing is left, and what says that it is open works.
-#include "unit/process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <algorithm>
 #include <map>

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <system_error>
 
-#include "unit/process_watch.hpp"
+#include "support/process_watch.hpp"
 
 namespace retinue_test {
 

@@ -1,10 +1,12 @@
 // A real terminal for a program under test: what is typed here becomes signals in the kernel, as at a desk.
 #pragma once
 
-#include "unit/process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
+#include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>

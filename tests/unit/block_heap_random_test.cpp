@@ -1,15 +1,18 @@
 // Blocks of random sizes in a random order, each with bytes of its own: none is given twice, none is lost.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <algorithm>
 #include <iterator>
 #include <map>
 #include <stdexcept>
+#include <sys/mman.h>
 #include <vector>
 
 #include "data/block_heap.hpp"
 #include "system/memfd.hpp"
 #include "random_blocks.hpp"
+
+#include <retinue/error.hpp>
 
 namespace {
 

@@ -1,7 +1,7 @@
 // What the tests of process pools run as tasks.
 #pragma once
 
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <atomic>
 #include <csignal>
@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <unistd.h>
 #include <vector>
+
+#include <retinue/process_pool.hpp>
 
 namespace retinue_test {
 

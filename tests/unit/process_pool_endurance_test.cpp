@@ -1,9 +1,10 @@
 // Many pools, many workers, many tasks: what tests/endurance does by hand, as much of it as a few seconds allow.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <algorithm>
 #include <iterator>
 #include <string>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <vector>
 

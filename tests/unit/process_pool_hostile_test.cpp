@@ -1,5 +1,5 @@
 // Workers that write over what they share: the damage ends at their own tasks.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <exception>
 #include <random>
@@ -9,6 +9,8 @@
 
 #include "data/region.hpp"
 #include "pool/control.hpp"
+
+#include <retinue/process_pool.hpp>
 
 namespace {
 

@@ -1,5 +1,5 @@
 // How pools begin and end, and that nothing is left of them.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <algorithm>
 #include <dlfcn.h>
@@ -10,6 +10,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <retinue/process_pool.hpp>
 
 namespace {
 

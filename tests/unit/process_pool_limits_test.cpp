@@ -156,11 +156,11 @@ TEST(ProcessPool, too_small_a_file_limit_is_an_exception) {
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 const bool address_space_bodies = [] {
-  FirstPool::bodies()["too small an address space"] = [] {
+  bodies_of_their_own()["too small an address space"] = [] {
     limit(RLIMIT_AS, rlim_t{200} << 20);
     return cannot_make_a_pool(2);
   };
-  FirstPool::bodies()["a modest address space"] = [] {
+  bodies_of_their_own()["a modest address space"] = [] {
     limit(RLIMIT_AS, rlim_t{2} << 30);
     ProcessPool pool(2);
     auto make = [](std::size_t n) { return std::string(n, 'x'); };

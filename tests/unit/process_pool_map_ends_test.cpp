@@ -1,11 +1,13 @@
 // Maps that fail, are left half way or outlive their pool.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <optional>
 #include <ranges>
 #include <stdexcept>
 #include <thread>
 #include <vector>
+
+#include <retinue/process_pool.hpp>
 
 namespace {
 

@@ -1,5 +1,5 @@
 // Maps over a pool: order, laziness, inputs of every kind.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <algorithm>
 #include <forward_list>
@@ -13,6 +13,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <retinue/process_pool.hpp>
 
 namespace {
 

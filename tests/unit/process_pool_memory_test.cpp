@@ -1,5 +1,5 @@
 // Payloads of random sizes while workers are killed at random: every outcome is right, and all memory comes back.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <algorithm>
 #include <atomic>

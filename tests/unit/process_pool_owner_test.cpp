@@ -185,7 +185,7 @@ TEST(ProcessPool, ctrl_c_reaches_the_owner_only) {
 }
 
 const bool static_pool_body = [] {
-  FirstPool::bodies()["a pool in a static"] = [] {
+  bodies_of_their_own()["a pool in a static"] = [] {
     static ProcessPool pool(2);
     DEMAND(pool.submit(square, 3).get() == 9);
     std::exit(41);

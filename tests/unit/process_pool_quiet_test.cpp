@@ -1,5 +1,5 @@
 // Shared memory that nobody uses is given back to the system once it has been quiet for two seconds.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <memory>
 #include <string>

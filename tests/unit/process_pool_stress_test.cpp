@@ -1,5 +1,5 @@
 // Many tasks, small rings, storms of faults: all that was submitted ends, once, with its own outcome.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <algorithm>
 #include <pthread.h>
@@ -10,6 +10,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <retinue/process_pool.hpp>
 
 namespace {
 

@@ -1,5 +1,5 @@
 // A pool's everyday life: submit and get, what travels, options, figures.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <array>
 #include <bitset>
@@ -24,6 +24,7 @@
 #include <vector>
 
 #include <retinue/cpu_count.hpp>
+#include <retinue/process_pool.hpp>
 
 namespace {
 

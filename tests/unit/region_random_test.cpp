@@ -1,5 +1,5 @@
 // Results of random sizes that workers make and the owner takes, while workers die at random.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <memory>
 #include <vector>

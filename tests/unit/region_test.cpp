@@ -1,11 +1,12 @@
 // The region: extents, blocks, parts of workers, and what a worker may not do to the owner's books.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <algorithm>
 #include <cstring>
 #include <map>
 #include <random>
 #include <set>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <thread>
 #include <vector>

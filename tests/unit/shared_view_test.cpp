@@ -1,5 +1,5 @@
 // Views of several dimensions: which element an index names, and that they mean the same in every process.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <algorithm>
 #include <concepts>

@@ -1,8 +1,9 @@
 // The state word of a slot, the bells, and how long to poll.
-#include "process_watch.hpp"
+#include "support/process_watch.hpp"
 
 #include <algorithm>
 #include <mutex>
+#include <sys/mman.h>
 #include <thread>
 #include <vector>
 
