@@ -195,9 +195,11 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
       if (!closed_) cancel_unstarted();
     }
     if (at_once && !closed_ && stage_ != Stage::ended) {
+      at_once_until_ = Clock::now() + kLongestLeaving;
       at_once_ = true;
       for (unsigned i = 0; i < workers(); ++i) plan_.memory.seats[i].kill_wanted.store(1, std::memory_order_release);
       plan_.server_event.ring();
+      plan_.service_event.ring();  // its next look must not come later than that
     }
     plan_.owner_bell->ring();
     if (stage_ != Stage::open) {  // another thread ends the pool: wait for it
@@ -230,7 +232,7 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
   ring_all_workers(plan_.memory);
   plan_.server_event.ring();
   if (server_pid_ != 0) {
-    if (!server_ || !wait_for_server(std::chrono::seconds(5))) {
+    if (!server_ || !wait_for_server(kLongestLeaving)) {
       sys::kill(server_pid_, SIGKILL);  // our own child, not yet waited for: the pid is still its
     }
     siginfo_t info;
