@@ -219,7 +219,16 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
   if (!closed_) closed_why_ = "the pool was shut down";
   closed_ = true;
   stage_ = Stage::ended;
+  if (!on_service_thread()) drop_descriptors();  // else it has still to hear that it is to stop
   stage_changed_.notify_all();
+}
+
+// Futures may be kept for long after the pool. All tasks have ended, so that nobody rings any more but `close`, which looks
+// at the stage first.
+void PoolCore::drop_descriptors() noexcept {
+  plan_.service_event = EventFd(UniqueFd());
+  plan_.server_event = EventFd(UniqueFd());
+  server_.reset();
 }
 
 void PoolCore::shutdown(bool cancel_pending) { close(cancel_pending, false); }

@@ -192,6 +192,7 @@ class PoolCore {
   std::string trouble_of(unsigned index);
   void close(bool cancel_pending, bool at_once);
   void end_processes() noexcept;
+  void drop_descriptors() noexcept;  // with the mutex held, once the pool has ended
   bool workers_are_gone() noexcept;
 
   // Constant after construction

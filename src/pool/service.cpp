@@ -68,6 +68,10 @@ void PoolCore::serve() noexcept {
     wait_for_fds({fds, closing ? 1U : 2U}, longest);
   }
   while (callbacks_owed()) run_owed_callbacks();
+  {
+    const std::lock_guard lock(mutex_);
+    if (stage_ == Stage::ended) drop_descriptors();
+  }
   release();
 }
 
