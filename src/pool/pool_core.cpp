@@ -195,9 +195,11 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
       if (!closed_) cancel_unstarted();
     }
     if (at_once && !closed_ && stage_ != Stage::ended) {
+      at_once_until_ = Clock::now() + kLongestLeaving;
       at_once_ = true;
       for (unsigned i = 0; i < workers(); ++i) plan_.memory.seats[i].kill_wanted.store(1, std::memory_order_release);
       plan_.server_event.ring();
+      plan_.service_event.ring();  // its next look must not come later than that
     }
     plan_.owner_bell->ring();
     if (stage_ != Stage::open) {  // another thread ends the pool: wait for it
@@ -217,7 +219,16 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
   if (!closed_) closed_why_ = "the pool was shut down";
   closed_ = true;
   stage_ = Stage::ended;
+  if (!on_service_thread()) drop_descriptors();  // else it has still to hear that it is to stop
   stage_changed_.notify_all();
+}
+
+// Futures may be kept for long after the pool. All tasks have ended, so that nobody rings any more but `close`, which looks
+// at the stage first.
+void PoolCore::drop_descriptors() noexcept {
+  plan_.service_event = EventFd(UniqueFd());
+  plan_.server_event = EventFd(UniqueFd());
+  server_.reset();
 }
 
 void PoolCore::shutdown(bool cancel_pending) { close(cancel_pending, false); }
@@ -230,7 +241,7 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
   ring_all_workers(plan_.memory);
   plan_.server_event.ring();
   if (server_pid_ != 0) {
-    if (!server_ || !wait_for_server(std::chrono::seconds(5))) {
+    if (!server_ || !wait_for_server(kLongestLeaving)) {
       sys::kill(server_pid_, SIGKILL);  // our own child, not yet waited for: the pid is still its
     }
     siginfo_t info;

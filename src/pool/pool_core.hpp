@@ -163,6 +163,9 @@ class PoolCore {
   bool on_service_thread() const noexcept;
   bool end_if_foreign(TaskState& task) noexcept;
 
+  /// For workers to be gone, or the fork server, once they are told.
+  static constexpr std::chrono::seconds kLongestLeaving{5};
+
   // Workers and the service thread (service.cpp) ----------------------------------------------------
   void fork_server(const FreshProgram* program);
   void wait_for_first_spawns(const FreshProgram* program);
@@ -179,6 +182,7 @@ class PoolCore {
   void spawn_later(unsigned index, const std::string& why);
   void want_spawn(unsigned index);
   Deadline kill_overdue();
+  Deadline kill_idle_server() noexcept;
   static std::uint64_t first_seen(Tended& tended, std::uint64_t current, Clock::time_point now);
   void break_pool(const std::string& why) noexcept;
   void keep_for_worker(TaskState& task) noexcept;
@@ -188,6 +192,7 @@ class PoolCore {
   std::string trouble_of(unsigned index);
   void close(bool cancel_pending, bool at_once);
   void end_processes() noexcept;
+  void drop_descriptors() noexcept;  // with the mutex held, once the pool has ended
   bool workers_are_gone() noexcept;
 
   // Constant after construction
@@ -229,7 +234,8 @@ class PoolCore {
   Clock::time_point first_death_at_start_{};  // ... and when the first of them was
   Clock::time_point spawn_again_at_{};
   std::chrono::milliseconds spawn_pause_{10};
-  bool at_once_ = false;               // terminate: workers are not replaced
+  bool at_once_ = false;               // terminate: workers are not replaced ...
+  Clock::time_point at_once_until_{};  // ... and by then are gone, or the fork server is killed, which takes them along
   std::condition_variable stage_changed_;
   struct StillRead {
     Payload::OwnerBlock block;

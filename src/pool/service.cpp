@@ -2,6 +2,7 @@
 // waiting tasks can move into slots.
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <poll.h>
 #include <string>
 #include <sys/wait.h>
@@ -67,6 +68,10 @@ void PoolCore::serve() noexcept {
     wait_for_fds({fds, closing ? 1U : 2U}, longest);
   }
   while (callbacks_owed()) run_owed_callbacks();
+  {
+    const std::lock_guard lock(mutex_);
+    if (stage_ == Stage::ended) drop_descriptors();
+  }
   release();
 }
 
@@ -84,6 +89,7 @@ Deadline PoolCore::service_round() noexcept {
       next = kill_overdue();
       for (const Tended& seat : tended_)
         if (seat.spawn_again) next = earlier(next, spawn_again_at_);
+      if (at_once_ && unfinished_ > 0) next = earlier(next, kill_idle_server());
     }
     next = earlier(next, tend_memory());
   } catch (const std::bad_alloc&) {
@@ -352,6 +358,14 @@ Deadline PoolCore::kill_overdue() {
     else next = earlier(next, due);
   }
   return next;
+}
+
+// A fork server that does not do what it was told may be stopped, and for ever. The kernel kills its workers with it.
+Deadline PoolCore::kill_idle_server() noexcept {
+  const auto now = Clock::now();
+  if (now < at_once_until_) return at_once_until_;
+  sys::pidfd_send_signal(server_.get(), SIGKILL);
+  return now + std::chrono::milliseconds(100);
 }
 
 // Memory that nobody uses is given back to the system after a quiet while. Workers see to their own before they sleep;

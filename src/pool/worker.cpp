@@ -223,8 +223,13 @@ void Worker::finish(Slot& slot, const TaskContext& context, ResultKind kind) noe
     if ((before & State::kRingOwner) != 0) plan_.owner_bell->ring(std::uint32_t{1} << (slot_index & 31));
     if ((before & State::kRingService) != 0) plan_.service_event.ring();  // Model: ring_service
   }
-  if (State::tag(before) == Tag::condemned)
-    for (;;) pause();  // the owner is having this process killed
+  if (State::tag(before) == Tag::condemned) {
+    // The owner is having this process killed, which may take as long as the fork server stands still. Who publishes while
+    // our bit is set counts on us to look.
+    stop_spinning();
+    spread_work();
+    for (;;) pause();
+  }
   seat_.current.store(0, std::memory_order_relaxed);
   seat_.finished.store(++finished_, std::memory_order_relaxed);
 }

@@ -122,7 +122,7 @@ end:
   do
   :: d_step { seat[0].life == SPAWN_WANTED -> spawn(0) }
   :: d_step { seat[1].life == SPAWN_WANTED -> spawn(1) }
-#if DEATHS
+#if DEATHS && !SERVER_STOPPED
   :: d_step { seat[0].life == ALIVE && !seat[0].dead && seat[0].kill_wanted -> kill(0) }
   :: d_step { seat[1].life == ALIVE && !seat[1].dead && seat[1].kill_wanted -> kill(1) }
 #endif

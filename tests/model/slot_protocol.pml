@@ -34,6 +34,9 @@
 #ifndef AWAITED
 #define AWAITED 255   /* mask: tasks whose future somebody waits for before the pool is shut down */
 #endif
+#ifndef ONE_BY_ONE
+#define ONE_BY_ONE 0  /* 1: each future is waited for before the next task is submitted */
+#endif
 #ifndef NOBODY_COMES_BY
 #define NOBODY_COMES_BY 0 /* 1: the program does nothing with the pool until all tasks have found a slot */
 #endif
@@ -42,6 +45,9 @@
 #endif
 #ifndef CRASHES
 #define CRASHES 0     /* how many workers die by themselves, at any step */
+#endif
+#ifndef SERVER_STOPPED
+#define SERVER_STOPPED 0 /* 1: the fork server is stopped, and kills nobody */
 #endif
 #ifndef HEAD
 #define HEAD 0        /* 1: with the hint where a worker that starts late begins; else at the first position */

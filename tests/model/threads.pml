@@ -85,6 +85,10 @@ active proctype Owner() {
        od;
        RELEASE;
      alert();
+#if ONE_BY_ONE
+     owner_rung = 0;
+     wait(t);
+#endif
      t++
   :: else -> t = 0; break
   od;

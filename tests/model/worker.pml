@@ -98,10 +98,18 @@ inline finish() {
 #ifdef DEFECT_CONDEMNED_GOES_ON
   :: d_step { owed == 0 -> STORE_CURRENT(0); condemned = 0 }; break
 #else
-  :: d_step { owed == 0 && !condemned -> STORE_CURRENT(0) }; break /* a condemned one waits for its death */
+  :: d_step { owed == 0 && !condemned -> STORE_CURRENT(0) }; break
+  :: d_step { owed == 0 && condemned -> more = 1 }; goto doomed
 #endif
   od
 }
+
+/* A condemned one waits for it; if the fork server is stopped, for ever. */
+#if SERVER_STOPPED
+#define DEATH end_condemned: false
+#else
+#define DEATH false
+#endif
 
 /* Counts as spinning, if not too many do. */
 inline poll() {
@@ -185,7 +193,13 @@ working:
        fi
 #endif
     fi;
-    goto next
+    goto next;
+doomed:
+#ifndef DEFECT_CONDEMNED_SPINS
+    stop_spinning();
+    spread_work();
+#endif
+    DEATH
   }
 #if DEATHS
   unless { d_step { seat[w].dead -> reap(w); RESET } }

@@ -290,6 +290,43 @@ TEST(ProcessPoolLife, results_stay_readable_when_their_worker_and_pool_are_gone)
   for (std::size_t i = 0; i < kept.size(); ++i) EXPECT_EQ(kept[i].get(), std::string(300'000, static_cast<char>('a' + i)));
 }
 
+std::size_t open_descriptors() { return names_in("/proc/self/fd").size(); }
+
+TEST(ProcessPoolLife, a_future_that_is_kept_keeps_no_descriptor) {
+  const std::size_t before = open_descriptors();
+  retinue::Future<std::string> read, unread, cancelled;
+  {
+    ProcessPool pool(2);
+    EXPECT_GT(open_descriptors(), before);
+    read = pool.submit([] { return std::string("read"); });
+    unread = pool.submit([] { return std::string(100'000, 'u'); });
+    cancelled = pool.submit([] { nap(1s); return std::string(); });
+    EXPECT_EQ(read.get(), "read");
+    unread.wait();
+    pool.terminate();
+    EXPECT_EQ(open_descriptors(), before);
+  }
+  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_EQ(unread.get().size(), 100'000u);
+  EXPECT_FALSE(cancelled.cancel(true));
+  int called = 0;
+  cancelled.on_done([&](const auto&) { ++called; });
+  EXPECT_EQ(called, 1);
+}
+
+TEST(ProcessPoolLife, a_future_that_is_kept_keeps_no_descriptor_of_a_pool_that_a_callback_has_ended) {
+  const std::size_t before = open_descriptors();
+  ProcessPool pool(1);
+  const auto ender = pool.submit([] {
+    board().pass_gate();
+    return 1;
+  });
+  ender.on_done([&](const auto&) { pool.terminate(); });
+  board().gate.store(1);
+  EXPECT_TRUE(eventually([&] { return open_descriptors() == before; }));
+  EXPECT_EQ(ender.get(), 1);
+}
+
 TEST(ProcessPoolLife, an_idle_worker_that_was_stopped_does_not_stop_the_end) {
   ProcessPool pool(2);
   ::kill(pool.submit(::getpid).get(), SIGSTOP);
