@@ -79,12 +79,9 @@ pid_t waitpid(pid_t pid, int* status, int options) noexcept {
 int waitid(idtype_t what, id_t id, siginfo_t* info, int options) noexcept {
   return fails("waitid") ? -1 : ::waitid(what, id, info, options);
 }
-// Plain system calls: glibc has wrappers only since 2.36.
+// A plain system call: glibc has a wrapper only since 2.36.
 int pidfd_open(pid_t pid) noexcept {
   return fails("pidfd_open") ? -1 : static_cast<int>(::syscall(SYS_pidfd_open, pid, 0U));
-}
-int pidfd_send_signal(int pidfd, int signal) noexcept {
-  return fails("pidfd_send_signal") ? -1 : static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0U));
 }
 int prctl(int option, unsigned long argument) noexcept {
   return fails("prctl") ? -1 : ::prctl(option, argument, 0UL, 0UL, 0UL);

@@ -47,7 +47,6 @@ int tgkill(pid_t process, pid_t thread, int signal) noexcept;
 pid_t waitpid(pid_t pid, int* status, int options) noexcept;
 int waitid(idtype_t what, id_t id, siginfo_t* info, int options) noexcept;
 int pidfd_open(pid_t pid) noexcept;
-int pidfd_send_signal(int pidfd, int signal) noexcept;
 int prctl(int option, unsigned long argument) noexcept;
 int setrlimit(int resource, const rlimit* limit) noexcept;
 int setgroups(std::size_t count, const gid_t* groups) noexcept;
