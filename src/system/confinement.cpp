@@ -86,9 +86,9 @@ void hear_of_cpu_limit() {
   usual.sa_handler = SIG_DFL;
   check(sys::sigaction(SIGXCPU, &usual, nullptr), "sigaction", "SIGXCPU");
   sigset_t mask;
-  if (const int error = sys::pthread_sigmask(SIG_SETMASK, nullptr, &mask); error != 0) throw_call_failed("pthread_sigmask", error, "");
+  if (const int error = sys::pthread_sigmask(SIG_SETMASK, nullptr, &mask); error != 0) throw_call_failed("pthread_sigmask", error, "SIGXCPU");
   sigdelset(&mask, SIGXCPU);
-  if (const int error = sys::pthread_sigmask(SIG_SETMASK, &mask, nullptr); error != 0) throw_call_failed("pthread_sigmask", error, "");
+  if (const int error = sys::pthread_sigmask(SIG_SETMASK, &mask, nullptr); error != 0) throw_call_failed("pthread_sigmask", error, "SIGXCPU");
 }
 
 void limit(__rlimit_resource_t resource, const char* name, std::uint64_t most) {
@@ -103,9 +103,12 @@ std::uint64_t mapped_bytes() {
   const UniqueFd statm(sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
   if (!statm) throw_call_failed("open", errno, "/proc/self/statm");
   char text[128] = {};
+  ssize_t length = 0;
+  do length = sys::pread(statm.get(), text, sizeof text - 1, 0);
+  while (length < 0 && errno == EINTR);
+  if (length < 0) throw_call_failed("pread", errno, "/proc/self/statm");
   unsigned long pages = 0;
-  if (sys::pread(statm.get(), text, sizeof text - 1, 0) <= 0 || std::sscanf(text, "%lu", &pages) != 1)
-    throw Error("/proc/self/statm does not say how much memory is mapped");
+  if (std::sscanf(text, "%lu", &pages) != 1) throw Error("/proc/self/statm does not say how much memory is mapped");
   return std::uint64_t{pages} * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
@@ -145,7 +148,7 @@ void confine(const Confinement& confinement) {
   if (confinement.any == 0) return;
   if (confinement.cpu_seconds != Confinement::kUnlimited) {
     hear_of_cpu_limit();
-    grant_cpu_seconds(confinement.cpu_seconds);
+    check(grant_cpu_seconds(confinement.cpu_seconds) ? 0 : -1, "setrlimit", "RLIMIT_CPU, " + std::to_string(confinement.cpu_seconds));
   }
   if (confinement.address_space != Confinement::kUnlimited) {
     const std::uint64_t mapped = mapped_bytes();
@@ -158,13 +161,13 @@ void confine(const Confinement& confinement) {
   if (confinement.open_files != Confinement::kUnlimited) limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", confinement.open_files);
 }
 
-void grant_cpu_seconds(std::uint64_t seconds) noexcept {
+bool grant_cpu_seconds(std::uint64_t seconds) noexcept {
   timespec used{};
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
   rlimit now{};
-  if (getrlimit(RLIMIT_CPU, &now) != 0) return;
+  if (getrlimit(RLIMIT_CPU, &now) != 0) return false;
   now.rlim_cur = std::min<rlim_t>(static_cast<std::uint64_t>(used.tv_sec) + seconds + 1, now.rlim_max);
-  sys::setrlimit(RLIMIT_CPU, &now);  // what was granted before holds where this fails
+  return sys::setrlimit(RLIMIT_CPU, &now) == 0;
 }
 
 }  // namespace retinue::detail

@@ -34,7 +34,8 @@ Confinement confinement_of(const WorkerLimits& limits);
 /// the process gets at its parent's death: the caller sets it again.
 void confine(const Confinement& confinement);
 
-/// Gives the process `seconds` more of CPU time, counted from what it has used.
-void grant_cpu_seconds(std::uint64_t seconds) noexcept;
+/// Gives the process `seconds` more of CPU time, counted from what it has used. False, with errno, if the system refuses:
+/// then what was granted before holds, if anything was.
+bool grant_cpu_seconds(std::uint64_t seconds) noexcept;
 
 }  // namespace retinue::detail

@@ -18,7 +18,7 @@ namespace retinue::detail {
 /// | left out                                        | because                                                        |
 /// | ----------------------------------------------- | -------------------------------------------------------------- |
 /// | clock_gettime, getpid, getppid, gettid, sysconf, | they cannot fail as they are called here                       |
-/// | getrlimit, capget, alarm, sched_yield           |                                                                |
+/// | getrlimit, getresuid, capget, alarm, sched_yield |                                                                |
 /// | nanosleep, pause                                | they can only return early, and stand in loops                 |
 /// | close, munmap                                   | on Linux the descriptor is gone even then; a whole mapping of  |
 /// |                                                 | ours is unmapped without splitting any                         |

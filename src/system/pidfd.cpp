@@ -13,10 +13,4 @@ UniqueFd pidfd_open(pid_t pid) {
   return fd;
 }
 
-bool pidfd_send_signal(int pidfd, int signal) {
-  if (sys::pidfd_send_signal(pidfd, signal) == 0) return true;
-  if (errno == ESRCH) return false;
-  throw_call_failed("pidfd_send_signal", errno, "fd " + std::to_string(pidfd) + ", signal " + std::to_string(signal));
-}
-
 }  // namespace retinue::detail

@@ -11,8 +11,4 @@ namespace retinue::detail {
 /// is no such process (it has been reaped). Throws ResourceExhausted (EMFILE, ENFILE, ENOMEM) or Error.
 UniqueFd pidfd_open(pid_t pid);
 
-/// Sends `signal` to the process behind `pidfd`; false if it has ended and been reaped. Throws Error where
-/// the kernel refuses (EPERM, EINVAL). Async-signal-safe when it does not throw.
-bool pidfd_send_signal(int pidfd, int signal);
-
 }  // namespace retinue::detail

@@ -3,8 +3,10 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <map>
 #include <mutex>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -58,6 +60,34 @@ struct Total {
   }
 };
 
+/// The rounds that took longest, and those that stood still for longest: where a pool wakes up by luck, it shows here.
+class Slowest {
+ public:
+  void add(const Round& round, double seconds, std::chrono::milliseconds standstill) {
+    keep(by_time_, seconds, round, seconds, standstill);
+    keep(by_standstill_, static_cast<double>(standstill.count()), round, seconds, standstill);
+  }
+
+  void report() const {
+    std::puts("the slowest rounds:");
+    for (const auto& [_, line] : std::views::reverse(by_time_)) std::printf("  %s\n", line.c_str());
+    std::puts("those in which nothing moved for longest:");
+    for (const auto& [_, line] : std::views::reverse(by_standstill_)) std::printf("  %s\n", line.c_str());
+  }
+
+ private:
+  using Lines = std::multimap<double, std::string>;
+
+  static void keep(Lines& lines, double rank, const Round& round, double seconds, std::chrono::milliseconds standstill) {
+    char took[64];
+    std::snprintf(took, sizeof took, "%.1f s, nothing moved for %lld ms: ", seconds, static_cast<long long>(standstill.count()));
+    lines.emplace(rank, took + round.describe());
+    if (lines.size() > 3) lines.erase(lines.begin());
+  }
+
+  Lines by_time_, by_standstill_;
+};
+
 /// Has the stack of a crash told, for which tables of symbols are read once and kept. A plan may come to it late.
 void read_symbols() {
   retinue::ProcessPool pool(1);
@@ -92,6 +122,7 @@ class Run {
     std::printf("chaos: all is well after %.1f s, seed %llu\n", seconds_since(start),
                 static_cast<unsigned long long>(options_.seed));
     total_.report();
+    if (!options_.quiet) slowest_.report();
     return 0;
   }
 
@@ -122,6 +153,8 @@ class Run {
       repeat_ = options_.to_repeat(round.number);
     }
     RoundResult result;
+    const auto start = Clock::now();
+    (void)watchdog_.take_standstill();
     try {
       result = run_round(round, [this] { watchdog_.progress(); });
     } catch (const std::exception& e) {
@@ -130,6 +163,7 @@ class Run {
     total_.add(round, result);
     const std::string left = warming_up ? "" : left_since(before_);
     watchdog_.progress();
+    if (!warming_up) slowest_.add(round, seconds_since(start), watchdog_.take_standstill());
     if (!left.empty()) result.problems.push_back("it leaves behind: " + left);
     if (result.problems.empty()) return true;
     std::fflush(stdout);
@@ -153,6 +187,7 @@ class Run {
   std::mutex mutex_;
   std::string under_way_ = "the warm-up", repeat_;
   Total total_;
+  Slowest slowest_;
   Census before_;
   Watchdog watchdog_;
 };

@@ -38,10 +38,13 @@ void Watchdog::watch() {
   auto since = std::chrono::steady_clock::now();
   while (!over_.load()) {
     take_time(20'000);
-    const std::uint64_t now = moves_.load(std::memory_order_relaxed);
-    if (now != last) since = std::chrono::steady_clock::now();
-    last = now;
-    if (std::chrono::steady_clock::now() - since > patience_) bite();
+    const std::uint64_t moves = moves_.load(std::memory_order_relaxed);
+    const auto now = std::chrono::steady_clock::now();
+    if (moves != last) since = now;
+    last = moves;
+    const std::int64_t still = std::chrono::duration_cast<std::chrono::milliseconds>(now - since).count();
+    if (still > standstill_ms_.load()) standstill_ms_.store(still);
+    if (now - since > patience_) bite();
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <thread>
@@ -22,6 +23,10 @@ class Watchdog {
   /// Something has moved. Any thread.
   void progress() noexcept { moves_.fetch_add(1, std::memory_order_relaxed); }
 
+  /// The longest time in which nothing has moved since this was last asked, exact to the watchdog's own nap. No task of
+  /// a plan takes as long as a second: what stands still for longer was perhaps woken by chance only.
+  std::chrono::milliseconds take_standstill() noexcept { return std::chrono::milliseconds(standstill_ms_.exchange(0)); }
+
  private:
   void watch();
   [[noreturn]] void bite();
@@ -30,6 +35,7 @@ class Watchdog {
   bool waits_;
   std::function<std::string()> told_;
   std::atomic<std::uint64_t> moves_{0};
+  std::atomic<std::int64_t> standstill_ms_{0};
   std::atomic<bool> over_{false};
   std::thread thread_;
 };

@@ -217,6 +217,23 @@ TEST_P(InjectedFaults, end_in_a_value_or_in_an_error_that_tells_and_leave_nothin
   EXPECT_GT(struck, 0u);
 }
 
+// A call that no scenario makes would be walked nowhere, and nobody would know.
+TEST(InjectedFaultsPlan, has_no_call_that_no_scenario_makes) {
+  std::set<std::string> unmade;
+  for (const FallibleCall& call : kCalls) unmade.insert(call.name);
+  for (const Scenario& scenario : kScenarios) {
+    const Counts counts = record(scenario);
+    for (unsigned call = 0; call < kCallCount; ++call)
+      if (scenario.walks(kCalls[call].name) && counts.of[0][call] + counts.of[1][call] + counts.of[2][call] != 0)
+        unmade.erase(kCalls[call].name);
+  }
+  if (!may_change_user()) for (const char* call : {"setgroups", "setresgid", "setresuid"}) unmade.erase(call);
+#if defined(__SANITIZE_THREAD__)
+  unmade.erase("execv");  // of fresh_start, which cannot run there
+#endif
+  EXPECT_EQ(unmade, std::set<std::string>{});
+}
+
 INSTANTIATE_TEST_SUITE_P(Of, InjectedFaults, ::testing::ValuesIn(kScenarios),
                          [](const auto& scenario) { return std::string(scenario.param.name); });
 

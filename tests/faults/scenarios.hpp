@@ -16,6 +16,7 @@
 #include <retinue/retinue.hpp>
 
 #include "fresh_program.hpp"
+#include "limited_workers.hpp"
 #include "trial.hpp"
 
 namespace retinue_test {
@@ -41,6 +42,8 @@ inline void growth(Trial& trial) {
   options.slots = 64;
   std::optional<retinue::ProcessPool> pool;
   if (!trial.step("making a pool", [&] { pool.emplace(options); })) return;
+  // Never reached; but what is taken is then looked at.
+  if (!trial.step("a limit of shared memory", [] { retinue::limit_shared_memory(std::uint64_t{1} << 40); })) return;
   std::vector<retinue::Future<std::string>> results;
   std::vector<std::pair<std::size_t, char>> wanted;
   for (std::size_t i = 0; i < 90; ++i) {
@@ -273,6 +276,7 @@ inline constexpr Scenario kScenarios[] = {
     {"start_and_end", start_and_end, {}}, {"growth", growth, {}},           {"traffic", traffic, {}},
     {"replacement", replacement, {}},     {"initializers", initializers, {}}, {"endings", endings, {}},
     {"nested", nested, {}},               {"threads", threads, {}},
+    {"limited_workers", limited_workers, {}},
     {"crash", crash, kCallsOfACrash},
 #if !defined(__SANITIZE_THREAD__)  // which leaves no address that is free in both programs
     {"fresh_start", fresh_start, {}},
