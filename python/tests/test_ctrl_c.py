@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -34,7 +35,7 @@ WAITS = {
     "at_the_end_of_a_with_block": "with executor: executor.submit(time.sleep, 100)",
     "at_the_end_of_the_program": "executor.submit(time.sleep, 100)",
     "while_submitting": "while True: executor.submit(abs, 1).result()",
-    "outside_of_any_wait": "executor.submit(time.sleep, 100); time.sleep(100)",
+    "outside_of_any_wait": "executor.submit(time.sleep, 100)\nwhile True: time.sleep(0.01)",
     "in_pool_map": "Pool(2).map(time.sleep, [100] * 50)",
     "in_pool_get": "Pool(2).apply_async(time.sleep, (100,)).get()",
     "in_pool_join": "pool = Pool(2); pool.apply_async(time.sleep, (100,)); pool.close(); pool.join()",
@@ -89,3 +90,26 @@ def test_ctrl_c_is_one_keyboard_interrupt(where):
     while processes_of_session(owner) and time.monotonic() < end:
         time.sleep(0.05)
     assert processes_of_session(owner) == []
+
+
+INTERRUPTED_AT = """
+import signal, sys, time
+from retinue.futures import ProcessPoolExecutor
+executor = ProcessPoolExecutor(2)
+futures = [executor.submit(time.sleep, 100) for _ in range(3)]
+
+def interrupt(frame, event, argument):
+    if event == "call" and frame.f_code.co_name == {name!r} and frame.f_code.co_filename.endswith("_exit.py"):
+        sys.settrace(None)
+        signal.raise_signal(signal.SIGINT)
+
+sys.settrace(interrupt)
+"""
+
+
+@pytest.mark.parametrize("name", ["_end", "_interrupted"])
+def test_ctrl_c_before_the_end_has_done_anything_is_not_lost(name):
+    program = [sys.executable, "-c", INTERRUPTED_AT.format(name=name)]
+    ended = subprocess.run(program, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert ended.returncode == -signal.SIGINT, ended.stderr
+    assert ended.stderr.count("Traceback (most recent call last)") == 1, ended.stderr
