@@ -31,7 +31,7 @@ from retinue.futures import ProcessPoolExecutor
 # What is used ---------------------------------------------------------------------------------------
 
 KILOBYTES = ("owner_private", "owner_resident", "workers_private", "servers_resident", "servers_pss", "all_pss", "shared")
-KILOBYTES += ("workers_allocated",)  # by the C library's count
+KILOBYTES += ("owner_allocated", "workers_allocated")
 COUNTS = ("owner_objects", "workers_objects", "owner_descriptors", "all_descriptors", "owner_mappings", "threads", "processes")
 
 
@@ -63,6 +63,19 @@ def number(text, name):
     return next((int(line.split()[1]) for line in text.splitlines() if line.startswith(name + ":")), 0)
 
 
+def allocated():
+    """What this process has got from the C library and not given back, in KB."""
+
+    class Allocated(ctypes.Structure):  # what mallinfo2 gives
+        _fields_ = [(name, ctypes.c_size_t) for name in
+                    "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]  # fmt: skip
+
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = Allocated
+    info = mallinfo()
+    return (info.uordblks + info.hblkhd) // 1024
+
+
 def usage():
     """What this process and all that it has started use; memory in KB."""
     gc.collect()
@@ -83,6 +96,7 @@ def usage():
         "servers_pss": total(["Pss"], "retinue-server"),  # rises to the above as the owner writes to what both had
         "all_pss": sum(number(rollup, "Pss") for rollup in rollups.values()),
         "shared": retinue.shared_memory_usage()["bytes_reserved"] // 1024,
+        "owner_allocated": allocated(),
         "owner_objects": len(gc.get_objects()),
         "owner_descriptors": count(f"/proc/{own}/fd"),
         "all_descriptors": sum(count(f"/proc/{pid}/fd") for pid in pids),
@@ -361,17 +375,10 @@ def replaced(pool):
     return workers
 
 
-def look_at_worker(pause):
-    class Allocated(ctypes.Structure):  # what mallinfo2 gives
-        _fields_ = [(name, ctypes.c_size_t) for name in
-                    "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]  # fmt: skip
-
+def look_at_worker(pause, allocated):
     time.sleep(pause)  # so that others take the next
     gc.collect()
-    mallinfo = ctypes.CDLL(None).mallinfo2
-    mallinfo.restype = Allocated
-    info = mallinfo()
-    return os.getpid(), (info.uordblks + info.hblkhd) // 1024, sys.getallocatedblocks()
+    return os.getpid(), allocated(), sys.getallocatedblocks()
 
 
 def allocated_by_workers(args, pool):
@@ -380,7 +387,7 @@ def allocated_by_workers(args, pool):
     give_up = time.monotonic() + 60
     while len(seen) < args.workers:
         expect(time.monotonic() < give_up, "each worker takes a task")
-        seen |= {pid: rest for pid, *rest in pool.map(look_at_worker, [0.05] * args.workers * 2)}
+        seen |= {pid: rest for pid, *rest in pool.map(look_at_worker, [0.05] * args.workers * 2, [allocated] * args.workers * 2)}
     return {"workers_allocated": sum(kb for kb, _ in seen.values()), "workers_objects": sum(n for _, n in seen.values())}
 
 
