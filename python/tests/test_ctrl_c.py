@@ -113,3 +113,39 @@ def test_ctrl_c_before_the_end_has_done_anything_is_not_lost(name):
     ended = subprocess.run(program, stderr=subprocess.PIPE, text=True, timeout=30)
     assert ended.returncode == -signal.SIGINT, ended.stderr
     assert ended.stderr.count("Traceback (most recent call last)") == 1, ended.stderr
+
+
+TOLD = """
+import signal, sys
+from concurrent.futures import wait
+from retinue.futures import ProcessPoolExecutor
+
+def interrupt(frame, event, argument):
+    if event != "call":
+        return
+    if frame.f_code.co_name == "__init__" and frame.f_code.co_filename.endswith("threading.py") and not early:
+        while not future.done(): pass
+    if frame.f_code.co_name == "tell":
+        sys.settrace(None)
+        signal.raise_signal(signal.SIGINT)
+
+with ProcessPoolExecutor(1) as executor:
+    future = executor.submit(abs, -1)
+    early = {early}
+    while early and not future.done(): pass
+    sys.settrace(interrupt)
+    try:
+        wait([future], timeout=10)
+    except KeyboardInterrupt:
+        print("interrupted", end=" ")
+    sys.settrace(None)
+    print(len(wait([future], timeout=10).done), future.result(), future._state)
+"""
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_ctrl_c_while_a_future_tells_of_its_end_leaves_nobody_waiting(early):
+    program = [sys.executable, "-c", TOLD.format(early=early)]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == ("" if early else "interrupted ") + "1 1 FINISHED\n"  # an early one has nothing to tell
