@@ -32,22 +32,10 @@ def _interrupted() -> bool:
     return last is not None and issubclass(last, KeyboardInterrupt)
 
 
-def _end() -> None:
-    try:
-        try:
-            _end_pools(_interrupted())
-        except KeyboardInterrupt:
-            _end_pools(at_once=True)
-            raise
-    except KeyboardInterrupt:
-        # What the interpreter runs as a program of its own and is interrupted makes it die of SIGINT in the end, as
-        # after a Ctrl-C in the main program: whoever waits for it, such as a shell, must see that.
-        exec("raise KeyboardInterrupt")
-
-
-def _end_pools(at_once: bool) -> None:
+def _end(at_once: bool = False) -> None:
     global over
     over = True
+    at_once = at_once or _interrupted()
     for pool in list(_pools):
         try:
             pool._end(at_once)
@@ -65,4 +53,4 @@ def _forget() -> None:
 
 os.register_at_fork(after_in_child=_forget)
 # Before the interpreter joins its threads, as concurrent.futures does it: callbacks still run.
-threading._register_atexit(_end)  # type: ignore[attr-defined]
+threading._register_atexit(_engine._run_end, _end)  # type: ignore[attr-defined]

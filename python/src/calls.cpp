@@ -92,9 +92,13 @@ FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope) {
   }
   std::string content(PyBytes_AS_STRING(d.bytes.get()), static_cast<std::size_t>(PyBytes_GET_SIZE(d.bytes.get())));
   if (const auto known = by_content_.find(content); known != by_content_.end()) return known->second;
-  if (by_content_.size() >= kMost) const auto gone = std::exchange(by_content_, {});  // futures keep what they need
   auto function = d.function(nullptr, FunctionKind::cached);
-  by_content_.emplace(std::move(content), function);
+  const std::size_t bytes = content.size();
+  if (by_content_.size() >= kMost || content_bytes_ + bytes > kMostBytes) {
+    content_bytes_ = 0;
+    const auto gone = std::exchange(by_content_, {});  // futures keep what they need
+  }
+  if (by_content_.emplace(std::move(content), function).second) content_bytes_ += bytes;
   return function;
 }
 

@@ -67,8 +67,10 @@ class Functions {
 
  private:
   static constexpr std::size_t kMost = 1024;
+  static constexpr std::size_t kMostBytes = std::size_t{16} << 20;  // or one that is larger
   std::unordered_map<PyObject*, FunctionRef> by_identity_;
   std::unordered_map<std::string, FunctionRef> by_content_;
+  std::size_t content_bytes_ = 0;
 };
 
 /// A tuple of these.

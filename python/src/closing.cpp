@@ -51,4 +51,19 @@ PyObject* wait_for_closing(PyObject*, PyObject*) noexcept {
   });
 }
 
+PyObject* run_end(PyObject*, PyObject* end) noexcept {
+  return guarded([&]() -> PyObject* {
+    const auto call = [end](PyObject* at_once) {
+      return Object(in_python([&] { return PyObject_CallFunctionObjArgs(end, at_once, nullptr); }));
+    };
+    if (Object ended = call(Py_False)) return ended.release();
+    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) == 0) return nullptr;
+    PyErr_Clear();
+    if (!call(Py_True)) PyErr_Clear();
+    // The interpreter remembers the interruption of what it runs from its text, as a program of its own.
+    const Object names = check(PyDict_New());
+    return PyRun_String("raise KeyboardInterrupt", Py_file_input, names.get(), names.get());
+  });
+}
+
 }  // namespace retinue::python

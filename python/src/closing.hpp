@@ -30,5 +30,9 @@ class Closing {
 Closing& closing();
 /// Waits for all of them: the Python function that the end of the interpreter calls.
 PyObject* wait_for_closing(PyObject*, PyObject*) noexcept;
+/// What the interpreter calls at its end: `end()`, and `end(True)` if Ctrl-C interrupts that. The process then dies of SIGINT
+/// in the end, as after a Ctrl-C in the main program: whoever waits for it, such as a shell, must see that. It is no Python
+/// function, for one can be interrupted before it has done anything.
+PyObject* run_end(PyObject*, PyObject* end) noexcept;
 
 }  // namespace retinue::python

@@ -192,10 +192,23 @@ void tell(PyObject* self) {
       let_go_of_task(f);
     }
   }
-  tell_waiters(self, f.cancelled ? Py_True : Py_False, f.error != nullptr ? Py_True : Py_False);
+  Object interruption;
+  for (;;) {
+    try {
+      tell_waiters(self, f.cancelled ? Py_True : Py_False, f.error != nullptr ? Py_True : Py_False);
+      break;
+    } catch (const PythonError&) {
+      if (concerns_value()) throw;
+      interruption = take_error();  // by a Ctrl-C: if nobody has been told yet, they must be
+      if (f.told) break;
+    }
+  }
   const Object callbacks = Object::borrowed(f.callbacks);
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(callbacks.get()); ++i)
     run_callback(PyList_GET_ITEM(callbacks.get(), i), self);
+  if (!interruption) return;
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(interruption.get())), interruption.get());
+  throw PythonError{};
 }
 
 /// A reference that the service thread may drop.
@@ -209,11 +222,13 @@ struct HeldByEngine {
     Py_DECREF(self);
   }
   PyObject* self;
+  bool left_behind = false;  // its callback is for the service thread; else the caller runs it on the spot
 };
 
 void materialize(PyObject* self) {
   FutureObject& f = self_of(self);
   if (f.condition != nullptr) return;
+  if (is_done(f)) fetch(f);  // a Ctrl-C meanwhile is the caller's, and leaves all as it was
   Object condition = make_condition();
   Object waiters = check(PyList_New(0)), callbacks = check(PyList_New(0));
   if (f.condition != nullptr) return;  // another thread, while the condition was made
@@ -226,14 +241,17 @@ void materialize(PyObject* self) {
   }
   if (!f.task) return;
   const detail::Ref<detail::Completion> task = f.task;
-  task->on_done([held = std::make_shared<HeldByEngine>(self)] {
+  const auto held = std::make_shared<HeldByEngine>(self);
+  task->on_done([held] {
     const WithGil with;
     guarded([&held]() -> PyObject* {
       tell(held->self);
       return Py_None;
     });
-    if (PyErr_Occurred()) PyErr_WriteUnraisable(held->self);
+    if (PyErr_Occurred() && held->left_behind) PyErr_WriteUnraisable(held->self);
   });
+  held->left_behind = true;
+  if (PyErr_Occurred()) throw PythonError{};
 }
 
 PyObject* add_done_callback(PyObject* self, PyObject* callback) noexcept {

@@ -60,7 +60,9 @@ class MapTasks {
   /// Takes back what has not started and forgets the inputs.
   void close() noexcept;
   bool closed() const noexcept { return window_ == nullptr; }
-  /// Lets go of results that are there; true if no task is left.
+  /// The pool's end is in `read_all`, in another thread, which has yet to finish.
+  bool is_being_read_to_its_end() const noexcept { return busy_ && all_read_by_ != 0; }
+  /// Lets go of results that are there; true if no input and no task is left.
   bool drop_results();
   int traverse(visitproc visit, void* arg) const noexcept;
 

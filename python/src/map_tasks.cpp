@@ -298,6 +298,7 @@ void MapTasks::close() noexcept {
 }
 
 bool MapTasks::drop_results() {
+  if (!inputs_ended_ || busy_) return false;
   const Busy busy(*this);
   detail::MapWindow::Result result;
   while (window_ != nullptr)

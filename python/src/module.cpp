@@ -37,6 +37,7 @@ PyMethodDef functions[] = {
     {"_set_shared_types", set_shared_types, METH_VARARGS, nullptr},
     {"_attach", attach, METH_O, nullptr},
     {"_serve", serve, METH_VARARGS, nullptr},
+    {"_run_end", run_end, METH_O, nullptr},
     {"_wait_for_closing", wait_for_closing, METH_NOARGS, nullptr},
     {},
 };

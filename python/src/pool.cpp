@@ -2,6 +2,7 @@
 // Python, in the classes that derive from this one.
 #include "pool.hpp"
 
+#include <algorithm>
 #include <new>
 #include <vector>
 
@@ -35,7 +36,10 @@ struct Pool {
   }
   void sweep() {
     std::erase_if(maps, [](const auto& map) { return map.expired(); });
-    std::erase_if(dropped, [](const auto& map) { return map->inputs_ended() && map->drop_results(); });
+    // Letting go of a map may run code of the program's (`__del__`), which may submit and so come by here again.
+    auto left = std::exchange(dropped, {});
+    const auto over = std::stable_partition(left.begin(), left.end(), [](const auto& map) { return !map->drop_results(); });
+    dropped.insert(dropped.end(), left.begin(), over);
   }
 };
 
@@ -365,6 +369,7 @@ PyGetSetDef properties[] = {
 void map_is_dropped(PyObject* self, const std::shared_ptr<MapTasks>& tasks) {
   Pool& pool = pool_of(self);
   if (pool.core.get() != nullptr && detail::is_foreign(*pool.core)) return;
+  if (tasks->is_being_read_to_its_end()) return pool.dropped.push_back(tasks);
   if (!tasks->closed() && tasks->untouched() && !pool.ended) {
     try {
       tasks->read_all();

@@ -2,6 +2,7 @@
 #include "worker.hpp"
 
 #include <csignal>
+#include <list>
 #include <unistd.h>
 #include <unordered_map>
 #include <vector>
@@ -27,30 +28,51 @@ Helper worker_idles{"retinue._worker", "idle"};
 PyThreadState* sleeping = nullptr;
 bool ran_since_idle = false;
 
-/// The functions this worker has loaded, by the owner's ids.
+/// The functions this worker has loaded, by the owner's ids: the latest, as many as keep within limits. Letting go of one may
+/// run its code (`__del__`), so that is done last.
 class Loaded {
  public:
   PyObject* find(std::uint64_t id) noexcept {
     if (id == last_id_) return last_;
-    const auto known = functions_.find(id);
-    if (known == functions_.end()) return nullptr;
+    const auto known = by_id_.find(id);
+    if (known == by_id_.end()) return nullptr;
+    latest_first_.splice(latest_first_.begin(), latest_first_, known->second);
     last_id_ = id;
-    return last_ = known->second.get();
+    return last_ = known->second->function.get();
   }
-  PyObject* add(std::uint64_t id, Object function) {
-    if (functions_.size() >= kMost) functions_.clear();
+  /// `size`: of its pickle.
+  PyObject* add(std::uint64_t id, Object function, std::size_t size) {
+    std::list<Entry> gone;
+    while (latest_first_.size() >= kLeast && (latest_first_.size() >= kMost || bytes_ + size > kMostBytes)) {
+      bytes_ -= latest_first_.back().size;
+      by_id_.erase(latest_first_.back().id);
+      gone.splice(gone.begin(), latest_first_, std::prev(latest_first_.end()));
+    }
+    latest_first_.push_front({id, size, std::move(function)});
+    by_id_.insert_or_assign(id, latest_first_.begin());
+    bytes_ += size;
     last_id_ = id;
-    return last_ = functions_.insert_or_assign(id, std::move(function)).first->second.get();
+    return last_ = latest_first_.front().function.get();
   }
   /// A worker of a worker inherits what that one has loaded, under another owner's ids.
   void forget() noexcept {
-    functions_.clear();
-    last_id_ = 0;
+    by_id_.clear();
+    bytes_ = last_id_ = 0;
+    const auto gone = std::exchange(latest_first_, {});
   }
 
  private:
+  struct Entry {
+    std::uint64_t id;
+    std::size_t size;
+    Object function;
+  };
   static constexpr std::size_t kMost = 2048;
-  std::unordered_map<std::uint64_t, Object> functions_;
+  static constexpr std::size_t kLeast = 2;  // however large: two maps may be under way
+  static constexpr std::size_t kMostBytes = std::size_t{16} << 20;
+  std::list<Entry> latest_first_;
+  std::unordered_map<std::uint64_t, std::list<Entry>::iterator> by_id_;
+  std::size_t bytes_ = 0;
   std::uint64_t last_id_ = 0;
   PyObject* last_ = nullptr;
 };
@@ -76,11 +98,11 @@ Object read_function(Decoder& call, FunctionKind kind) {
   if (kind == FunctionKind::cached) {
     const auto n = call.number<std::uint32_t>();
     const std::byte* bytes = call.take(n);
-    if (known == nullptr) known = loaded().add(id, load(bytes, n));
+    if (known == nullptr) known = loaded().add(id, load(bytes, n), n);
   } else {
     const auto address = call.number<std::uint64_t>();
     const auto n = call.number<std::uint64_t>();
-    if (known == nullptr) known = loaded().add(id, load(reinterpret_cast<const void*>(address), n));
+    if (known == nullptr) known = loaded().add(id, load(reinterpret_cast<const void*>(address), n), n);
   }
   return Object::borrowed(known);
 }

@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -34,7 +35,7 @@ WAITS = {
     "at_the_end_of_a_with_block": "with executor: executor.submit(time.sleep, 100)",
     "at_the_end_of_the_program": "executor.submit(time.sleep, 100)",
     "while_submitting": "while True: executor.submit(abs, 1).result()",
-    "outside_of_any_wait": "executor.submit(time.sleep, 100); time.sleep(100)",
+    "outside_of_any_wait": "executor.submit(time.sleep, 100)\nwhile True: time.sleep(0.01)",
     "in_pool_map": "Pool(2).map(time.sleep, [100] * 50)",
     "in_pool_get": "Pool(2).apply_async(time.sleep, (100,)).get()",
     "in_pool_join": "pool = Pool(2); pool.apply_async(time.sleep, (100,)); pool.close(); pool.join()",
@@ -89,3 +90,62 @@ def test_ctrl_c_is_one_keyboard_interrupt(where):
     while processes_of_session(owner) and time.monotonic() < end:
         time.sleep(0.05)
     assert processes_of_session(owner) == []
+
+
+INTERRUPTED_AT = """
+import signal, sys, time
+from retinue.futures import ProcessPoolExecutor
+executor = ProcessPoolExecutor(2)
+futures = [executor.submit(time.sleep, 100) for _ in range(3)]
+
+def interrupt(frame, event, argument):
+    if event == "call" and frame.f_code.co_name == {name!r} and frame.f_code.co_filename.endswith("_exit.py"):
+        sys.settrace(None)
+        signal.raise_signal(signal.SIGINT)
+
+sys.settrace(interrupt)
+"""
+
+
+@pytest.mark.parametrize("name", ["_end", "_interrupted"])
+def test_ctrl_c_before_the_end_has_done_anything_is_not_lost(name):
+    program = [sys.executable, "-c", INTERRUPTED_AT.format(name=name)]
+    ended = subprocess.run(program, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert ended.returncode == -signal.SIGINT, ended.stderr
+    assert ended.stderr.count("Traceback (most recent call last)") == 1, ended.stderr
+
+
+TOLD = """
+import signal, sys
+from concurrent.futures import wait
+from retinue.futures import ProcessPoolExecutor
+
+def interrupt(frame, event, argument):
+    if event != "call":
+        return
+    if frame.f_code.co_name == "__init__" and frame.f_code.co_filename.endswith("threading.py") and not early:
+        while not future.done(): pass
+    if frame.f_code.co_name == "tell":
+        sys.settrace(None)
+        signal.raise_signal(signal.SIGINT)
+
+with ProcessPoolExecutor(1) as executor:
+    future = executor.submit(abs, -1)
+    early = {early}
+    while early and not future.done(): pass
+    sys.settrace(interrupt)
+    try:
+        wait([future], timeout=10)
+    except KeyboardInterrupt:
+        print("interrupted", end=" ")
+    sys.settrace(None)
+    print(len(wait([future], timeout=10).done), future.result(), future._state)
+"""
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_ctrl_c_while_a_future_tells_of_its_end_leaves_nobody_waiting(early):
+    program = [sys.executable, "-c", TOLD.format(early=early)]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == ("" if early else "interrupted ") + "1 1 FINISHED\n"  # an early one has nothing to tell

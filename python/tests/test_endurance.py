@@ -73,7 +73,33 @@ def test_pools_that_start_anew_take_no_more_of_anything(endurance, method):
     assert grown(endurance, samples) == ""
 
 
+@pytest.mark.parametrize("way", ["submit", "map"])
+def test_functions_that_hold_much_are_not_kept_for_ever(endurance, way):
+    numpy = pytest.importorskip("numpy")
+
+    def function(i):
+        if way == "submit":
+            text = f"{i:7}" * 150_000  # what is sent again is known by its content
+            return lambda x: len(text) + x
+        array = numpy.full(131_072, float(i))
+        return lambda x: int(array[-1]) + x
+
+    samples = []
+    with ProcessPoolExecutor(1) as pool:
+        for i in range(80):
+            if way == "submit":
+                assert pool.submit(function(i), 1).result(60) == 1_050_001
+            else:
+                assert list(pool.map(function(i), [1, 2])) == [i + 1, i + 2]
+            if i % 4 == 3:
+                samples.append(endurance.usage())
+    table = io.StringIO()
+    assert not endurance.judge(samples, allow_kb=15_000, allow_count=3, out=table), table.getvalue()  # 40 are 40,000
+
+
 def test_growth_is_found_and_what_comes_and_goes_is_not_taken_for_it(endurance):
+    with ProcessPoolExecutor(1) as pool:  # NumPy's threads end with the first fork
+        assert pool.submit(square, 3).result(30) == 9
     base = endurance.usage()
 
     def samples(**changes):
@@ -99,9 +125,10 @@ def test_growth_is_found_and_what_comes_and_goes_is_not_taken_for_it(endurance):
     assert more["all_pss"] > base["all_pss"] and more["owner_private"] > 0
 
 
-def test_the_program_runs(endurance, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("mode", ["steady", "workers"])
+def test_the_program_runs(endurance, mode, tmp_path, monkeypatch, capsys):
     table = tmp_path / "samples.csv"
-    arguments = ["steady", "--seconds", "2", "--sample", "0.3", "--rest", "0", "--allow-kb", "1e6", "--allow-count", "1e6"]
+    arguments = [mode, "--seconds", "2", "--sample", "0.3", "--rest", "0", "--allow-kb", "1e6", "--allow-count", "1e6"]
     monkeypatch.setattr("sys.argv", ["endurance.py", *arguments, "--csv", str(table)])
     with pytest.raises(SystemExit) as ended:
         endurance.main()

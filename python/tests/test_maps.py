@@ -1,6 +1,8 @@
 """ProcessPoolExecutor.map: order, laziness, failures, the end of the inputs and of the pool."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -225,3 +227,58 @@ def test_a_map_whose_pool_ends_gives_what_was_handed_in_and_then_says_so_once(en
     assert got[: len(values)] == values  # what was cancelled, or died, comes after them
     assert got.count(retinue.PoolClosed) == 1 and got[-1] is retinue.PoolClosed
     assert len(got) < 500
+
+
+def test_a_dropped_map_may_end_with_code_that_submits():
+    """Which comes by where dropped maps are let go of."""
+    program = """
+import time
+from retinue.futures import ProcessPoolExecutor
+
+class Function:
+    def __call__(self, x):
+        return x
+
+    def __del__(self):
+        time.sleep(0.0001)  # others get the GIL
+        if len(ended) < 300:
+            ended.append([executor.submit(abs, -1) for _ in range(3)])
+
+ended = []
+with ProcessPoolExecutor(2) as executor:
+    while len(ended) < 300:
+        for _ in range(10):
+            executor.map(Function(), range(3))
+        executor.submit(time.sleep, 0.005).result()
+    assert all(future.result() == 1 for futures in list(ended) for future in futures)
+print("fine")
+"""
+    ended = subprocess.run([sys.executable, "-X", "faulthandler", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "fine\n", "")
+
+
+def test_a_map_that_is_dropped_while_a_shutdown_reads_it_runs_to_its_end(tmp_path, monkeypatch):
+    def touch(i):
+        (tmp_path / str(i)).touch()
+
+    reading, dropped = threading.Event(), threading.Event()
+
+    def inputs():
+        for i in range(3000):
+            if i == 2000:
+                reading.set()
+                assert dropped.wait(20)
+            yield i
+
+    faults = []
+    monkeypatch.setattr("sys.unraisablehook", faults.append)
+    executor = ProcessPoolExecutor(2)
+    results = executor.map(touch, inputs())
+    ender = threading.Thread(target=executor.shutdown)
+    ender.start()
+    assert reading.wait(20)
+    del results
+    dropped.set()
+    ender.join(20)
+    assert not ender.is_alive() and faults == []
+    assert len(list(tmp_path.iterdir())) == 3000

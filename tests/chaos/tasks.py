@@ -18,7 +18,7 @@ import work
 from outcomes import line_of_value, run_serially
 
 
-@dataclass
+@dataclass(eq=False)  # each is itself; arguments may be arrays, which have no one answer
 class Task:
     kind: str
     function: object

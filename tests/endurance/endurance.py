@@ -1,7 +1,9 @@
-"""Endurance of the Python package, by hand: pools in a row, and a long time of mixed load.
+"""Endurance of the Python package, by hand: pools in a row, a long time of mixed load with deaths, and one without, in which
+workers grow old.
 
     .venv/bin/python tests/endurance/endurance.py pools
     .venv/bin/python tests/endurance/endurance.py steady --seconds 1200
+    .venv/bin/python tests/endurance/endurance.py workers --seconds 600
     .venv/bin/python tests/endurance/endurance.py --help
 
 Growth is the mean of the last quarter of the samples less the mean of the second quarter; below three standard errors it
@@ -29,7 +31,8 @@ from retinue.futures import ProcessPoolExecutor
 # What is used ---------------------------------------------------------------------------------------
 
 KILOBYTES = ("owner_private", "owner_resident", "workers_private", "servers_resident", "servers_pss", "all_pss", "shared")
-COUNTS = ("owner_objects", "owner_descriptors", "all_descriptors", "owner_mappings", "threads", "processes")
+KILOBYTES += ("owner_allocated", "workers_allocated")
+COUNTS = ("owner_objects", "workers_objects", "owner_descriptors", "all_descriptors", "owner_mappings", "threads", "processes")
 
 
 def read(path):
@@ -60,6 +63,19 @@ def number(text, name):
     return next((int(line.split()[1]) for line in text.splitlines() if line.startswith(name + ":")), 0)
 
 
+def allocated():
+    """What this process has got from the C library and not given back, in KB."""
+
+    class Allocated(ctypes.Structure):  # what mallinfo2 gives
+        _fields_ = [(name, ctypes.c_size_t) for name in
+                    "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]  # fmt: skip
+
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = Allocated
+    info = mallinfo()
+    return (info.uordblks + info.hblkhd) // 1024
+
+
 def usage():
     """What this process and all that it has started use; memory in KB."""
     gc.collect()
@@ -80,6 +96,7 @@ def usage():
         "servers_pss": total(["Pss"], "retinue-server"),  # rises to the above as the owner writes to what both had
         "all_pss": sum(number(rollup, "Pss") for rollup in rollups.values()),
         "shared": retinue.shared_memory_usage()["bytes_reserved"] // 1024,
+        "owner_allocated": allocated(),
         "owner_objects": len(gc.get_objects()),
         "owner_descriptors": count(f"/proc/{own}/fd"),
         "all_descriptors": sum(count(f"/proc/{pid}/fd") for pid in pids),
@@ -107,9 +124,9 @@ def judge(samples, allow_kb, allow_count, out=sys.stdout):
     grown = []
     print("\n| | second quarter | last quarter | growth | its standard error | allowed | |", file=out)
     print("| --- | ---: | ---: | ---: | ---: | ---: | --- |", file=out)
-    for name in KILOBYTES + COUNTS:
+    for name in [name for name in KILOBYTES + COUNTS if name in samples[0]]:
         before, after, error = growth_of(samples, name)
-        allowed = allow_kb if name in KILOBYTES else 50 if name == "owner_objects" else allow_count
+        allowed = allow_kb if name in KILOBYTES else max(allow_count, 50 if name.endswith("_objects") else 0)
         grows = after - before > max(allowed, 3 * error)
         grown += [name] if grows else []
         print(f"| {name} | {before:.1f} | {after:.1f} | {after - before:+.1f} | {error:.1f} | {allowed} "
@@ -123,9 +140,9 @@ class Record:
         self.args, self.what, self.samples = args, what, []
         self.start = self.told = time.monotonic()
 
-    def sample(self, progress):
+    def sample(self, progress, **more):
         now = time.monotonic()
-        self.samples.append(usage())
+        self.samples.append(usage() | more)
         if self.args.csv:
             with open(self.args.csv, "a") as out:
                 if out.tell() == 0:
@@ -204,15 +221,18 @@ def run_pools(args):
 class Client:
     """One of the program's threads that use the pool."""
 
-    def __init__(self, pool, seed):
-        self.pool, self.random, self.steps = pool, random.Random(seed), 0
+    def __init__(self, pool, seed, deaths):
+        self.pool, self.random, self.steps, self.deaths = pool, random.Random(seed), 0, deaths
         self.again = pool.options(retries=1000)
         self.kinds = [self.one_by_one, self.many, self.mapped, self.mapped_in_any_order, self.large, self.array,
-                      self.thrown, self.too_long, self.called, self.cancelled, self.shared, self.by_value]
+                      self.thrown, self.called, self.shared, self.by_value]
+        self.kinds += [self.too_long, self.cancelled] if deaths else []
 
     def step(self):
         n = self.random.randrange(100)
-        if n == 0:
+        if not self.deaths:
+            self.random.choice(self.kinds)()
+        elif n == 0:
             self.pool_of_its_own()
         elif n <= 2:
             self.crashed()
@@ -289,7 +309,7 @@ class Client:
         expect(array[0] == 3.0 and array[-1] == 3.0, "a shared array")
 
     def by_value(self):
-        k = self.random.randrange(1000)
+        k = self.random.randrange(20)  # each is kept
         expect(self.again.submit(lambda x: x + k, 1).result(60) == k + 1, "a closure")
 
     def crashed(self):
@@ -302,26 +322,26 @@ class Client:
             expect(pool.submit(square, 3).result(60) == 9, "another pool")
 
 
-def work(pool, seed, end, pause, into):
-    client = Client(pool, seed)
+def work(args, client, end, into):
     try:
         while time.monotonic() < end:
             client.step()
-            time.sleep(pause)
+            time.sleep(args.pause / 1000)
     except BaseException as error:  # told by the main thread
         into.append(error)
     into.append(client.steps)
 
 
 def one_round(args, pool, seed, end):
-    outcomes, randomly = [], random.Random(seed)
-    threads = [threading.Thread(target=work, args=(pool, seed * 2 + i, end, args.pause / 1000, outcomes)) for i in range(2)]
+    outcomes, randomly, deaths = [], random.Random(seed), args.mode == "steady"
+    clients = [Client(pool, seed * 2 + i, deaths) for i in range(2)]
+    threads = [threading.Thread(target=work, args=(args, client, end, outcomes)) for client in clients]
     for thread in threads:
         thread.start()
     next_kill = time.monotonic() + 0.5
     while any(thread.is_alive() for thread in threads):
         time.sleep(0.02)
-        if time.monotonic() >= next_kill:
+        if deaths and time.monotonic() >= next_kill:
             next_kill = time.monotonic() + randomly.uniform(0.5, 3)
             pids = pool.worker_pids()
             if pids:
@@ -332,11 +352,14 @@ def one_round(args, pool, seed, end):
     return sum(outcomes)
 
 
-def come_to_rest(args, pool):
+def come_to_rest(args, pool, workers):
+    """Until none of these workers is left, nor anything of the tasks."""
     give_up = time.monotonic() + 60
     while True:
         gc.collect()
-        if retinue.shared_memory_usage()["bytes_in_use"] <= args.at_start and len(pool.worker_pids()) == args.workers:
+        now = pool.worker_pids()
+        in_use = retinue.shared_memory_usage()["bytes_in_use"]
+        if in_use <= args.at_start and len(now) == args.workers and not set(now) & set(workers):
             break
         expect(time.monotonic() < give_up, f"the pool comes to rest: {retinue.shared_memory_usage()}")
         time.sleep(0.01)
@@ -344,8 +367,33 @@ def come_to_rest(args, pool):
     ctypes.CDLL(None).malloc_trim(0)  # what the C library keeps comes and goes by megabytes
 
 
+def replaced(pool):
+    """The workers, all killed: in each sample they are then as young, for an old one keeps more memory for its next tasks."""
+    workers = pool.worker_pids()
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    return workers
+
+
+def look_at_worker(pause, allocated):
+    time.sleep(pause)  # so that others take the next
+    gc.collect()
+    return os.getpid(), allocated(), sys.getallocatedblocks()
+
+
+def allocated_by_workers(args, pool):
+    """What has been allocated in all workers and not been freed."""
+    seen = {}
+    give_up = time.monotonic() + 60
+    while len(seen) < args.workers:
+        expect(time.monotonic() < give_up, "each worker takes a task")
+        seen |= {pid: rest for pid, *rest in pool.map(look_at_worker, [0.05] * args.workers * 2, [allocated] * args.workers * 2)}
+    return {"workers_allocated": sum(kb for kb, _ in seen.values()), "workers_objects": sum(n for _, n in seen.values())}
+
+
 def run_steady(args):
-    record = Record(args, f"{args.seconds} s of steady load in Python")
+    deaths = args.mode == "steady"
+    record = Record(args, f"{args.seconds} s of steady load in Python, {'with' if deaths else 'without'} deaths")
     print(f"seed {args.seed}, process {os.getpid()}", flush=True)
     end, steps, n = time.monotonic() + args.seconds, 0, 0
     with ProcessPoolExecutor(args.workers) as pool:
@@ -354,27 +402,37 @@ def run_steady(args):
         while time.monotonic() < end or n < FEWEST:
             steps += one_round(args, pool, args.seed * 1_000_003 + n, time.monotonic() + args.sample)
             n += 1
-            come_to_rest(args, pool)
-            record.sample(f"{steps} steps")
-    print(f"{steps} steps")
+            come_to_rest(args, pool, replaced(pool) if deaths else [])
+            record.sample(f"{steps} steps", **({} if deaths else allocated_by_workers(args, pool)))
+        stats = pool.stats()
+    print(f"{steps} steps, {stats['finished']} tasks, {stats['workers_died']} deaths")
     return record.judge()
+
+
+def keep_nothing_back():
+    """Tells the C library to give back what is freed. Else it keeps the end of each thread's heap, up to twice the largest
+    block that was ever freed, and what is resident goes up and down by tens of megabytes."""
+    mallopt, trim_threshold, mmap_threshold = ctypes.CDLL(None).mallopt, -1, -3
+    mallopt(trim_threshold, 128 * 1024)
+    mallopt(mmap_threshold, 128 * 1024)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=["pools", "steady"])
+    parser.add_argument("mode", choices=["pools", "steady", "workers"])
     parser.add_argument("--count", type=int, default=0, help="of pools (100)")
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=1200, help="how long steady goes on")
-    parser.add_argument("--sample", type=float, default=15, help="steady: a sample every so many seconds, at rest")
-    parser.add_argument("--rest", type=float, default=5, help="steady: before a sample all is quiet for so many seconds")
-    parser.add_argument("--pause", type=float, default=0, help="steady: ms between two steps of a client")
+    parser.add_argument("--seconds", type=float, default=1200, help="how long steady and workers go on")
+    parser.add_argument("--sample", type=float, default=15, help="a sample every so many seconds, at rest")
+    parser.add_argument("--rest", type=float, default=5, help="before a sample all is quiet for so many seconds")
+    parser.add_argument("--pause", type=float, default=0, help="ms between two steps of a client")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--csv", help="appends each sample to this file")
     parser.add_argument("--allow-kb", type=float, default=1024, help="growth of memory that is no growth")
     parser.add_argument("--allow-count", type=float, default=0.5, help="the same of descriptors, mappings, and so on")
     args = parser.parse_args()
-    sys.exit(0 if {"pools": run_pools, "steady": run_steady}[args.mode](args) else 1)
+    keep_nothing_back()
+    sys.exit(0 if {"pools": run_pools, "steady": run_steady, "workers": run_steady}[args.mode](args) else 1)
 
 
 if __name__ == "__main__":
