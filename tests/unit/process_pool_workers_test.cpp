@@ -150,8 +150,12 @@ TEST(ProcessPool, an_initializer_that_fails_in_a_replacement_ends_every_future) 
   ASSERT_EQ(pool.submit(square, 3).get(), 9);
   ASSERT_TRUE(eventually([] { return board().counters[0].load() == 2; }));
   std::vector<Future<void>> futures;
-  futures.push_back(pool.submit([] { std::raise(SIGKILL); }));
+  futures.push_back(pool.submit([] {
+    while (board().counters[1].load() == 0) nap();
+    std::raise(SIGKILL);
+  }));
   for (int i = 0; i < 10; ++i) futures.push_back(pool.submit([] { board().pass_gate(); }));
+  board().counters[1].store(1);  // not before all are submitted: the pool ends soon after
   EXPECT_THROW(futures[0].get(), WorkerDied);
   for (std::size_t i = 1; i < futures.size(); ++i) EXPECT_THROW(futures[i].get(), PoolClosed);
   EXPECT_THROW(pool.submit(square, 3), PoolClosed);
