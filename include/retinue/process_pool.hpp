@@ -30,7 +30,8 @@ struct ProcessPoolOptions {
   std::function<void()> initializer;
   /// A worker is replaced after so many tasks; 0: never.
   std::uint64_t max_tasks_per_worker = 0;
-  /// A worker is replaced after the task that left it with more private memory than this many bytes; 0: never.
+  /// A worker is replaced after the task that left it with more private memory than this many bytes, beyond what it
+  /// inherits from the owner; 0: never.
   std::size_t max_memory_per_worker = 0;
   /// What tasks may not do: how much CPU time, memory and descriptors they may use, whether they may reach a network or run
   /// programs, and as which user.

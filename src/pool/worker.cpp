@@ -59,6 +59,7 @@ class Worker {
     if (plan.max_memory == 0) return;
     statm_ = sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     if (statm_ < 0) throw_call_failed("open", errno, "/proc/self/statm");
+    inherited_ = private_pages();
   }
 
   void run();
@@ -75,6 +76,7 @@ class Worker {
   static void write_exception(TaskContext& context) noexcept;
   void finish(Slot& slot, const TaskContext& context, ResultKind kind) noexcept;
   bool must_retire() const noexcept;
+  unsigned long private_pages() const noexcept;
   bool work_in_sight() const noexcept;
   bool poll() noexcept;
   bool wait_for_work() noexcept;
@@ -99,6 +101,7 @@ class Worker {
   bool fresh_awake_ = true; // just woken: may have to wake the next
   std::uint64_t granted_ns_ = 0;  // when CPU time was last granted
   int statm_ = -1;                // what tells how much memory this process has; open to its end
+  unsigned long inherited_ = 0;   // pages of the owner's: the next worker would have them, too
   SpinBudget spin_;
 };
 
@@ -237,13 +240,17 @@ void Worker::finish(Slot& slot, const TaskContext& context, ResultKind kind) noe
 bool Worker::must_retire() const noexcept {
   if (plan_.max_tasks != 0 && finished_ >= plan_.max_tasks) return true;
   if (plan_.max_memory == 0) return false;
-  // Private memory: what is resident less what is shared with files and the region.
+  const unsigned long pages = private_pages();
+  return (pages - std::min(inherited_, pages)) * static_cast<unsigned long>(sysconf(_SC_PAGESIZE)) > plan_.max_memory;
+}
+
+// What is resident less what is shared with files and the region. 0 if the kernel does not say.
+unsigned long Worker::private_pages() const noexcept {
   char text[128] = {};
-  if (sys::pread(statm_, text, sizeof text - 1, 0) <= 0) return false;
+  if (sys::pread(statm_, text, sizeof text - 1, 0) <= 0) return 0;
   unsigned long total = 0, resident = 0, shared = 0;
-  const bool read = std::sscanf(text, "%lu %lu %lu", &total, &resident, &shared) == 3;
-  return read && (resident - std::min(shared, resident)) * static_cast<unsigned long>(sysconf(_SC_PAGESIZE)) >
-                     plan_.max_memory;
+  if (std::sscanf(text, "%lu %lu %lu", &total, &resident, &shared) != 3) return 0;
+  return resident - std::min(shared, resident);
 }
 
 bool Worker::work_in_sight() const noexcept {

@@ -24,7 +24,7 @@ class PendingFuture : public Pending {
  public:
   explicit PendingFuture(retinue::Future<R> future) : future_(std::move(future)) {}
   bool settle(Record& record) override {
-    if (future_.wait_for(600s) != retinue::FutureStatus::ready) return false;
+    if (future_.wait_for(500ms) != retinue::FutureStatus::ready) return false;
     try {
       record.note_value(sum(future_.get()));
     } catch (...) {
@@ -133,11 +133,18 @@ void OwnerThread::cancel(Waiting& waiting) {
   waiting.cancel_due = false;
 }
 
+// What is read may have lost its worker, and run again behind a task that never ends unless it is cancelled: by this thread,
+// which would do so when it has read what it waits for.
+void OwnerThread::cancel_what_lingers() {
+  for (std::size_t i = next_to_read_; i < waiting_.size(); ++i)
+    if (waiting_[i].cancel_due && waiting_[i].errand->cancel == Cancel::forced) cancel(waiting_[i]);
+}
+
 void OwnerThread::read(Waiting& waiting) {
   if (waiting.cancel_due && waiting.errand->cancel == Cancel::forced) cancel(waiting);
   Record& record = records_[waiting.errand->task.index];
   record.twice = record.end != End::none;
-  waiting.pending->settle(record);
+  while (!waiting.pending->settle(record)) cancel_what_lingers();
   if (record.end == End::closed) kept_.push_back(std::move(waiting.pending));
   waiting.pending.reset();
   progress_();

@@ -17,7 +17,7 @@ namespace retinue_chaos {
 class Pending {
  public:
   virtual ~Pending() = default;
-  /// Waits for its end; false if that did not come within ten minutes.
+  /// Waits for its end; false if that did not come within half a second.
   virtual bool settle(Record& record) = 0;
   virtual bool cancel(bool force) = 0;
   virtual void count_end(std::atomic<int>& callbacks) = 0;
@@ -52,6 +52,7 @@ class OwnerThread {
 
   void submit_all(const Order& order, bool read_later);
   void cancel(Waiting& waiting);
+  void cancel_what_lingers();
   void read(Waiting& waiting);
   void map(const Order& order);
   template <class Outcomes>

@@ -81,6 +81,17 @@ TEST(ProcessPool, a_worker_that_has_grown_too_large_is_replaced) {
   EXPECT_TRUE(eventually([&] { return is_gone(first); }));
 }
 
+TEST(ProcessPool, a_worker_is_not_replaced_for_memory_that_it_inherits) {
+  ProcessPoolOptions options;
+  options.workers = 1;
+  options.max_memory_per_worker = std::size_t{kSlowdown == 1 ? 64 : 512} << 20;
+  const std::vector<char> owners(options.max_memory_per_worker + (64 << 20), 'x');
+  ProcessPool pool(options);
+  const pid_t first = pool.submit(::getpid).get();
+  for (int i = 0; i < 10; ++i) ASSERT_EQ(pool.submit(::getpid).get(), first) << "the next one would have it, too";
+  EXPECT_EQ(owners.back(), 'x');
+}
+
 TEST(ProcessPool, options_are_honoured_for_pools_that_never_spin) {
   ProcessPoolOptions options;
   options.workers = 2;

@@ -2,11 +2,17 @@
 #include "pool_tasks.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <string>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
 
 #include <retinue/shared_array.hpp>
 
@@ -88,6 +94,97 @@ TEST(Security, shared_memory_is_sealed_and_nobody_elses) {
   EXPECT_GE(seen, 1);
 }
 
+TEST(Security, shared_memory_is_no_program_and_cannot_be_made_one) {
+  Busy busy;
+  for (const auto& [fd, link] : descriptors_of(::getpid())) {
+    if (!is_ours(link)) continue;
+    char* const words[] = {const_cast<char*>("retinue"), nullptr};
+    EXPECT_EQ(::syscall(SYS_execveat, fd, "", words, words + 1, AT_EMPTY_PATH), -1) << link;
+    EXPECT_EQ(errno, EACCES) << link;
+    constexpr int kSealExec = 0x20;  // F_SEAL_EXEC, which kernels have since 6.3
+    if ((::fcntl(fd, F_GET_SEALS) & kSealExec) == 0) continue;
+    EXPECT_EQ(::fchmod(fd, 0700), -1) << link;
+    EXPECT_EQ(errno, EPERM) << link;
+  }
+}
+
+TEST(Security, a_worker_cannot_shrink_the_memory_under_the_others) {
+  Busy busy;
+  int tried = 0;
+  for (const auto& [fd, link] : descriptors_of(::getpid())) {
+    if (!is_ours(link)) continue;
+    ++tried;
+    // A worker that made a new descriptor of the file would get no further: the seal is the file's.
+    EXPECT_EQ(busy.pool.submit([](int its) { return ::ftruncate(its, 0) == 0 ? 0 : errno; }, fd).get(), EPERM) << link;
+  }
+  EXPECT_GE(tried, 1);
+}
+
+TEST(Security, another_user_cannot_open_it) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  Busy busy;
+  std::vector<std::string> paths;
+  std::vector<pid_t> pids = busy.processes();
+  pids.push_back(::getpid());
+  for (const pid_t pid : pids)
+    for (const auto& [fd, link] : descriptors_of(pid))
+      if (is_ours(link)) paths.push_back("/proc/" + std::to_string(pid) + "/fd/" + std::to_string(fd));
+  ASSERT_GE(paths.size(), 3u);
+  for (const std::string& path : paths) {
+    const int own = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    EXPECT_GE(own, 0) << path << ": the way is right";
+    if (own >= 0) ::close(own);
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::setgid(64999) != 0 || ::setuid(64999) != 0) ::_exit(2);
+    for (const std::string& path : paths)
+      if (::open(path.c_str(), O_RDONLY | O_CLOEXEC) >= 0 || errno != EACCES) ::_exit(3);
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+TEST(Security, the_region_is_left_out_of_core_dumps) {
+  Busy busy;
+  std::vector<pid_t> pids = busy.processes();
+  pids.push_back(::getpid());
+  for (const pid_t pid : pids) {
+    std::ifstream smaps("/proc/" + std::to_string(pid) + "/smaps");
+    bool of_region = false;
+    int seen = 0;
+    for (std::string line; std::getline(smaps, line);) {
+      if (line.find('-') < line.find(' ')) of_region = line.find("/memfd:retinue ") != line.npos;
+      if (!of_region || line.find("VmFlags:") != 0) continue;
+      ++seen;
+      EXPECT_NE((line + " ").find(" dd "), std::string::npos) << pid << ": " << line;
+    }
+    EXPECT_GE(seen, 1) << pid;
+  }
+}
+
+TEST(Security, programs_that_tasks_start_have_none_of_a_pools_descriptors) {
+  const Links before = descriptors_of(::getpid());
+  Busy busy;
+  const std::string listing = busy.pool.submit([] {
+    std::string text;
+    FILE* const list = ::popen("for f in /proc/self/fd/*; do readlink $f; done", "r");
+    if (list == nullptr) return text;
+    char bytes[4096];
+    for (std::size_t n; (n = std::fread(bytes, 1, sizeof bytes, list)) > 0;) text.append(bytes, n);
+    ::pclose(list);
+    return text;
+  }).get();
+  EXPECT_NE(listing.find('/'), std::string::npos) << "there is something to see: " << listing;
+  EXPECT_EQ(listing.find("/memfd:retinue"), std::string::npos) << listing;
+  for (const char* kind : {"anon_inode:[eventfd]", "anon_inode:[pidfd]", "anon_inode:[signalfd]"}) {
+    const bool had = std::any_of(before.begin(), before.end(), [kind](const auto& entry) { return entry.second == kind; });
+    EXPECT_TRUE(had || listing.find(kind) == std::string::npos) << listing;
+  }
+}
+
 TEST(Security, nothing_shared_is_executable) {
   Busy busy;
   std::vector<pid_t> pids = busy.processes();
@@ -100,13 +197,33 @@ TEST(Security, nothing_shared_is_executable) {
 }
 
 TEST(Security, a_pool_has_no_names) {
-  const char* const folders[] = {"/dev/shm", "/dev/mqueue", "/run/shm", "/tmp", "/var/tmp"};
+  // Not in /tmp: there other programs make names as they please.
+  const char* const folders[] = {"/dev/shm", "/dev/mqueue", "/run/shm"};
   std::map<std::string, std::set<std::string>> before;
   for (const char* folder : folders) before[folder] = names_in(folder);
   Busy busy;
   for (const char* folder : folders)
     for (const std::string& name : names_in(folder))
       EXPECT_TRUE(before[folder].contains(name) || name.find("retinue") == std::string::npos) << name;
+}
+
+TEST(Security, what_a_pool_shares_lies_in_no_file_that_has_a_name) {
+  const auto shared_files = [](pid_t pid) {
+    std::set<std::string> files;
+    std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
+    for (std::string line; std::getline(maps, line);)
+      if (line.substr(line.find(' ') + 4, 1) == "s") files.insert(line.find('/') != line.npos ? line.substr(line.find('/')) : "");
+    return files;
+  };
+  const std::set<std::string> before = shared_files(::getpid());
+  Busy busy;
+  std::vector<pid_t> pids = busy.processes();
+  pids.push_back(::getpid());
+  for (const pid_t pid : pids) {
+    const std::set<std::string> files = shared_files(pid);
+    EXPECT_FALSE(files.empty()) << pid;
+    for (const std::string& file : files) EXPECT_TRUE(is_ours(file) || before.contains(file)) << pid << ": " << file;
+  }
 }
 
 TEST(Security, what_a_pool_adds_to_its_processes_comes_from_their_owner_and_is_no_socket) {
