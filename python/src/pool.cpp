@@ -37,9 +37,8 @@ struct Pool {
   void sweep() {
     std::erase_if(maps, [](const auto& map) { return map.expired(); });
     // Letting go of a map may run code of the program's (`__del__`), which may submit and so come by here again.
-    auto left = std::exchange(dropped, {});
-    const auto over = std::stable_partition(left.begin(), left.end(), [](const auto& map) { return !map->drop_results(); });
-    dropped.insert(dropped.end(), left.begin(), over);
+    for (auto& map : std::exchange(dropped, {}))
+      if (!map->drop_results()) dropped.push_back(std::move(map));
   }
 };
 
