@@ -223,8 +223,8 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
   stage_changed_.notify_all();
 }
 
-// Futures may be kept for long after the pool. All tasks have ended, so that nobody rings any more but `close`, which looks
-// at the stage first.
+// Futures may be kept for long after the pool. All tasks have ended, so that nobody rings any more but `close`, which
+// looks at the stage first.
 void PoolCore::drop_descriptors() noexcept {
   plan_.service_event = EventFd(UniqueFd());
   plan_.server_event = EventFd(UniqueFd());

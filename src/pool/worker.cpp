@@ -227,8 +227,8 @@ void Worker::finish(Slot& slot, const TaskContext& context, ResultKind kind) noe
     if ((before & State::kRingService) != 0) plan_.service_event.ring();  // Model: ring_service
   }
   if (State::tag(before) == Tag::condemned) {
-    // The owner is having this process killed, which may take as long as the fork server stands still. Who publishes while
-    // our bit is set counts on us to look.
+    // The owner is having this process killed, which may take as long as the fork server stands still. Who publishes
+    // while our bit is set counts on us to look.
     stop_spinning();
     spread_work();
     for (;;) pause();

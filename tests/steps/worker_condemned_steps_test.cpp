@@ -1,5 +1,5 @@
-// The fork server is stopped, so that nobody can kill the worker whose task is cancelled by force or runs out of time. The
-// worker stands at each instruction of its way out of the task when that happens, goes on, ends the task, and must
+// The fork server is stopped, so that nobody can kill the worker whose task is cancelled by force or runs out of time.
+// The worker stands at each instruction of its way out of the task when that happens, goes on, ends the task, and must
 // claim nothing more. Once the fork server goes on, the worker is replaced.
 #include "every_place.hpp"
 

@@ -1,5 +1,5 @@
-// Process pools whose fork server stands still for a while: nobody can be killed, reaped or replaced meanwhile. Tasks are
-// stopped by force at random moments around that, and pools end in each way.
+// Process pools whose fork server stands still for a while: nobody can be killed, reaped or replaced meanwhile. Tasks
+// are stopped by force at random moments around that, and pools end in each way.
 #include <chrono>
 #include <deque>
 #include <optional>
