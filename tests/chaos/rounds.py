@@ -37,8 +37,9 @@ def make_pool(plan):
 
 
 class Round:
-    def __init__(self, plan):
+    def __init__(self, plan, moved=lambda: None):
         self.plan = plan
+        self._moved = moved
         self._runs = retinue.shared_array(max(plan.tasks, 1), "u1")  # how often each task was begun
         self._counted = []
         self._visits = [[self._visit(*visit) for visit in share.visits] for share in plan.shares]
@@ -60,7 +61,7 @@ class Round:
         plan = self.plan
         pool = make_pool(plan)
         tormentor = Tormentor(pool, plan.torments, plan.seed)
-        judge = self.judge = Judge(plan, tormentor)
+        judge = self.judge = Judge(plan, tormentor, self._moved)
         switches = sys.getswitchinterval()
         if plan.quick_switches:
             sys.setswitchinterval(1e-5)

@@ -11,8 +11,9 @@ PATIENCE = 20.0  # seconds, times RETINUE_TEST_TIME_FACTOR: how long nothing may
 class Judge:
     """Collects what became of the tasks of a round. Any thread may tell."""
 
-    def __init__(self, plan, tormentor):
+    def __init__(self, plan, tormentor, moved):
         self.failures = []
+        self._moved = moved  # called when something has come of a task
         self.judged = 0
         self.excused = {}
         self.ending = False  # somebody has begun to end the pool, so work may be refused and cancelled
@@ -43,6 +44,7 @@ class Judge:
 
     def refused(self, tasks, error):
         """Work was not taken. False: nothing allows that."""
+        self._moved()
         self.judged += len(tasks)
         why = self._excuse(None, error)
         if why is None:
@@ -51,6 +53,7 @@ class Judge:
             self._note("refused, " + why)
 
     def _tell(self, task, line, error):
+        self._moved()
         with self._lock:
             self.judged += 1
             if isinstance(error, retinue.WorkerDied) and not isinstance(task, int):

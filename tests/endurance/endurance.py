@@ -94,7 +94,8 @@ def usage():
         "workers_private": total(["Private_Clean", "Private_Dirty"], "retinue-worker"),
         "servers_resident": total(["Rss"], "retinue-server"),
         "servers_pss": total(["Pss"], "retinue-server"),  # rises to the above as the owner writes to what both had
-        "all_pss": sum(number(rollup, "Pss") for rollup in rollups.values()),
+        # Without files, whose share depends on who else on the machine has them open.
+        "all_pss": sum(number(rollup, name) for rollup in rollups.values() for name in ("Pss_Anon", "Pss_Shmem")),
         "shared": retinue.shared_memory_usage()["bytes_reserved"] // 1024,
         "owner_allocated": allocated(),
         "owner_objects": len(gc.get_objects()),
