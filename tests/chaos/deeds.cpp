@@ -126,6 +126,7 @@ void expect_mark(std::uint64_t mark) { mark_expected = mark; }
 void commit(const Task& task) {
   if (mark_of_worker != mark_expected) throw Wrong("a worker runs a task and has not been initialised");
   board().runs[task.index].fetch_add(1);
+  board().started.fetch_add(1);
   const std::string text = "task " + std::to_string(task.index) + " of seed " + std::to_string(task.seed);
   switch (task.deed) {
     case Deed::plain: return;

@@ -77,7 +77,7 @@ RoundResult run_round(const Round& round, const std::function<void()>& progress)
   Owners owners(round, *pool, records, progress);
   retinue::PoolStats stats;
   {
-    const Continuer continuer(*pool);
+    const Continuer continuer(*pool, progress);
     Tormentor tormentor(round, *pool, result.inflicted, progress);
     if (round.has(Torment::shut_early)) owners.run([&pool] { pool->shutdown(); });
     else owners.run(nullptr);

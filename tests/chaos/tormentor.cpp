@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 
 #include <retinue/shared_memory.hpp>
 
@@ -29,10 +30,13 @@ void nap_ms(std::uint32_t ms) { take_time(ms * 1000); }
 
 }  // namespace
 
-Continuer::Continuer(retinue::ProcessPool& pool) : pool_(pool) {
+Continuer::Continuer(retinue::ProcessPool& pool, std::function<void()> progress) : pool_(pool), progress_(std::move(progress)) {
   thread_ = std::thread([this] {
     std::map<pid_t, unsigned> seen;  // for how many rounds a worker was seen stopped
+    std::uint64_t started = 0;
     while (!over_.load()) {
+      // All that is seen of tasks whose turn to be read is yet to come. The pool is not asked: that has it look for results.
+      if (const std::uint64_t all = board().started.load(); std::exchange(started, all) != all) progress_();
       std::map<pid_t, unsigned> now;
       for (const pid_t pid : pool_.worker_pids())
         if (process_info(pid).state == 'T') {

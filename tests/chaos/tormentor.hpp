@@ -13,16 +13,17 @@
 namespace retinue_chaos {
 
 /// Lets stopped workers go on: those that the tormentor has stopped and those that stopped themselves. While it lives,
-/// no worker stays stopped for more than some milliseconds.
+/// no worker stays stopped for more than some milliseconds. Calls `progress` when tasks have begun.
 class Continuer {
  public:
-  explicit Continuer(retinue::ProcessPool& pool);
+  Continuer(retinue::ProcessPool& pool, std::function<void()> progress);
   Continuer(const Continuer&) = delete;
   Continuer& operator=(const Continuer&) = delete;
   ~Continuer();
 
  private:
   retinue::ProcessPool& pool_;
+  std::function<void()> progress_;
   std::atomic<bool> over_{false};
   std::thread thread_;
 };

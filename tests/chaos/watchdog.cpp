@@ -10,6 +10,8 @@
 namespace retinue_chaos {
 namespace {
 
+constexpr std::chrono::milliseconds kNap{20};
+
 void tell(const std::string& folder, const char* indent) {
   std::fprintf(stderr, "%s%s", indent, text_of_file(folder + "/stat").c_str());
   for (const char* file : {"/wchan", "/syscall"})
@@ -34,17 +36,25 @@ Watchdog::~Watchdog() {
 }
 
 void Watchdog::watch() {
+  // Patience is counted in naps, which grow with everything else where the machine has no CPU to spare: there, for minutes
+  // nothing may move, and all of it is on its way.
+  const std::int64_t most_naps = std::chrono::milliseconds(patience_) / kNap;
+  std::int64_t naps = 0;
   std::uint64_t last = 0;
   auto since = std::chrono::steady_clock::now();
   while (!over_.load()) {
-    take_time(20'000);
+    take_time(static_cast<std::uint32_t>(std::chrono::microseconds(kNap).count()));
     const std::uint64_t moves = moves_.load(std::memory_order_relaxed);
     const auto now = std::chrono::steady_clock::now();
-    if (moves != last) since = now;
+    ++naps;
+    if (moves != last) {
+      since = now;
+      naps = 0;
+    }
     last = moves;
     const std::int64_t still = std::chrono::duration_cast<std::chrono::milliseconds>(now - since).count();
     if (still > standstill_ms_.load()) standstill_ms_.store(still);
-    if (now - since > patience_) bite();
+    if (naps > most_naps) bite();
   }
 }
 
