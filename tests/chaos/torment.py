@@ -62,6 +62,7 @@ class Tormentor:
         self._undo = []  # (when, what)
         self._thread = threading.Thread(target=self._run, name="tormentor", daemon=True)
         self._failure = None
+        self._finished = self._vain = 0
 
     def __enter__(self):
         if self._torments:
@@ -85,8 +86,9 @@ class Tormentor:
                 now = time.monotonic()
                 for name in [n for n, at in due.items() if at <= now]:
                     getattr(self, "_" + name.replace("-", "_"))()
-                    # Less and less, so that the round ends also where workers take long to start.
-                    mean = self._torments[name] * (1 + self.done.get(name, 0) / 30)
+                    # Less and less, so that the round ends also where workers take long to start; quickly so while
+                    # nothing comes of any task, for on a busy machine each worker may die in its first.
+                    mean = self._torments[name] * (1 + self.done.get(name, 0) / 30) * 1.3 ** min(self._in_vain(), 30)
                     due[name] = now + self._random.expovariate(1 / mean)
                 self._go_on(time.monotonic())
                 times = [*due.values(), *(at for at, _ in self._undo)]
@@ -95,6 +97,14 @@ class Tormentor:
             self._failure = error
         finally:
             self._go_on(float("inf"))
+
+    def _in_vain(self):
+        """How many torments in a row have found that no task has given its value since the one before."""
+        stats = self._pool.stats()
+        finished = stats["finished"] - stats["failed"] - stats["cancelled"]
+        self._vain = self._vain + 1 if finished == self._finished else 0
+        self._finished = finished
+        return self._vain
 
     def _go_on(self, now):
         for entry in [e for e in self._undo if e[0] <= now]:
