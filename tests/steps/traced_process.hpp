@@ -116,7 +116,7 @@ class TracedProcess {
 
   /// Waits for its end, whoever brings it about. Only then its parent hears of it.
   void await_end() {
-    const auto deadline = Clock::now() + kSoon;
+    const auto deadline = Clock::now() + kLongestStep;
     while (attached_) {
       if (::waitpid(pid_, &status_, __WALL | WNOHANG) == pid_) attached_ = !has_ended();
       else if (Clock::now() > deadline) throw std::runtime_error("a worker that was killed does not end");
@@ -135,6 +135,9 @@ class TracedProcess {
   }
 
  private:
+  /// Two processes must get a CPU for each step, which takes seconds where many others want it.
+  static constexpr auto kLongestStep = 3 * kSoon;
+
   enum class Seen { trap, marker, interrupt, end, nothing };
 
   // Stops it where it is, or sees that it has stopped or ended by itself.
@@ -166,7 +169,7 @@ class TracedProcess {
   }
 
   Seen wait() {
-    const auto deadline = Clock::now() + kSoon;
+    const auto deadline = Clock::now() + kLongestStep;
     for (unsigned looks = 1, asleep = 0; ::waitpid(pid_, &status_, __WALL | WNOHANG) != pid_; ++looks) {
       if (looks < 100) continue;
       ::sched_yield();
