@@ -195,8 +195,7 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
       if (!closed_) cancel_unstarted();
     }
     if (at_once && !closed_ && stage_ != Stage::ended) {
-      at_once_until_ = Clock::now() + kLongestLeaving;
-      at_once_ = true;
+      if (!std::exchange(at_once_, true)) at_once_until_ = Clock::now() + kLongestLeaving;
       for (unsigned i = 0; i < workers(); ++i) plan_.memory.seats[i].kill_wanted.store(1, std::memory_order_release);
       plan_.server_event.ring();
       plan_.service_event.ring();  // its next look must not come later than that

@@ -165,6 +165,9 @@ class PoolCore {
 
   /// For workers to be gone, or the fork server, once they are told.
   static constexpr std::chrono::seconds kLongestLeaving{5};
+  /// For a fork server that was stopped to go on, if anything waits for it.
+  static constexpr std::chrono::seconds kServerLookEvery{1};
+  static constexpr int kMostLooksAtStopped = 5;
 
   // Workers and the service thread (service.cpp) ----------------------------------------------------
   void fork_server(const FreshProgram* program);
@@ -182,7 +185,6 @@ class PoolCore {
   void spawn_later(unsigned index, const std::string& why);
   void want_spawn(unsigned index);
   Deadline kill_overdue();
-  Deadline kill_idle_server() noexcept;
   static std::uint64_t first_seen(Tended& tended, std::uint64_t current, Clock::time_point now);
   void break_pool(const std::string& why) noexcept;
   void keep_for_worker(TaskState& task) noexcept;
@@ -190,6 +192,8 @@ class PoolCore {
   bool server_has_died(int* exit_code = nullptr) const noexcept;  // before it was to
   bool wait_for_server(std::chrono::milliseconds longest) const noexcept;
   std::string trouble_of(unsigned index);
+  bool waits_for_server() const noexcept;  // server_watch.cpp
+  Deadline tend_server();
   void close(bool cancel_pending, bool at_once);
   void end_processes() noexcept;
   void drop_descriptors() noexcept;  // with the mutex held, once the pool has ended
@@ -236,6 +240,9 @@ class PoolCore {
   std::chrono::milliseconds spawn_pause_{10};
   bool at_once_ = false;               // terminate: workers are not replaced ...
   Clock::time_point at_once_until_{};  // ... and by then are gone, or the fork server is killed, which takes them along
+  Deadline server_look_;               // when to look at the fork server again; nullopt: nothing waits for it
+  int looks_at_stopped_ = 0;           // in a row
+  bool server_stood_still_ = false;    // and was killed for that
   std::condition_variable stage_changed_;
   struct StillRead {
     Payload::OwnerBlock block;

@@ -80,7 +80,10 @@ Deadline PoolCore::service_round() noexcept {
   const bool server_died = server_has_died();
   try {
     const Hold hold(*this);
-    if (server_died) break_pool("its fork server was killed, and its workers with it; make a new pool");
+    if (server_died) {
+      break_pool(server_stood_still_ ? "its fork server was stopped and did not go on; make a new pool"
+                                     : "its fork server was killed, and its workers with it; make a new pool");
+    }
     if (!closed_) {
       tend_seats();
       refill_asked_ = false;
@@ -89,7 +92,7 @@ Deadline PoolCore::service_round() noexcept {
       next = kill_overdue();
       for (const Tended& seat : tended_)
         if (seat.spawn_again) next = earlier(next, spawn_again_at_);
-      if (at_once_ && unfinished_ > 0) next = earlier(next, kill_idle_server());
+      next = earlier(next, tend_server());
     }
     next = earlier(next, tend_memory());
   } catch (const std::bad_alloc&) {
@@ -360,14 +363,6 @@ Deadline PoolCore::kill_overdue() {
   return next;
 }
 
-// A fork server that does not do what it was told may be stopped, and for ever. The kernel kills its workers with it.
-Deadline PoolCore::kill_idle_server() noexcept {
-  const auto now = Clock::now();
-  if (now < at_once_until_) return at_once_until_;
-  sys::pidfd_send_signal(server_.get(), SIGKILL);
-  return now + std::chrono::milliseconds(100);
-}
-
 // Memory that nobody uses is given back to the system after a quiet while. Workers see to their own before they sleep;
 // those that were asleep when results were let go of have to be woken for it.
 Deadline PoolCore::tend_memory() noexcept {
@@ -412,7 +407,7 @@ void PoolCore::break_pool(const std::string& why) noexcept {
            !slot.state.compare_exchange_weak(state, State::with_tag(state, Tag::free))) {
     }
     if (State::tag(state) != Tag::ready) keep_for_worker(*task);
-    end_slot(slot, *task, Ending::closed);
+    end_slot(slot, *task, task->wanted_ending != Ending::pending ? task->wanted_ending : Ending::closed);
   }
   for (TaskState* task : backlog_) {
     if (!task->ended()) end_task(*task, Ending::closed);

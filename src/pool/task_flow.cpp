@@ -339,6 +339,7 @@ bool PoolCore::condemn(TaskState& task, Ending ending) {
   task.worker_pid = pid_of(worker);
   plan_.memory.seats[worker].kill_wanted.store(1, std::memory_order_release);  // Model: ask_to_kill
   plan_.server_event.ring();
+  plan_.service_event.ring();  // it looks after a fork server that does not do it
   return true;
 }
 

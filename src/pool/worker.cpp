@@ -148,6 +148,7 @@ void Worker::run() {
         stop_spinning();
         spread_work();
         seat_.retiring.store(1, std::memory_order_release);
+        plan_.service_event.ring();  // it looks after a fork server that does not replace us
         return;
       }
     } else if (cursor_ < known_tail_) {  // another worker's, taken back, or passed over by the owner

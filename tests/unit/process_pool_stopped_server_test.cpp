@@ -194,23 +194,60 @@ TEST(ProcessPoolStoppedServer, a_pool_ends_in_each_way_while_it_stands_still) {
   }
 }
 
-// The two go on side by side, since both wait for some seconds.
-TEST(ProcessPoolStoppedServer, a_pool_ends_also_if_it_never_goes_on) {
-  ProcessPool terminated(2), shut_down(2);
-  const auto endless = terminated.submit([] {
+// They go on side by side, since all wait for some seconds.
+TEST(ProcessPoolStoppedServer, what_waits_for_it_ends_also_if_it_never_goes_on) {
+  const auto endless = [] {
+    board().at_gate.fetch_add(1);
+    return never_end();
+  };
+  ProcessPool terminated(2), shut_down(2), open(2);
+  const auto running = terminated.submit(endless);
+  const auto condemned = shut_down.submit(endless), cancelled = open.submit(endless);
+  EXPECT_TRUE(eventually([] { return board().at_gate.load() == 3; }));
+  for (const pid_t server : fork_servers_of(::getpid())) ::kill(server, SIGSTOP);
+  EXPECT_TRUE(condemned.cancel(true));
+  EXPECT_TRUE(cancelled.cancel(true));
+  const auto late = open.with({.timeout = 10ms}).submit(never_end);
+  std::thread terminator([&] { terminated.terminate(); }), closer([&] { shut_down.shutdown(); });
+  EXPECT_EQ(end_of(running), "closed");
+  EXPECT_EQ(end_of(condemned), "cancelled");
+  EXPECT_EQ(end_of(cancelled), "cancelled");
+  EXPECT_EQ(end_of(late), "timed out");
+  terminator.join();
+  closer.join();
+  const auto refused = thrown_by<retinue::PoolClosed>([&] { open.submit(square, 2); });
+  ASSERT_TRUE(refused);
+  EXPECT_NE(std::string(refused->what()).find("was stopped"), std::string::npos) << refused->what();
+}
+
+TEST(ProcessPoolStoppedServer, a_task_behind_workers_that_retired_ends_also_if_it_never_goes_on) {
+  ProcessPoolOptions options;
+  options.workers = 1;
+  options.max_tasks_per_worker = 1;
+  ProcessPool pool(options);
+  const auto last = pool.submit([] { board().pass_gate(); });
+  const auto behind = pool.submit(compute, 1us);
+  EXPECT_TRUE(eventually([] { return board().at_gate.load() == 1; }));
+  for (const pid_t server : fork_servers_of(::getpid())) ::kill(server, SIGSTOP);
+  board().gate.store(1);
+  EXPECT_NO_THROW(last.get());
+  EXPECT_EQ(end_of(behind), "closed");
+}
+
+TEST(ProcessPoolStoppedServer, it_may_stand_still_for_a_moment) {
+  ProcessPool pool(2);
+  const pid_t server = fork_servers_of(::getpid()).at(0);
+  const auto cancelled = pool.submit([] {
     board().at_gate.fetch_add(1);
     return never_end();
   });
-  const auto condemned = shut_down.submit([] { board().pass_gate(); });
-  EXPECT_TRUE(eventually([] { return board().at_gate.load() == 2; }));
-  for (const pid_t server : fork_servers_of(::getpid())) ::kill(server, SIGSTOP);
-  EXPECT_TRUE(condemned.cancel(true));
-  board().gate.store(1);
-  std::thread other([&] { shut_down.shutdown(); });
-  terminated.terminate();
-  EXPECT_EQ(end_of(endless), "closed");
-  other.join();
-  EXPECT_THROW(condemned.get(), retinue::Cancelled);
+  EXPECT_TRUE(eventually([] { return board().at_gate.load() == 1; }));
+  ::kill(server, SIGSTOP);
+  EXPECT_TRUE(cancelled.cancel(true));
+  EXPECT_EQ(cancelled.wait_for(2500ms), retinue::FutureStatus::timeout);
+  ::kill(server, SIGCONT);
+  EXPECT_EQ(end_of(cancelled), "cancelled");
+  EXPECT_EQ(pool.submit(square, 5).get(), 25);
 }
 
 TEST(ProcessPoolStoppedServer, no_task_counts_on_a_worker_that_waits_for_its_death) {
