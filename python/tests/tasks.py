@@ -1,5 +1,6 @@
 """What tests run as tasks. A module of its own, so that workers find it by name."""
 
+import os
 import time
 
 
@@ -13,4 +14,12 @@ def add(a, b=10, *, c=0):
 
 def slow(x, seconds=0.05):
     time.sleep(seconds)
+    return x
+
+
+def gated(x, gate):
+    """Ends when the test has made this file, or has failed long ago."""
+    end = time.monotonic() + 60
+    while not os.path.exists(gate) and time.monotonic() < end:
+        time.sleep(0.001)
     return x

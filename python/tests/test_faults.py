@@ -15,6 +15,7 @@ import pytest
 
 import retinue
 from retinue.futures import ProcessPoolExecutor
+from tasks import gated
 
 
 class TwoArgumentError(Exception):
@@ -145,18 +146,20 @@ def test_a_runaway_task_is_stopped_at_its_deadline(pool):
     with pytest.raises(retinue.TaskTimeout) as caught:
         pool.options(timeout=0.2).submit(forever).result(timeout=30)
     assert isinstance(caught.value, TimeoutError)
-    results = pool.options(timeout=0.3).map(lambda x: time.sleep(x) or x, [0, 60, 0])
+    results = pool.options(timeout=2).map(lambda x: time.sleep(x) or x, [0, 60, 0])
     assert next(results) == 0
     with pytest.raises(retinue.TaskTimeout):
         next(results)
     assert next(results) == 0
 
 
-def test_with_break_one_death_ends_the_pool():
+def test_with_break_one_death_ends_the_pool(tmp_path):
+    gate = tmp_path / "all are submitted"
     with ProcessPoolExecutor(2, on_worker_death="break") as executor:
         executor.submit(abs, -1).result()
-        dying = executor.submit(os._exit, 1)
+        dying = executor.submit(lambda: os._exit(gated(1, gate)))
         others = [executor.submit(time.sleep, 60) for _ in range(4)]
+        gate.touch()
         with pytest.raises(BrokenProcessPool):
             dying.result(timeout=10)
         for other in others:

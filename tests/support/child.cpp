@@ -9,6 +9,9 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "own_time.hpp"
+#include "processes.hpp"
+
 namespace retinue_test {
 
 std::ostream& operator<<(std::ostream& out, const ChildEnd& end) {
@@ -66,15 +69,17 @@ ChildEnd Child::end(std::chrono::milliseconds within) {
     ::waitpid(pid_, &result.status, 0);
   }
   reaped_ = true;
-  const auto death = Clock::now();
+  OwnTime since_its_death;
   result.alone = eventually(
       [&] {
         read_output(result.output);
         pollfd fd{life_, POLLIN, 0};
-        return ::poll(&fd, 1, 0) > 0;  // the last process that held the other end is gone
+        if (::poll(&fd, 1, 0) > 0) return true;  // the last process that held the other end is gone
+        since_its_death.look_at(holders_of_region());
+        return false;
       },
       kSoon);
-  result.lingered = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - death);
+  result.lingered = since_its_death.passed();
   read_output(result.output);
   return result;
 }

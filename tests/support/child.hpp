@@ -19,7 +19,7 @@ struct ChildEnd {
   bool ended = false;  ///< before its time was up
   bool alone = false;  ///< all of its descendants went with it, or soon after
   std::string output;  ///< its stdout and that of its descendants
-  std::chrono::milliseconds lingered{0};  ///< how long its descendants outlived it
+  std::chrono::milliseconds lingered{0};  ///< how long its descendants outlived it, without their waits for a CPU
 
   bool exited_with(int code) const { return ended && WIFEXITED(status) && WEXITSTATUS(status) == code; }
   bool died_of(int signal) const { return ended && WIFSIGNALED(status) && WTERMSIG(status) == signal; }

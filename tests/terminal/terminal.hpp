@@ -1,6 +1,7 @@
 // A real terminal for a program under test: what is typed here becomes signals in the kernel, as at a desk.
 #pragma once
 
+#include "support/own_time.hpp"
 #include "support/process_watch.hpp"
 
 #include <cstdlib>
@@ -22,7 +23,7 @@ inline int patience() {
   const char* const factor = std::getenv("RETINUE_TEST_TIME_FACTOR");
   return std::max(kPatience, factor != nullptr ? std::atoi(factor) : 1);
 }
-/// What is promised for the processes of a pool when their owner has ended.
+/// What is promised for the processes of a pool when their owner has ended, and they find a CPU.
 inline std::chrono::milliseconds a_second() { return 1000ms * patience(); }
 
 /// Orphans of whatever is started here become children of this process, so that none gets out of sight.
@@ -158,7 +159,12 @@ class Terminal {
       return end;
     }
     end.status = statuses_[program_];
-    if (!eventually([&] { return collect(), processes().empty(); }, a_second()))
+    const auto there = [&] {
+      std::set<pid_t> pids;
+      for (const auto& [pid, info] : processes()) pids.insert(pid);
+      return pids;
+    };
+    if (!OwnTime::suffices(a_second(), there, [&] { return collect(), processes().empty(); }))
       for (const auto& [pid, info] : processes())
         end.left += info.name + " (" + std::to_string(pid) + ", state " + info.state + ") ";
     for (const auto& file : std::filesystem::directory_iterator(folder_)) end.left += file.path().filename().string() + " ";

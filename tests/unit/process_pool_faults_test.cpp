@@ -1,6 +1,7 @@
 // What goes wrong in a task or in a worker costs that task and nothing else.
 #include "pool_tasks.hpp"
 
+#include <algorithm>
 #include <new>
 #include <pthread.h>
 #include <ranges>
@@ -247,7 +248,9 @@ TEST(ProcessPool, an_idle_worker_killed_costs_nothing) {
     EXPECT_EQ(pool.submit(square, round).get(), round * round);
     const auto pids = pool.worker_pids();
     ASSERT_FALSE(pids.empty());
-    ::kill(pids[static_cast<std::size_t>(round) % pids.size()], SIGKILL);
+    const pid_t victim = pids[static_cast<std::size_t>(round) % pids.size()];
+    ASSERT_TRUE(eventually([&] { return process_info(victim).state == 'S'; })) << "while it polls it may take the next task";
+    ::kill(victim, SIGKILL);
     const int last = round;
     EXPECT_EQ(pool.submit(square, last + 1).get(), (last + 1) * (last + 1));
     ASSERT_TRUE(eventually([&] { return pool.stats().workers_died == static_cast<unsigned>(last) + 1; }));
@@ -285,7 +288,9 @@ TEST(ProcessPool, all_workers_killed_at_once_again_and_again_cost_what_they_ran)
 TEST(ProcessPool, workers_killed_while_they_start_are_replaced) {
   for (int round = 0; round < 5; ++round) {
     ProcessPool pool(8);
-    for (const pid_t pid : pool.worker_pids()) ::kill(pid, SIGKILL);
+    const auto pids = pool.worker_pids();
+    for (const pid_t pid : pids) ::kill(pid, SIGKILL);
+    ASSERT_TRUE(eventually([&] { return std::ranges::all_of(pids, is_gone); })) << "until then they may take the task";
     ASSERT_EQ(pool.submit(square, 5).get(), 25);
     ASSERT_TRUE(eventually([&] { return pool.worker_pids().size() == 8; }));
   }
@@ -328,7 +333,7 @@ TEST(ProcessPool, an_exception_or_a_timeout_is_not_retried) {
   EXPECT_THROW(pool.with({.retries = 5}).submit(thrower, 1).get(), std::runtime_error);
   EXPECT_EQ(board().runs[1].load(), 1);
   auto sleeper = [](int number) { board().runs[number].fetch_add(1); board().pass_gate(); };
-  EXPECT_THROW(pool.with({.timeout = 30ms, .retries = 5}).submit(sleeper, 2).get(), TaskTimeout);
+  EXPECT_THROW(pool.with({.timeout = 500ms * kPatience, .retries = 5}).submit(sleeper, 2).get(), TaskTimeout);
   EXPECT_EQ(pool.submit(square, 3).get(), 9);
   EXPECT_EQ(board().runs[2].load(), 1);
 }

@@ -111,20 +111,21 @@ struct Unread {
 
 TEST(ProcessPoolHostile, a_result_whose_description_was_overwritten_is_an_exception_not_a_crash) {
   OpenPool open;
-  int failed = 0;
   const std::uint64_t blocks[] = {0, 1, 64, 4096, ~std::uint64_t{0}, ~std::uint64_t{0} - 63, std::uint64_t{1} << 45};
   const std::uint64_t sizes[] = {0, 1, 225, 100'000, (std::uint64_t{1} << 48) - 1, std::uint64_t{1} << 30};
   for (const std::uint64_t block : blocks) {
     for (const std::uint64_t size : sizes) {
       for (const bool large : {false, true}) {
-        Unread victim(open, [](bool big) { return std::string(big ? 100'000 : 100, 'v'); }, large);
-        victim.slot.block = block;
-        victim.slot.size_and_kind = size << 16;
-        failed += victim.fails(std::string(large ? 100'000 : 100, 'v')) ? 1 : 0;
+        const bool fails = eventually([&] {  // a round of the service thread may be first, and again
+          Unread victim(open, [](bool big) { return std::string(big ? 100'000 : 100, 'v'); }, large);
+          victim.slot.block = block;
+          victim.slot.size_and_kind = size << 16;
+          return victim.fails(std::string(large ? 100'000 : 100, 'v'));
+        });
+        EXPECT_TRUE(fails) << "block " << block << ", size " << size << ", " << large;
       }
     }
   }
-  EXPECT_GT(failed, 80) << "of 84";
   expect_well(open.pool);
 }
 
