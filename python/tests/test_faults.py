@@ -437,10 +437,11 @@ class RaisesWhenLoaded:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt("k"), SystemExit(3), GeneratorExit("g"), EndsTheBase("e")])
-def test_who_waits_for_a_result_is_told_of_it_whatever_loading_it_raises(pool, error):
-    future = pool.submit(RaisesWhenLoaded, error)
+def test_who_waits_for_a_result_is_told_of_it_whatever_loading_it_raises(pool, error, tmp_path):
+    future = pool.submit(lambda: gated(RaisesWhenLoaded(error), tmp_path / "gate"))
     called = threading.Event()
     future.add_done_callback(lambda _: called.set())
+    (tmp_path / "gate").touch()
     done, _ = concurrent.futures.wait([future], timeout=10)
     assert done == {future} and called.wait(10)
     # In the main thread it may have been a Ctrl-C.

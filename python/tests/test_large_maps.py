@@ -3,6 +3,7 @@
 import functools
 import gc
 import multiprocessing
+import threading
 import time
 
 import pytest
@@ -13,6 +14,7 @@ import retinue  # noqa: E402
 import retinue.multiprocessing  # noqa: E402
 from large_data import eventually, first, in_use, in_use_at_rest, N, one, peak_of, pool, total  # noqa: E402, F401
 from retinue.futures import ProcessPoolExecutor  # noqa: E402
+from tasks import gated  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -172,12 +174,13 @@ def test_memory_of_a_map_that_nobody_reads_goes_as_its_tasks_end():
     assert in_use() <= before + 1.1 * 8 * N
 
 
-def test_what_runs_is_not_robbed_of_its_arguments_when_reading_inputs_fails(one):
+def test_what_runs_is_not_robbed_of_its_arguments_when_reading_inputs_fails(one, tmp_path):
     seen = retinue.shared_array(2)
+    gate = tmp_path / "others are stored"
 
     def look(a, seen):
         seen[0] = a[0]
-        time.sleep(0.5)
+        gated(None, gate)
         seen[1] = a[-1]
         seen[0] += a.sum() / N
 
@@ -190,25 +193,39 @@ def test_what_runs_is_not_robbed_of_its_arguments_when_reading_inputs_fails(one)
     assert eventually(lambda: seen[0] == 5.0)
     for _ in range(20):
         one.submit(first, np.full(N, -1.0))
+    gate.touch()
     assert eventually(lambda: seen.tolist() == [10.0, 5.0])
 
 
-def test_a_heavy_map_with_a_slow_task_waits_without_spinning():
+def test_a_heavy_map_with_a_slow_task_waits_without_spinning(tmp_path):
+    gate, last_read = tmp_path / "gate", [0, 0.0]
+
     def slow_first(a):
-        if a[0] == 0:
-            time.sleep(1.0)
-        return float(a[0])
+        return gated(float(a[0]), gate if a[0] == 0 else tmp_path)
+
+    def inputs():
+        for i in range(30):
+            last_read[:] = i, time.monotonic()
+            yield np.full(3 * N, float(i))
 
     with ProcessPoolExecutor(2) as pool:
-        start = time.process_time()
-        assert list(pool.map(slow_first, (np.full(3 * N, float(i)) for i in range(30)))) == list(range(30))
-        used = time.process_time() - start
+        results = []
+        reader = threading.Thread(target=lambda: results.extend(pool.map(slow_first, inputs())))
+        reader.start()
+        assert eventually(lambda: last_read[0] > 0 and time.monotonic() - last_read[1] > 1), "it stops for the slow one"
+        used, elapsed = time.process_time(), time.monotonic()
+        time.sleep(1)
+        used, elapsed = time.process_time() - used, time.monotonic() - elapsed
+        gate.touch()
+        reader.join(30)
+        assert results == list(range(30))
+        gate.unlink()
         began = time.monotonic()
-        results = pool.map(slow_first, (np.full(3 * N, float(i)) for i in range(30)), timeout=0.3)
         with pytest.raises(TimeoutError):
-            list(results)
-        assert time.monotonic() - began < 0.9
-    assert used < 1.2, "most of it is writing 30 arrays"
+            list(pool.map(slow_first, inputs(), timeout=0.3))
+        assert time.monotonic() - began < 20, "the slow one is not waited for"
+        gate.touch()
+    assert used < elapsed / 4
 
 
 def test_bound_arguments_of_a_partial_are_each_tasks_own(pool):
