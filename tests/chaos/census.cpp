@@ -40,7 +40,7 @@ void count_descriptors(Census& census) {
 }
 
 void count_mappings(Census& census) {
-  std::istringstream maps(text_of_file("/proc/self/maps"));
+  std::istringstream maps(text_of("/proc/self/maps"));
   for (std::string line; std::getline(maps, line);) {
     if (!kThreadSanitized) ++census.mappings;  // most are that sanitizer's own, and it maps more as it goes
     std::istringstream fields(line);

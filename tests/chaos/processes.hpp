@@ -2,24 +2,17 @@
 #pragma once
 
 #include <map>
-#include <string>
 #include <sys/types.h>
-#include <vector>
+
+#include "support/processes.hpp"
 
 namespace retinue_chaos {
 
-struct ProcessInfo {
-  pid_t pid = 0, parent = 0;  ///< pid 0: there is none
-  char state = '?';
-  std::string name;
+using retinue_test::names_in;
+using retinue_test::process_info;
+using retinue_test::ProcessInfo;
+using retinue_test::text_of;
 
-  bool alive() const { return pid != 0 && state != 'Z' && state != 'X'; }
-};
-
-/// Empty if it cannot be read.
-std::string text_of_file(const std::string& path);
-std::vector<std::string> names_in(const std::string& folder);
-ProcessInfo process_info(pid_t pid);
 /// All processes below this one, zombies among them. The runner is a subreaper, so orphans are found, too.
 std::map<pid_t, ProcessInfo> descendants();
 

@@ -13,9 +13,9 @@ namespace {
 constexpr std::chrono::milliseconds kNap{20};
 
 void tell(const std::string& folder, const char* indent) {
-  std::fprintf(stderr, "%s%s", indent, text_of_file(folder + "/stat").c_str());
+  std::fprintf(stderr, "%s%s", indent, text_of(folder + "/stat").c_str());
   for (const char* file : {"/wchan", "/syscall"})
-    std::fprintf(stderr, "%s  %s: %s\n", indent, file + 1, text_of_file(folder + file).c_str());
+    std::fprintf(stderr, "%s  %s: %s\n", indent, file + 1, text_of(folder + file).c_str());
 }
 
 void tell_of_all() {

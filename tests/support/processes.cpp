@@ -36,10 +36,7 @@ ProcessInfo process_info(pid_t pid) {
   return info;
 }
 
-bool is_gone(pid_t pid) {
-  const ProcessInfo info = process_info(pid);
-  return info.pid == 0 || info.state == 'Z' || info.state == 'X';
-}
+bool is_gone(pid_t pid) { return !process_info(pid).alive(); }
 
 std::map<pid_t, ProcessInfo> descendants_of(pid_t root) {
   std::map<pid_t, ProcessInfo> all, found;

@@ -15,9 +15,11 @@ std::string text_of(const std::string& path);
 std::vector<std::string> names_in(const std::string& folder);
 
 struct ProcessInfo {
-  pid_t pid = 0, parent = 0;
+  pid_t pid = 0, parent = 0;  ///< pid 0: there is none
   char state = '?';
   std::string name;
+
+  bool alive() const { return pid != 0 && state != 'Z' && state != 'X'; }
 };
 
 /// What /proc says of a process; pid 0 if it is gone.
