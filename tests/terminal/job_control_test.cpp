@@ -102,8 +102,9 @@ TEST(Job, in_the_background_of_a_script_ignores_ctrl_c_as_do_the_programs_of_its
   terminal.type(kCtrlC);  // to all of them, for a script's background is in the same group
   ASSERT_TRUE(eventually([&] { return is_gone(terminal.program()); })) << "the script itself ends";
   nap(20ms);
-  const std::multiset<std::string> all{"terminal_progra", "retinue-server", "retinue-worker", "retinue-worker", "sleep"};
-  std::multiset<std::string> left;
+  using Names = std::multiset<std::string>;
+  const Names all{"terminal_progra", "retinue-server", "retinue-worker", "retinue-worker", "sleep"};
+  Names left;
   eventually([&] {  // the second worker may only now come to its name
     left.clear();
     for (const auto& [pid, info] : terminal.processes())

@@ -249,7 +249,7 @@ TEST(ProcessPool, an_idle_worker_killed_costs_nothing) {
     const auto pids = pool.worker_pids();
     ASSERT_FALSE(pids.empty());
     const pid_t victim = pids[static_cast<std::size_t>(round) % pids.size()];
-    ASSERT_TRUE(eventually([&] { return process_info(victim).state == 'S'; })) << "while it polls it may take the next task";
+    ASSERT_TRUE(eventually([&] { return process_info(victim).state == 'S'; })) << "one that polls may take a task";
     ::kill(victim, SIGKILL);
     const int last = round;
     EXPECT_EQ(pool.submit(square, last + 1).get(), (last + 1) * (last + 1));
