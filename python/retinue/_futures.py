@@ -34,12 +34,14 @@ class ProcessFuture(_engine.Future, Future):  # type: ignore[misc, type-arg]
 _engine._set_future_class(ProcessFuture)
 
 
-def tell(future: Any, cancelled: bool, failed: bool) -> None:
-    """Tells those who wait in functions of concurrent.futures."""
+def tell(future: Any, cancelled: bool, failed: bool, again: bool) -> None:
+    """Tells those who wait in functions of concurrent.futures; ``again``: after a try that Ctrl-C has cut short."""
     with future._condition:
         future._note_told()
         for waiter in future._waiters:
-            if cancelled:
+            if again and future in waiter.finished_futures:
+                waiter.event.set()
+            elif cancelled:
                 waiter.add_cancelled(future)
             elif failed:
                 waiter.add_exception(future)

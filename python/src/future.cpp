@@ -193,14 +193,14 @@ void tell(PyObject* self) {
     }
   }
   Object interruption;
-  for (;;) {
+  constexpr int kMostTries = 1000;
+  for (int tries = 0; tries < kMostTries; ++tries) {
     try {
-      tell_waiters(self, f.cancelled ? Py_True : Py_False, f.error != nullptr ? Py_True : Py_False);
+      tell_waiters(self, f.cancelled ? Py_True : Py_False, f.error != nullptr ? Py_True : Py_False, tries > 0 ? Py_True : Py_False);
       break;
     } catch (const PythonError&) {
       if (concerns_value()) throw;
-      interruption = take_error();  // by a Ctrl-C: if nobody has been told yet, they must be
-      if (f.told) break;
+      interruption = take_error();  // by a Ctrl-C: all must be told nevertheless
     }
   }
   const Object callbacks = Object::borrowed(f.callbacks);

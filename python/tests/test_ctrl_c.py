@@ -117,8 +117,16 @@ def test_ctrl_c_before_the_end_has_done_anything_is_not_lost(name):
 
 TOLD = """
 import signal, sys
-from concurrent.futures import wait
+from concurrent.futures import _base, wait
 from retinue.futures import ProcessPoolExecutor
+
+others = [_base._FirstCompletedWaiter() for _ in range(3)]
+
+def interrupt_among_the_told(frame, event, argument):
+    if event == "line" and others[0].finished_futures:
+        sys.settrace(None)
+        signal.raise_signal(signal.SIGINT)
+    return interrupt_among_the_told
 
 def interrupt(frame, event, argument):
     if event != "call":
@@ -126,6 +134,9 @@ def interrupt(frame, event, argument):
     if frame.f_code.co_name == "__init__" and frame.f_code.co_filename.endswith("threading.py") and not early:
         while not future.done(): pass
     if frame.f_code.co_name == "tell":
+        future._waiters.extend(others)
+        if {midway}:
+            return interrupt_among_the_told
         sys.settrace(None)
         signal.raise_signal(signal.SIGINT)
 
@@ -140,12 +151,15 @@ with ProcessPoolExecutor(1) as executor:
         print("interrupted", end=" ")
     sys.settrace(None)
     print(len(wait([future], timeout=10).done), future.result(), future._state)
+    if not early:
+        print([(waiter.event.is_set(), len(waiter.finished_futures)) for waiter in others] == [(True, 1)] * 3)
 """
 
 
-@pytest.mark.parametrize("early", [True, False])
-def test_ctrl_c_while_a_future_tells_of_its_end_leaves_nobody_waiting(early):
-    program = [sys.executable, "-c", TOLD.format(early=early)]
+@pytest.mark.parametrize("early, midway", [(True, False), (False, False), (False, True)])
+def test_ctrl_c_while_a_future_tells_of_its_end_leaves_nobody_waiting(early, midway):
+    program = [sys.executable, "-c", TOLD.format(early=early, midway=midway)]
     ended = subprocess.run(program, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == ("" if early else "interrupted ") + "1 1 FINISHED\n"  # an early one has nothing to tell
+    # An early one has nothing to tell.
+    assert ended.stdout == ("1 1 FINISHED\n" if early else "interrupted 1 1 FINISHED\nTrue\n")
