@@ -1,6 +1,7 @@
 """What chaos runs as tasks. A module of its own, so that workers find the functions by name."""
 
 import asyncio
+import contextlib
 import ctypes
 import errno
 import gc
@@ -251,7 +252,8 @@ def close_output(how, value):
     elif how == "none":
         sys.stdout = None
     else:
-        os.close(1)
+        with contextlib.suppress(OSError):  # likewise
+            os.close(1)
     return value
 
 
