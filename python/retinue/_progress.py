@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from typing import Any, Iterable, Iterator, Optional, Protocol
@@ -99,10 +100,7 @@ def with_progress(results: Iterator[Any], iterables: tuple[Iterable[Any], ...]) 
     total = length(iterables)
     try:
         # tqdm.auto draws a notebook's bar in a notebook, and is slow to import elsewhere
-        if "ipykernel" in sys.modules:
-            from tqdm.auto import tqdm
-        else:
-            from tqdm import tqdm
+        tqdm = importlib.import_module("tqdm.auto" if "ipykernel" in sys.modules else "tqdm").tqdm
     except ImportError:
         if sys.stderr is None or not sys.stderr.isatty():
             return results

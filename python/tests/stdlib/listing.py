@@ -1,6 +1,7 @@
 """Reads left_out.txt."""
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ METHODS = ("fork", "spawn", "forkserver")
 # that ends with its first worker.
 REASONS = ("break", "internals", "better")
 
-_ENTRY = re.compile(r"(?P<name>\w+\.\w+)(?: \((?P<methods>[a-z, ]+)\))?: (?P<why>.+)")
+_ENTRY = re.compile(r"(?P<name>\w+\.\w+)(?: \((?P<methods>[a-z, ]+)\))?(?: since 3\.(?P<since>\d+))?: (?P<why>.+)")
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,12 @@ def read(path: Path) -> dict[str, list[Entry]]:
             continue
         found = _ENTRY.fullmatch(line)
         if found is None or not kind:
-            raise ValueError(f"{path.name}:{number}: an entry is 'Class.test: why' or 'Class.test (method, ...): why'")
+            raise ValueError(f"{path.name}:{number}: an entry is 'Class.test [(method, ...)] [since 3.N]: why'")
         methods = tuple(found["methods"].split(", ")) if found["methods"] else METHODS
         if not set(methods) <= set(METHODS):
             raise ValueError(f"{path.name}:{number}: no such start method")
-        entries[kind].append(Entry(found["name"], reason, found["why"], methods))
+        if sys.version_info >= (3, int(found["since"] or 0)):
+            entries[kind].append(Entry(found["name"], reason, found["why"], methods))
     return entries
 
 
