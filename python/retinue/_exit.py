@@ -45,10 +45,12 @@ def _end(at_once: bool = False) -> None:
 
 
 def _forget() -> None:
-    """In the child of a fork: the parent's pools are the parent's to end."""
+    """In the child of a fork: the parent's pools are the parent's to end. Those that start here register again."""
     global over, _pools
     over = False
-    _pools = weakref.WeakSet()
+    pools, _pools = list(_pools), weakref.WeakSet()
+    for pool in pools:
+        pool._forked()
 
 
 os.register_at_fork(after_in_child=_forget)

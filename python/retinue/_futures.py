@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import Future
-from threading import Condition
+from threading import Condition, Thread
 
 from retinue import _engine
 
@@ -34,9 +34,15 @@ class ProcessFuture(_engine.Future, Future):  # type: ignore[misc, type-arg]
 _engine._set_future_class(ProcessFuture)
 
 
-def tell(future: Any, cancelled: bool, failed: bool, again: bool) -> None:
-    """Tells those who wait in functions of concurrent.futures; ``again``: after a try that Ctrl-C has cut short."""
-    with future._condition:
+_PATIENCE = 0.2
+
+
+def tell(future: Any, cancelled: bool, failed: bool, again: bool, patience: float = _PATIENCE) -> bool:
+    """Tells those who wait in functions of concurrent.futures; ``again``: after a try that Ctrl-C has cut short. False if
+    the condition was held for so long: perhaps beneath a signal handler that waits for the pool's end, and so for this."""
+    if not future._condition.acquire(timeout=patience):
+        return False
+    try:
         future._note_told()
         for waiter in future._waiters:
             if again and future in waiter.finished_futures:
@@ -48,6 +54,20 @@ def tell(future: Any, cancelled: bool, failed: bool, again: bool) -> None:
             else:
                 waiter.add_result(future)
         future._condition.notify_all()
+    finally:
+        future._condition.release()
+    return True
+
+
+def tell_in_thread(future: Any, cancelled: bool, failed: bool) -> None:
+    """The rest of a future's end, when ``tell`` has lost its patience."""
+
+    def run() -> None:
+        tell(future, cancelled, failed, True, -1)
+        for callback in future._done_callbacks:
+            run_callback(callback, future)
+
+    Thread(target=run, name="retinue-callback", daemon=True).start()
 
 
 def run_callback(callback: Callable[[Any], Any], future: Any) -> None:

@@ -16,6 +16,7 @@ namespace {
 
 Helper make_condition{"retinue._futures", "make_condition"};
 Helper tell_waiters{"retinue._futures", "tell"};
+Helper tell_in_thread{"retinue._futures", "tell_in_thread"};
 Helper run_callback{"retinue._futures", "run_callback"};
 
 /// All with the GIL held. `task` is given up once its outcome is in `value` or `error`.
@@ -196,8 +197,11 @@ void tell(PyObject* self) {
   constexpr int kMostTries = 1000;
   for (int tries = 0; tries < kMostTries; ++tries) {
     try {
-      tell_waiters(self, f.cancelled ? Py_True : Py_False, f.error != nullptr ? Py_True : Py_False, tries > 0 ? Py_True : Py_False);
-      break;
+      PyObject* const cancelled = f.cancelled ? Py_True : Py_False;
+      PyObject* const failed = f.error != nullptr ? Py_True : Py_False;
+      if (tell_waiters(self, cancelled, failed, tries > 0 ? Py_True : Py_False).get() == Py_True) break;
+      tell_in_thread(self, cancelled, failed);
+      return;
     } catch (const PythonError&) {
       if (concerns_value()) throw;
       interruption = take_error();  // by a Ctrl-C: all must be told nevertheless

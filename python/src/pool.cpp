@@ -27,7 +27,7 @@ struct Pool {
   Object scope;
   std::vector<std::weak_ptr<MapTasks>> maps;
   std::vector<std::shared_ptr<MapTasks>> dropped;  // maps nobody reads, whose tasks run all the same
-  bool closed = false;  // takes no more work
+  bool closed = false;  // takes no more work; while it is started: a wish that the start carries out
   bool ended = false;   // its end has begun
 
   detail::PoolCore& open_core() const {
@@ -182,11 +182,22 @@ PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
 PyObject* start(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
   return guarded([&]() -> PyObject* {
     PyObject* scope = nullptr;
-    detail::CoreRef core = start_pool(arguments, names, scope);
     Pool& pool = pool_of(self);
+    detail::CoreRef core;
+    try {
+      core = start_pool(arguments, names, scope, pool.closed);
+    } catch (const Error&) {
+      if (!pool.closed) throw;  // else the start was given up for that
+    }
+    if (pool.closed) {  // by another thread, or by a signal handler in this one
+      if (core.get() != nullptr) {
+        const WithoutGil without;
+        detail::terminate(*core);
+      }
+      throw PoolClosed("cannot schedule new futures after shutdown");
+    }
     pool.scope = Object::borrowed(scope);
     pool.core = std::move(core);
-    pool.closed = pool.ended = false;
     return Py_NewRef(Py_None);
   });
 }
@@ -326,7 +337,8 @@ void dealloc(PyObject* self) {
   PyObject_GC_UnTrack(self);
   PoolObject& object = object_of(self);
   if (object.weak_references != nullptr) PyObject_ClearWeakRefs(self);
-  if (const std::shared_ptr<Pool> pool = std::move(object.pool); pool && pool->core.get() != nullptr && !pool->ended) {
+  if (const std::shared_ptr<Pool> pool = std::move(object.pool);
+      pool && pool->core.get() != nullptr && !pool->ended && !detail::is_foreign(*pool->core)) {
     // Nobody has shut it down: what was submitted is finished, as with concurrent.futures, but not waited for.
     try {
       closing().begin(pool->core, false, pool);

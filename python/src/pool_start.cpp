@@ -86,7 +86,7 @@ WorkerLimits limits_from(PyObject* tuple) {
 
 }  // namespace
 
-detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scope) {
+detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scope, const bool& refused) {
   static const char* keywords[] = {"workers", "scope", "initializer", "initargs", "max_tasks", "max_memory",
                                    "break_on_death", "program", "limits", nullptr};
   unsigned workers = 0;
@@ -106,6 +106,7 @@ detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scop
   options.break_on_worker_death = break_on_death != 0;
   if (limits != Py_None) options.limits = limits_from(limits);
   if (initializer != Py_None) options.initializer = Initializer{initializer, initargs};
+  const StartRefusal watched(refused);
   std::exception_ptr error;
   try {
     if (program == nullptr || program == Py_None) {

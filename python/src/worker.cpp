@@ -259,9 +259,11 @@ void after_callbacks() noexcept {
   PyGILState_Release(before);
 }
 
+thread_local const bool* start_refused = nullptr;
+
 bool interrupted() noexcept {
   const WithGil with;
-  return PyErr_Occurred() != nullptr || PyErr_CheckSignals() != 0;
+  return PyErr_Occurred() != nullptr || PyErr_CheckSignals() != 0 || (start_refused != nullptr && *start_refused);
 }
 
 // Modules run functions before and after a fork (logging takes its locks), from where an exception goes nowhere. So a
@@ -281,6 +283,9 @@ void after_fork_in_parent() noexcept {
 }
 
 }  // namespace
+
+StartRefusal::StartRefusal(const bool& refused) noexcept : outer_(std::exchange(start_refused, &refused)) {}
+StartRefusal::~StartRefusal() { start_refused = outer_; }
 
 void look_up_for_workers() {
   for (Helper* helper : {&describe_error, &load_function, &worker_begins, &worker_ends, &worker_idles, &freeze_garbage})

@@ -9,6 +9,17 @@ namespace retinue::python {
 extern const detail::ProcessHooks kHooks;
 /// The same where workers are not forked from this process.
 extern const detail::ProcessHooks kOwnerHooks;
+/// While it lives, a start by this thread is interrupted once `refused`. They may be nested.
+class StartRefusal {
+ public:
+  explicit StartRefusal(const bool& refused) noexcept;
+  ~StartRefusal();
+  StartRefusal(const StartRefusal&) = delete;
+  StartRefusal& operator=(const StartRefusal&) = delete;
+
+ private:
+  const bool* outer_;
+};
 /// Looks up what workers call, in the owner: once, and without each of them writing to the pages that an import touches.
 void look_up_for_workers();
 

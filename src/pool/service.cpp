@@ -7,6 +7,7 @@
 #include <string>
 #include <sys/wait.h>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 
 #include <retinue/detail/pool/owner_bell.hpp>
@@ -123,6 +124,7 @@ void PoolCore::run_owed_callbacks() noexcept {
       } catch (...) {
         // Promised: what a callback throws is dropped.
       }
+      if (foreign()) _exit(0);  // it forked and let its child return: no second service thread
     }
     callbacks.clear();
     task->release();

@@ -2,6 +2,7 @@
 
 #include <iterator>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -80,6 +81,7 @@ void ThreadTimer::live() noexcept {
     deadlines_.erase(it);
     lock.unlock();  // callbacks may do anything
     task->tell(state);
+    if (core_.foreign()) _exit(0);  // a callback forked and let its child return
     lock.lock();
   }
 }

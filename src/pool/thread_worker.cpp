@@ -1,5 +1,7 @@
 #include "pool/thread_core.hpp"
 
+#include <unistd.h>
+
 namespace retinue::detail {
 
 ThreadWorker*& ThreadWorker::of_this_thread() noexcept {
@@ -73,6 +75,7 @@ void ThreadWorker::run_counted(ThreadTask* task) noexcept {
   const std::uint32_t depth = depth_.load(std::memory_order_relaxed);
   depth_.store(depth + 1, std::memory_order_relaxed);
   task->run_claimed();
+  if (core_.foreign()) _exit(0);  // it forked and let its child return: no second thread of the pool
   depth_.store(depth, std::memory_order_relaxed);
   finished_.store(finished_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }

@@ -367,11 +367,18 @@ void report_trouble(Seat& seat, std::uint32_t ready) noexcept {
   seat.ready.store(ready, std::memory_order_release);
 }
 
+// What runs before and after the tasks may fork, too, and let its child return.
+void end_if_forked() noexcept {
+  if (fork_generation() != heap_generation) _exit(0);
+}
+
 // The initializer, then the limits, which it need not keep. Throws ResourceExhausted for a shortage that may pass.
 bool make_ready(const PoolPlan& plan, Seat& seat) {
   try {
     if (plan.initializer) plan.initializer();
+    end_if_forked();
   } catch (...) {
+    end_if_forked();
     report_trouble(seat, Seat::kInitializerThrew);
     return false;
   }
@@ -409,6 +416,7 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
     install_crash_handlers(&seat.crash_stack, &seat.crash_signal);
     call(plan.hooks->after_fork_in_worker);
     call(plan.hooks->worker_begins, index);
+    end_if_forked();
     Worker worker(plan, index);  // opens what it needs before the limits hold
     if (!make_ready(plan, seat)) {
       call(plan.hooks->worker_ends);
@@ -423,6 +431,7 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
     _exit(kExitInitializerFailed);
   }
   call(plan.hooks->worker_ends);
+  end_if_forked();
   flush_output();
   _exit(kExitRetired);
 }

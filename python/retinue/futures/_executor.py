@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import Executor, Future
 
 import retinue
-from retinue import _engine, _exit, _limits, _start
+from retinue import _engine, _exit, _limits
+from retinue._pool import ProcessesOnce
 from retinue._processes import WorkerProcess, processes_of
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _MOST_WORKERS = 1024
 
 
-class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
+class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
     """Runs functions in worker processes. The signature of ``concurrent.futures.ProcessPoolExecutor``, on retinue.
 
     Parameters
@@ -31,7 +31,11 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
     limits: a ``retinue.WorkerLimits``: CPU time, memory and descriptors of workers, and whether they may use the network.
 
     The workers are forked when the first task is handed in, so they see all that existed then. Thread-safe.
-    After ``os.fork`` the executor stays with the parent: in the child it raises ``PoolClosed``.
+    ``shutdown`` may be called by a signal handler at any moment.
+
+    In a child of ``os.fork`` or ``multiprocessing``, an executor that was not used before the fork works as if it were
+    made there. One that was used stays with the parent: in the child it raises ``PoolClosed``. So does a task that uses
+    the executor it runs in.
     """
 
     def __init__(
@@ -67,9 +71,8 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
         self._initializer = initializer
         self._initargs = tuple(initargs)
         self._max_tasks_per_child = max_tasks_per_child
-        self._lock = threading.Lock()
         self._shutdown = False
-        _exit.register(self)
+        super().__init__()
 
     def _start(self) -> None:
         """Makes the pool, or says that it is over. Called by the engine before the first task."""
@@ -78,10 +81,7 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
             if self._shutdown:
                 raise retinue.PoolClosed("cannot schedule new futures after shutdown")
-            if self._started:
-                return
-            _start.start(
-                self,
+            self._start_processes(
                 self._max_workers,
                 self._mp_context,
                 self._initializer,
@@ -127,10 +127,10 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more tasks. Finishes those submitted, or with ``cancel_futures`` takes back what has not started."""
-        with self._lock:
-            first = not self._shutdown
-            self._shutdown = True
+        first, self._shutdown = not self._shutdown, True
         self._refuse()
+        if wait:
+            self._wait_for_start()
         if not self._started:
             return
         failure = None
@@ -161,8 +161,9 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
         self._kill()
 
     def _kill(self) -> None:
-        with self._lock:
-            self._shutdown = True
+        self._shutdown = True
+        self._refuse()
+        self._wait_for_start()
         if self._started:
             self._terminate()
 
@@ -172,6 +173,12 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
             self._kill()
         else:
             self.shutdown(wait=True)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"cannot pickle {type(self).__name__!r} object: a pool stays in the process that made it. A task that needs "
+            "one makes its own"
+        )
 
     def __exit__(self, kind: Any, value: Any, traceback: Any) -> None:
         if kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit)):

@@ -8,7 +8,9 @@ import warnings
 import weakref
 from multiprocessing import TimeoutError  # noqa: F401 (found here in the standard module)
 
-from retinue import _engine, _exit, _limits, _start
+import retinue
+from retinue import _engine, _limits
+from retinue._pool import ProcessesOnce
 from retinue._processes import WorkerProcess, processes_of
 from retinue._remote import is_of_task
 from retinue.multiprocessing._results import ApplyResult, AsyncResult, MapResult  # noqa: F401
@@ -27,7 +29,7 @@ _CLOSE = "CLOSE"
 _TERMINATE = "TERMINATE"
 
 
-class Pool(_engine.Pool):  # type: ignore[misc]
+class Pool(ProcessesOnce):
     """A pool of worker processes. The signature of ``multiprocessing.Pool``, on retinue.
 
     Parameters
@@ -64,12 +66,20 @@ class Pool(_engine.Pool):  # type: ignore[misc]
         told = _limits.as_tuple(limits)
         self._processes = processes
         self._tellers: "weakref.WeakSet[threading.Thread]" = weakref.WeakSet()
-        _exit.register(self)
-        _start.start(self, processes, context, initializer, tuple(initargs), maxtasksperchild or 0, limits=told)
+        super().__init__()
         self._state = _RUN
+        try:
+            self._start_processes(processes, context, initializer, tuple(initargs), maxtasksperchild or 0, limits=told)
+        except BaseException as error:
+            ended = self._state != _RUN  # by a signal handler: then this is a pool that has ended
+            self._state = _TERMINATE
+            if not (ended and isinstance(error, retinue.PoolClosed)):
+                raise
 
     def _start(self) -> None:
-        """Called by the engine when it is handed work after the end."""
+        """Called by the engine when it is handed work before the start is over, or after the end."""
+        if self._state == _RUN:
+            self._start_processes()  # which says why not
         raise ValueError("Pool not running")
 
     def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> Any:
