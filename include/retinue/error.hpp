@@ -110,6 +110,14 @@ class ResourceExhausted : public Error {
   int error_number_;
 };
 
+/// The record of this task in shared memory was overwritten by a stray write of some task, so that nobody could run it, or
+/// nobody could tell what became of it. It may have run, in part or to its end. Give `TaskOptions::retries` to run such a
+/// task again.
+class MemoryOverwritten : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Bytes that should be a value are not one: a truncated or damaged payload. Seen when a worker has
 /// scribbled over its memory, or when a type's own codec reads something other than it wrote.
 class CodecError : public Error {

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from retinue._errors import (
         Cancelled,
         Error,
+        MemoryOverwritten,
         PicklingError,
         PoolClosed,
         RemoteError,
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Cancelled",
     "Error",
+    "MemoryOverwritten",
     "PicklingError",
     "PoolClosed",
     "RemoteError",

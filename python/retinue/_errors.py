@@ -56,6 +56,11 @@ class ResourceExhausted(Error, OSError):
     """The machine or a limit gave out: shared memory, file descriptors, processes."""
 
 
+class MemoryOverwritten(Error):
+    """The record of this task in shared memory was overwritten by a stray write of some task, such as a C extension that
+    writes out of bounds. The task may have run. Ask for ``executor.options(retries=1)`` to have such a task run again."""
+
+
 class PicklingError(Error, pickle.PicklingError):
     """An argument, a function or a result cannot be pickled, and so cannot travel. Names its type."""
 
@@ -80,11 +85,12 @@ class RemoteError(Error):
         return type(self), (self.type_name, self.message, self.traceback)
 
 
-_BY_NAME = {c.__name__: c for c in (Error, TaskTimeout, Cancelled, PoolClosed, ResourceExhausted)}
+_BY_NAME = {c.__name__: c for c in (Error, TaskTimeout, Cancelled, PoolClosed, ResourceExhausted, MemoryOverwritten)}
 
 
 def make_error(name: str, message: str, error_number: int) -> Exception:
     """The Python side of an exception of the engine."""
+    message = message.replace("give TaskOptions::retries", "ask for options(retries=1)")
     if error_number:
         return _BY_NAME[name](error_number, message)
     return _BY_NAME[name](message)

@@ -38,6 +38,8 @@ Told tell(const std::exception_ptr& error) {
     return {.name = "PoolClosed", .what = e.what()};
   } catch (const ResourceExhausted& e) {
     return {.name = "ResourceExhausted", .what = e.what(), .error_number = e.error_number()};
+  } catch (const MemoryOverwritten& e) {
+    return {.name = "MemoryOverwritten", .what = e.what()};
   } catch (const std::bad_alloc&) {
     return {.kind = Told::Kind::memory};
   } catch (const std::exception& e) {

@@ -192,16 +192,24 @@ Registry& registry() noexcept { return immortal.registry; }
 [[maybe_unused]] const int held_across_fork = ::pthread_atfork(
     [] { registry().mutex.lock(); }, [] { registry().mutex.unlock(); }, [] { registry().mutex.unlock(); });
 
-void publish(ModuleTable& table, const Registry& r) {
-  const std::uint32_t count = r.count.load(std::memory_order_relaxed);
-  for (std::uint32_t i = table.count.load(std::memory_order_relaxed); i < count; ++i) {
+/// Writes what is not there as it is to be; true if anything of what the table says it has was not.
+bool publish(ModuleTable& table, const Registry& r) {
+  const std::uint32_t count = r.count.load(std::memory_order_relaxed), told = table.count.load(std::memory_order_relaxed);
+  bool wrong = told > count;
+  for (std::uint32_t i = 0; i < count; ++i) {
     const Module& module = *r.modules[i].load(std::memory_order_relaxed);
     ModuleRecord& record = table.records[i];
+    const std::size_t path_bytes = module.path.size() + 1;
+    if (record.fingerprint == module.fingerprint && record.build == module.build &&
+        std::memcmp(record.path, module.path.c_str(), path_bytes) == 0)
+      continue;
+    wrong |= i < told;
     record.fingerprint = module.fingerprint;
     record.build = module.build;
-    std::memcpy(record.path, module.path.c_str(), module.path.size() + 1);
-    table.count.store(i + 1, std::memory_order_release);
+    std::memcpy(record.path, module.path.c_str(), path_bytes);
   }
+  if (told != count) table.count.store(count, std::memory_order_release);
+  return wrong;
 }
 
 /// The index of the module, appended and published if new.
@@ -364,6 +372,13 @@ void attach_modules(ModuleTable& table) {
   const std::lock_guard lock(r.mutex);
   publish(table, r);
   r.publications.push_back({&table, ::getpid()});
+}
+
+bool mend_modules(ModuleTable& table) noexcept {
+  Registry& r = registry();
+  const std::lock_guard lock(r.mutex);
+  const std::uint32_t told = table.count.load(std::memory_order_relaxed);
+  return publish(table, r) || told != r.count.load(std::memory_order_relaxed);
 }
 
 void detach_modules(ModuleTable& table) noexcept {

@@ -195,6 +195,7 @@ const KnownException kKnown[] = {
     from_message<Cancelled>(),
     from_message<PoolClosed>(),
     from_message<CodecError>(),
+    from_message<MemoryOverwritten>(),
     {&typeid(ResourceExhausted), save_exhausted, make_exhausted},
     {&typeid(RemoteError), save_remote, make_remote},
     {&typeid(WorkerDied), save_died, make_died},

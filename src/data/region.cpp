@@ -126,10 +126,10 @@ Region::Region() : memfd_(create_memfd("retinue")) {
     const std::uint64_t limit = limit_from_environment();
     reserve(memfd_.get(), 0, head);
     head_ = new (base_) RegionHead();
-    head_->rules.limit.store(limit, std::memory_order_relaxed);
+    set_limit(limit);
     attach_modules(head_->modules);
     addresses_.give({head, reach_ - head});
-    heap_ = std::make_unique<BlockHeap>(memfd_.get(), take_addresses(reach_ / 4), &head_->rules);
+    heap_ = std::make_unique<BlockHeap>(memfd_.get(), take_addresses(reach_ / 4), &own_rules_);
     if (huge_pages_wanted()) use_huge_pages();
   } catch (...) {
     if (head_ != nullptr) detach_modules(head_->modules);
@@ -162,8 +162,26 @@ Region& Region::attach(int memfd, std::uintptr_t base, std::uint64_t reach) {
 
 bool Region::use_huge_pages() noexcept {
   if (sys::madvise(base_, reach_, MADV_HUGEPAGE) != 0) return false;
-  head_->rules.huge_pages_from.store(reinterpret_cast<std::uintptr_t>(base_), std::memory_order_relaxed);
+  for (MemoryRules* rules : {&own_rules_, &head_->rules})
+    rules->huge_pages_from.store(reinterpret_cast<std::uintptr_t>(base_), std::memory_order_relaxed);
   return true;
+}
+
+void Region::set_limit(std::uint64_t bytes) noexcept {
+  for (MemoryRules* rules : {&own_rules_, &head_->rules}) rules->limit.store(bytes, std::memory_order_relaxed);
+}
+
+bool Region::mend_head() noexcept {
+  const auto mend = [](const auto& own, auto& shared) {
+    const auto right = own.load(std::memory_order_relaxed);
+    if (shared.load(std::memory_order_relaxed) == right) return false;
+    shared.store(right, std::memory_order_relaxed);
+    return true;
+  };
+  bool wrong = mend_modules(head_->modules);
+  wrong |= mend(own_rules_.limit, head_->rules.limit);
+  wrong |= mend(own_rules_.huge_pages_from, head_->rules.huge_pages_from);
+  return wrong;
 }
 
 void Region::note_peak() noexcept { peak_ = std::max(peak_, heap_->bytes_in_use() + result_bytes_); }
@@ -201,7 +219,7 @@ Extent Region::take_control(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   const Extent extent = take_addresses(round_to_page(bytes));
   try {
-    reserve_within(head_->rules, memfd_.get(), extent);
+    reserve_within(own_rules_, memfd_.get(), extent);
   } catch (...) {
     addresses_.give(extent);
     throw;
@@ -309,8 +327,10 @@ void Region::release(Part* part, std::uint64_t offset, std::uint64_t bytes) noex
     auto* link = reinterpret_cast<std::uint64_t*>(at(offset));
     link[1] = bytes;
     std::uint64_t top = part->home_->top.load(std::memory_order_relaxed);
-    do link[0] = top;
-    while (!part->home_->top.compare_exchange_weak(top, offset, std::memory_order_release, std::memory_order_relaxed));
+    do {
+      link[0] = top;
+      link[2] = check_of(offset, top, bytes);
+    } while (!part->home_->top.compare_exchange_weak(top, offset, std::memory_order_release, std::memory_order_relaxed));
     call_keepers();
   } else {
     drop_pages({offset, BlockHeap::footprint(bytes)});

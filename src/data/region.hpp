@@ -22,6 +22,13 @@
 
 namespace retinue::detail {
 
+/// What is read from there was written by the other side if it agrees with its check; a stray write does not make that up.
+constexpr std::uint64_t check_of(std::uint64_t a, std::uint64_t b, std::uint64_t c = 0) noexcept {
+  std::uint64_t x = a * 0x9e3779b97f4a7c15u + b;
+  x = (x ^ x >> 32) * 0xbf58476d1ce4e5b9u + c;
+  return (x ^ x >> 29) * 0x94d049bb133111ebu + 0x5eed;
+}
+
 /// Blocks on their way back to the worker that allocated them: a stack in shared memory, linked through
 /// the blocks themselves. The owner pushes, the worker takes all at once, so that no push can be fooled
 /// by a block that went and came back. If the worker dies the stack is forgotten with its part.
@@ -83,7 +90,13 @@ class Region {
   std::byte* base() const noexcept { return base_; }
   std::uint64_t reach() const noexcept { return reach_; }
   const ModuleTable* modules() const noexcept { return &head_->modules; }
-  MemoryRules& rules() const noexcept { return head_->rules; }
+  /// As the processes of the owner read them.
+  const MemoryRules& rules() const noexcept { return head_->rules; }
+  /// Bytes that the file may take, or MemoryRules::kNone. For the owner.
+  std::uint64_t limit() const noexcept { return own_rules_.limit.load(std::memory_order_relaxed); }
+  void set_limit(std::uint64_t bytes) noexcept;
+  /// Writes again what a stray process has overwritten in the region's head. True if anything was.
+  bool mend_head() noexcept;
   /// Asks for huge pages in this process's mapping. False if the kernel knows nothing of them.
   bool use_huge_pages() noexcept;
 
@@ -142,6 +155,7 @@ class Region {
   std::byte* base_ = nullptr;
   std::uint64_t reach_ = 0;  // bytes of address space
   RegionHead* head_ = nullptr;
+  MemoryRules own_rules_;  // what the owner goes by: nobody else can write to it
 
   Region* older_ = nullptr;  // that of the process this one was forked from
 

@@ -11,7 +11,7 @@ namespace retinue {
 SharedMemoryUsage shared_memory_usage() {
   const detail::Region& region = detail::Region::of_this_process();
   const detail::Region::Usage now = region.usage();
-  const std::uint64_t limit = region.rules().limit.load(std::memory_order_relaxed);
+  const std::uint64_t limit = region.limit();
   SharedMemoryUsage usage;
   usage.bytes_in_use = now.owner_bytes + now.result_bytes;
   usage.bytes_peak = now.peak_bytes;
@@ -23,8 +23,7 @@ SharedMemoryUsage shared_memory_usage() {
 }
 
 void limit_shared_memory(std::uint64_t bytes) {
-  detail::Region::of_this_process().rules().limit.store(bytes == 0 ? detail::MemoryRules::kNone : bytes,
-                                                        std::memory_order_relaxed);
+  detail::Region::of_this_process().set_limit(bytes == 0 ? detail::MemoryRules::kNone : bytes);
 }
 
 void trim_shared_memory() { detail::Region::of_this_process().trim(); }

@@ -14,14 +14,18 @@ namespace retinue::detail {
 constexpr unsigned kMostWorkers = 1024;
 
 /// The life of a worker's seat, in the order it runs. The owner asks for a spawn, the fork server
-/// answers, and after the end the owner clears the seat (or asks again).
+/// answers, and after the end the owner clears the seat (or asks again). The values are such as a stray write
+/// hardly hits, so that one is seen for what it is: the fork server writes `alive` again, the owner the rest.
 enum class Life : std::uint32_t {
-  empty = 0,         ///< nobody here
-  spawn_wanted = 1,  ///< owner -> fork server
-  alive = 2,         ///< fork server: forked, `pid` is set
-  spawn_failed = 3,  ///< fork server: fork failed, `status` is the errno
-  ended = 4,         ///< fork server: reaped, `status` is what waitpid said
+  empty = 0,                  ///< nobody here
+  spawn_wanted = 0x5ba3f0c1,  ///< owner -> fork server
+  alive = 0xa17ec4d2,         ///< fork server: forked, `pid` is set
+  spawn_failed = 0xfa11b6e3,  ///< fork server: fork failed, `status` is the errno
+  ended = 0xe0ded5f4,         ///< fork server: reaped, `status` is what waitpid said
 };
+
+/// What tells a worker, or all, to end; any other value of these words is none that was written on purpose.
+constexpr std::uint32_t kKillWanted = 0x6b111ed5, kClosing = 0xc105ed16;
 
 /// One worker's seat. Each group of members has one writer; each stands on cache lines of its own.
 struct alignas(64) Seat {
@@ -35,17 +39,19 @@ struct alignas(64) Seat {
   std::atomic<std::uint32_t> retiring;    ///< 1: leaves by its own will (max_tasks_per_worker ...)
   std::atomic<std::uint64_t> trouble;     ///< block with the exception that ended it, in its own part
   std::atomic<std::uint64_t> trouble_size;
+  std::atomic<std::uint64_t> rests;       ///< how often it ran out of work
 
   // Its doorbell: 1 when rung. Written by ringers, cleared by the worker.
   alignas(64) std::atomic<std::uint32_t> bell;
 
   // Written by the owner (life: see Life) ...
   alignas(64) std::atomic<Life> life;
-  std::atomic<std::uint32_t> kill_wanted;  ///< owner -> fork server: SIGKILL it
+  std::atomic<std::uint32_t> kill_wanted;  ///< owner -> fork server: SIGKILL it (kKillWanted)
   std::uint64_t part_offset, part_length;  ///< its part of the region, set before spawn_wanted
   // ... and by the fork server.
   std::atomic<std::int32_t> pid;
   std::atomic<std::int32_t> status;
+  std::uint64_t part_check;  ///< by the owner: tells a worker that the two above are what was written
 
   alignas(64) ReturnStack returned;
 
@@ -54,7 +60,8 @@ struct alignas(64) Seat {
   StackRecord crash_stack;
 };
 
-static_assert(offsetof(Seat, bell) == 64 && offsetof(Seat, life) == 128 && offsetof(Seat, returned) == 192 &&
+static_assert(offsetof(Seat, rests) == 48 && offsetof(Seat, bell) == 64 && offsetof(Seat, life) == 128 &&
+              offsetof(Seat, part_check) == 160 && offsetof(Seat, returned) == 192 &&
               offsetof(Seat, crash_stack) == 208 && sizeof(Seat) == 640);
 
 /// Who is spinning and who is asleep, a bit a worker. Set and cleared by each worker itself; a ringer
@@ -73,6 +80,8 @@ struct Idlers {
 /// |          |                           |                  | all, for the dead may have owed a ring        |
 /// | closing  | owner                     | workers, server  | -                                             |
 /// | seats    | see Seat                  |                  | owner clears the seat                         |
+///
+/// What a stray write changed, the owner or the fork server, who have it in their own memory, write again (inspection.cpp).
 struct Control {
   alignas(64) std::atomic<std::uint64_t> tail;
   alignas(64) std::atomic<std::uint64_t> head;

@@ -119,10 +119,14 @@ void ForkServer::serve_seats() noexcept {
   refused_ = false;
   for (unsigned i = 0; i < plan_.memory.workers; ++i) {
     Seat& seat = plan_.memory.seats[i];
-    if (children_[i] == 0 && seat.life.load(std::memory_order_acquire) == Life::spawn_wanted) {
+    const Life life = seat.life.load(std::memory_order_acquire);
+    if (children_[i] == 0 && life == Life::spawn_wanted) {
       spawn(i);
+    } else if (children_[i] != 0 && (life != Life::alive || seat.pid.load(std::memory_order_relaxed) != children_[i])) {
+      seat.pid.store(children_[i], std::memory_order_relaxed);  // overwritten: nobody else writes these while it lives
+      seat.life.store(Life::alive, std::memory_order_release);
     }
-    if (children_[i] != 0 && seat.kill_wanted.load(std::memory_order_acquire) != 0) {  // Model: kill
+    if (children_[i] != 0 && seat.kill_wanted.load(std::memory_order_acquire) == kKillWanted) {  // Model: kill
       if (sys::kill(children_[i], SIGKILL) != 0) refused_ = true;
     }
   }
@@ -152,7 +156,7 @@ void ForkServer::run() noexcept {
     plan_.server_event.drain();
     reap();
     serve_seats();
-    if (plan_.memory.control->closing.load(std::memory_order_acquire) != 0 && alive_ == 0) _exit(0);
+    if (plan_.memory.control->closing.load(std::memory_order_acquire) == kClosing && alive_ == 0) _exit(0);
     pollfd fds[3] = {{owner_pidfd_, POLLIN, 0}, {signals_, POLLIN, 0}, {plan_.server_event.fd(), POLLIN, 0}};
     const bool ready = wait_for_fds(fds, refused_ ? std::optional(kKillAgain) : std::nullopt) > 0;
     if (fds[0].revents != 0 || (!ready && getppid() != plan_.owner)) end_with_owner();

@@ -174,7 +174,7 @@ bool PoolCore::server_has_ended(int* exit_code) const noexcept {
 }
 
 bool PoolCore::server_has_died(int* exit_code) const noexcept {
-  return server_has_ended(exit_code) && plan_.memory.control->closing.load(std::memory_order_acquire) == 0;
+  return server_has_ended(exit_code) && !told_to_close_.load(std::memory_order_acquire);
 }
 
 bool PoolCore::wait_for_server(std::chrono::milliseconds longest) const noexcept {
@@ -196,7 +196,7 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
     }
     if (at_once && !closed_ && stage_ != Stage::ended) {
       if (!std::exchange(at_once_, true)) at_once_until_ = Clock::now() + kLongestLeaving;
-      for (unsigned i = 0; i < workers(); ++i) plan_.memory.seats[i].kill_wanted.store(1, std::memory_order_release);
+      for (unsigned i = 0; i < workers(); ++i) ask_to_kill(i);
       plan_.server_event.ring();
       plan_.service_event.ring();  // its next look must not come later than that
     }
@@ -233,10 +233,15 @@ void PoolCore::drop_descriptors() noexcept {
 void PoolCore::shutdown(bool cancel_pending) { close(cancel_pending, false); }
 void PoolCore::terminate() { close(true, true); }
 
+void PoolCore::tell_to_close() noexcept {
+  told_to_close_.store(true, std::memory_order_release);
+  plan_.memory.control->closing.store(kClosing, std::memory_order_seq_cst);
+}
+
 // Every process of the pool is told to leave, waited for, and, if it does not, killed. Also after a
 // constructor that failed half way.
 void PoolCore::end_processes() noexcept {  // Model: shutdown
-  plan_.memory.control->closing.store(1, std::memory_order_seq_cst);
+  tell_to_close();
   ring_all_workers(plan_.memory);
   plan_.server_event.ring();
   if (server_pid_ != 0) {
@@ -273,7 +278,7 @@ bool PoolCore::workers_are_gone() noexcept {
   for (unsigned i = 0; i < workers(); ++i) {
     const Seat& seat = plan_.memory.seats[i];
     if (seat.life.load(std::memory_order_acquire) != Life::alive) continue;
-    const pid_t pid = seat.pid.load(std::memory_order_relaxed);
+    const pid_t pid = tended_[i].pid != 0 ? tended_[i].pid : seat.pid.load(std::memory_order_relaxed);
     if (pid > 0 && !wait_for_end_of(pid, deadline)) return false;
     sys::waitpid(pid, nullptr, WNOHANG);  // it may have become our child, if we are the reaper here
   }

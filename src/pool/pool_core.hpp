@@ -16,6 +16,7 @@
 
 #include "data/region.hpp"
 #include "control.hpp"
+#include "inspection.hpp"
 #include "spin.hpp"
 #include "task_state.hpp"
 #include "worker.hpp"
@@ -104,6 +105,8 @@ class PoolCore {
     pid_t pid = 0;
     bool spawn_again = false;  // it could not be forked or not begin: try later
     bool seen_ready = false;
+    bool kill_asked = false;
+    unsigned odd = 0;          // looks in a row that found its life or its pid overwritten
     std::uint64_t seen = 0, seen_at = 0;  // a claimed task without a start, and when it was seen (ns)
   };
 
@@ -137,6 +140,8 @@ class PoolCore {
   void ask_for_refill();
   void take_back(Slot& slot, TaskState& task, std::uint64_t state);
   bool condemn(TaskState& task, Ending ending);
+  void ask_to_kill(unsigned worker) noexcept;
+  void run_again(Slot& slot, TaskState& task);
   void cancel_unstarted();
   void abandon_with_mutex(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept,
                           bool at_once) noexcept;
@@ -169,6 +174,23 @@ class PoolCore {
   static constexpr std::chrono::seconds kServerLookEvery{1};
   static constexpr int kMostLooksAtStopped = 5;
 
+  // What stray writes have changed (inspection.cpp, slot_inspection.cpp), with the mutex held -------------
+  /// Looks whether shared memory is as it should be, if it is time for that, and mends it. Returns when the next look is due.
+  Deadline inspect();
+  bool mend_words();
+  bool mend_seats();
+  bool mend_head();
+  bool inspect_slots(bool all);
+  bool inspect_slot(Slot& slot, TaskState& task, std::vector<Suspect>& suspects);
+  bool judge(Slot& slot, TaskState& task, const Suspect& suspect);
+  void end_overwritten(Slot& slot, TaskState& task);
+  bool publish_again();
+  bool is_ready_at(std::uint64_t position) const noexcept;
+  bool runs(unsigned worker, std::uint64_t position) const noexcept;
+  bool is_elsewhere(unsigned worker, std::uint64_t position) const noexcept;
+  bool may_be_in(unsigned worker, const Suspect& suspect) const noexcept;
+  std::uint64_t turns_of(unsigned worker) const noexcept;
+
   // Workers and the service thread (service.cpp) ----------------------------------------------------
   void fork_server(const FreshProgram* program);
   void wait_for_first_spawns(const FreshProgram* program);
@@ -195,6 +217,7 @@ class PoolCore {
   bool waits_for_server() const noexcept;  // server_watch.cpp
   Deadline tend_server();
   void close(bool cancel_pending, bool at_once);
+  void tell_to_close() noexcept;
   void end_processes() noexcept;
   void drop_descriptors() noexcept;  // with the mutex held, once the pool has ended
   bool workers_are_gone() noexcept;
@@ -225,6 +248,7 @@ class PoolCore {
   std::uint64_t unfinished_ = 0;
   std::uint64_t timed_ = 0;            // unfinished tasks with a timeout
   std::chrono::nanoseconds shortest_timeout_{0};
+  Inspection inspection_;
   FinishedList owed_;                  // tasks whose callbacks are due; each holds a reference
   bool refill_asked_ = false;
   bool published_ = false;             // since the mutex was taken ...
@@ -252,6 +276,7 @@ class PoolCore {
   std::uint64_t quiet_whiles_ = 0;     // of the region, that this pool's workers know of
   bool control_lost_ = false;          // a worker may still be alive: its memory cannot be used again
   std::atomic<bool> stop_service_{false};
+  std::atomic<bool> told_to_close_{false};  // what `closing` says, unless it was overwritten
 };
 
 /// The result bytes or the exception; see value_bytes.

@@ -23,7 +23,7 @@ bool PoolCore::waits_for_server() const noexcept {
     const Life life = seat.life.load(std::memory_order_acquire);
     if (life == Life::spawn_wanted) return true;
     if (life != Life::alive) continue;
-    if (seat.kill_wanted.load(std::memory_order_relaxed) != 0) return true;
+    if (tended_[i].kill_asked) return true;
     if (seat.retiring.load(std::memory_order_relaxed) != 0) return true;
   }
   return false;

@@ -23,11 +23,6 @@ namespace {
 
 constexpr std::chrono::seconds kLongestKilling{2};
 
-Deadline earlier(const Deadline& a, const Deadline& b) {
-  if (!a) return b;
-  return b ? std::min(*a, *b) : *a;
-}
-
 }  // namespace
 
 void PoolCore::start_service() {
@@ -63,7 +58,7 @@ void PoolCore::serve() noexcept {
     const Deadline deadline = service_round();
     pollfd fds[2] = {{plan_.service_event.fd(), POLLIN, 0}, {server_.get(), POLLIN, 0}};
     // Once the pool is closing, the server's end is no news.
-    const bool closing = plan_.memory.control->closing.load(std::memory_order_acquire) != 0;
+    const bool closing = told_to_close_.load(std::memory_order_acquire);
     std::optional<std::chrono::nanoseconds> longest;
     if (deadline) longest = *deadline - Clock::now();
     wait_for_fds({fds, closing ? 1U : 2U}, longest);
@@ -94,6 +89,7 @@ Deadline PoolCore::service_round() noexcept {
       for (const Tended& seat : tended_)
         if (seat.spawn_again) next = earlier(next, spawn_again_at_);
       next = earlier(next, tend_server());
+      next = earlier(next, inspect());
     }
     next = earlier(next, tend_memory());
   } catch (const std::bad_alloc&) {
@@ -151,8 +147,12 @@ void PoolCore::tend_seats() {
         deaths_at_start_ = 0;
         if (!std::exchange(tended_[i].seen_ready, true)) spawn_pause_ = std::chrono::milliseconds(10);
         break;
-      case Life::ended: on_worker_end(i); break;
-      case Life::spawn_failed: on_spawn_failed(i); break;
+      case Life::ended:
+        if (tended_[i].part != nullptr) on_worker_end(i);
+        break;
+      case Life::spawn_failed:
+        if (tended_[i].part != nullptr && tended_[i].pid == 0) on_spawn_failed(i);
+        break;
       case Life::empty:
         if (tended_[i].spawn_again && again) want_spawn(i);
         break;
@@ -167,10 +167,12 @@ void PoolCore::on_worker_end(unsigned index) {  // Model: on_worker_end
   Seat& seat = plan_.memory.seats[index];
   Tended& tended = tended_[index];
   const int status = seat.status.load(std::memory_order_relaxed);
-  const pid_t pid = seat.pid.load(std::memory_order_relaxed);
-  const bool killed_by_us = seat.kill_wanted.load(std::memory_order_relaxed) != 0;
+  const pid_t pid = tended.pid != 0 ? tended.pid : seat.pid.load(std::memory_order_relaxed);
+  const bool killed_by_us = tended.kill_asked;
   const bool retired = seat.retiring.load(std::memory_order_acquire) != 0;
-  const std::uint32_t ready = seat.ready.load(std::memory_order_acquire);
+  std::uint32_t ready = tended.seen_ready ? Seat::kTakesTasks : seat.ready.load(std::memory_order_acquire);
+  if (ready > Seat::kTakesTasks && !(WIFEXITED(status) && WEXITSTATUS(status) == kExitInitializerFailed))
+    ready = Seat::kTakesTasks;  // overwritten: who gives a reason leaves with that code
   if (tended.pid == 0) ++stats_.workers_started;
   tended.pid = pid;
 
@@ -180,8 +182,12 @@ void PoolCore::on_worker_end(unsigned index) {  // Model: on_worker_end
     Slot& slot = plan_.memory.slots[i];
     const std::uint64_t state = slot.state.load(std::memory_order_acquire);
     const Tag tag = State::tag(state);
-    const bool overwritten = !is_consistent(state, task->position.load(std::memory_order_relaxed));
+    const std::uint64_t position = task->position.load(std::memory_order_relaxed);
+    const bool overwritten = !is_consistent(state, position);
+    // The dead may have overwritten the slots of others. What becomes of those is found out by `inspect`.
+    if (overwritten && seat.current.load(std::memory_order_relaxed) != position + 1) continue;
     if (!overwritten && (tag == Tag::ready || State::worker(state) != index)) continue;
+    if (const unsigned other = worker_at(position); tag != Tag::done && other < workers() && other != index) continue;
     if (!overwritten && tag == Tag::done) {
       harvest(slot, *task, state);
       continue;
@@ -191,13 +197,7 @@ void PoolCore::on_worker_end(unsigned index) {  // Model: on_worker_end
     if (task->wanted_ending != Ending::pending) {
       end_slot(slot, *task, task->wanted_ending);
     } else if (task->retries > 0 && !at_once_) {
-      backlog_.push_front(task);
-      --task->retries;
-      ++stats_.retried;
-      owners_[i] = nullptr;
-      --in_slots_;
-      task->position.store(TaskState::kNowhere, std::memory_order_relaxed);
-      task->rings = static_cast<std::uint8_t>(State::kRings);  // one too many does no harm, one too few would
+      run_again(slot, *task);
     } else {
       task->death = std::make_unique<Death>();
       task->death->pid = pid;
@@ -215,7 +215,7 @@ void PoolCore::on_worker_end(unsigned index) {  // Model: on_worker_end
   }
 
   // At the end of the pool they leave by themselves.
-  const bool left = plan_.memory.control->closing.load(std::memory_order_acquire) != 0 && status == kExitRetired;
+  const bool left = told_to_close_.load(std::memory_order_acquire) && status == kExitRetired;
   const bool died = !retired && !killed_by_us && !left && ready <= Seat::kTakesTasks;
   if (died) ++stats_.workers_died;
   std::string trouble, no_beginning;
@@ -250,7 +250,7 @@ void PoolCore::on_worker_end(unsigned index) {  // Model: on_worker_end
     break_pool(trouble);
     return;
   }
-  if (!at_once_ && plan_.memory.control->closing.load(std::memory_order_relaxed) == 0) {
+  if (!at_once_ && !told_to_close_.load(std::memory_order_relaxed)) {
     if (ready == Seat::kCouldNotBegin) spawn_later(index, no_beginning);
     else want_spawn(index);
   }
@@ -265,7 +265,7 @@ std::string PoolCore::trouble_of(unsigned index) {
   const std::uint64_t block = seat.trouble.load(), size = seat.trouble_size.load();
   const Part* part = tended_[index].part;
   std::string text = "it gave no reason";
-  if (block != 0 && size < 1'000'000 && part->extent().holds(block, size)) {
+  if (part != nullptr && block != 0 && size < 1'000'000 && part->extent().holds(block, size)) {
     try {
       std::rethrow_exception(decode_exception({reinterpret_cast<const char*>(region().at(block)), size},
                                               seat.pid.load(), 0));
@@ -288,13 +288,14 @@ void PoolCore::want_spawn(unsigned index) {
     spawn_again_at_ = Clock::now() + spawn_pause_;
     return;
   }
-  tended.spawn_again = false;
+  tended.spawn_again = tended.kill_asked = false;
   seat.current.store(0, std::memory_order_relaxed);
   seat.started_ns.store(0, std::memory_order_relaxed);
   seat.finished.store(0, std::memory_order_relaxed);
   seat.ready.store(0, std::memory_order_relaxed);
   seat.retiring.store(0, std::memory_order_relaxed);
   seat.trouble.store(0, std::memory_order_relaxed);
+  seat.rests.store(0, std::memory_order_relaxed);
   seat.bell.store(0, std::memory_order_relaxed);
   seat.kill_wanted.store(0, std::memory_order_relaxed);
   seat.returned.top.store(0, std::memory_order_relaxed);
@@ -302,6 +303,7 @@ void PoolCore::want_spawn(unsigned index) {
   seat.crash_stack.count = 0;
   seat.part_offset = tended.part->extent().offset;
   seat.part_length = tended.part->extent().length;
+  seat.part_check = check_of(seat.part_offset, seat.part_length);
   seat.life.store(Life::spawn_wanted, std::memory_order_release);
   plan_.server_event.ring();
 }
@@ -345,6 +347,7 @@ std::uint64_t PoolCore::first_seen(Tended& tended, std::uint64_t current, Clock:
 Deadline PoolCore::kill_overdue() {
   if (timed_ == 0) return std::nullopt;
   const auto now = Clock::now();
+  const auto now_ns = static_cast<std::uint64_t>(now.time_since_epoch().count());
   Deadline next = now + shortest_timeout_;
   for (unsigned i = 0; i < workers(); ++i) {
     const Seat& seat = plan_.memory.seats[i];
@@ -357,7 +360,7 @@ Deadline PoolCore::kill_overdue() {
     if (seat.started_ns.load(std::memory_order_acquire) != started) continue;
     const std::uint64_t state = slot_of(*task).state.load(std::memory_order_acquire);
     if (is_consistent(state, current - 1) && (State::tag(state) != Tag::running || State::worker(state) != i)) continue;
-    if (started == 0) started = first_seen(tended_[i], current, now);
+    if (started == 0 || started > now_ns) started = first_seen(tended_[i], current, now);
     const Clock::time_point due(std::chrono::nanoseconds(started) + task->timeout);
     if (now >= due) condemn(*task, Ending::timed_out);  // Model: kill_overdue
     else next = earlier(next, due);
@@ -399,7 +402,7 @@ void PoolCore::break_pool(const std::string& why) noexcept {
   }
   // No worker may start or go on with a task whose future says that it never ran to its end, nor have its
   // arguments change under it until it is dead.
-  for (unsigned i = 0; i < workers(); ++i) plan_.memory.seats[i].kill_wanted.store(1, std::memory_order_release);
+  for (unsigned i = 0; i < workers(); ++i) ask_to_kill(i);
   for (std::uint64_t i = 0; i <= plan_.memory.slot_mask; ++i) {
     TaskState* task = owners_[i];
     if (task == nullptr) continue;
@@ -416,7 +419,7 @@ void PoolCore::break_pool(const std::string& why) noexcept {
     let_go(*task);
   }
   backlog_.clear();
-  plan_.memory.control->closing.store(1, std::memory_order_seq_cst);
+  tell_to_close();
   ring_all_workers(plan_.memory);
   plan_.server_event.ring();
   plan_.owner_bell->ring();

@@ -20,8 +20,11 @@ PoolCore::Hold::~Hold() {
   const bool was_idle = core_.was_idle_;
   // Model: show_published
   if (published) core_.plan_.memory.control->tail.store(core_.tail_, std::memory_order_release);
+  const bool first = published && !core_.inspection_.on;
+  if (first) core_.inspection_.on = true;
   core_.mutex_.unlock();
   if (published) core_.alert(was_idle);
+  if (first) core_.plan_.service_event.ring();
 }
 
 void PoolCore::refuse_foreign() const {
@@ -192,14 +195,14 @@ pid_t PoolCore::pid_of(unsigned worker) const noexcept {
 
 void PoolCore::harvest(Slot& slot, TaskState& task, std::uint64_t state) {  // Model: harvest
   const unsigned worker = State::worker(state) < workers() ? State::worker(state) : 0;
-  const std::uint64_t size = slot.size();
+  const std::uint64_t size = slot.size(), block = slot.block;
   Ending ending = slot.kind() == static_cast<std::uint8_t>(ResultKind::value) ? Ending::value : Ending::exception;
   task.worker_pid = pid_of(worker);
   try {
-    if (slot.block != 0) {
+    if (block != 0) {
       if (tended_[worker].part == nullptr)
         throw CodecError("a slot names a worker that is gone (a worker may have overwritten its memory)");
-      task.payload.adopt(region(), tended_[worker].part, slot.block, size);
+      task.payload.adopt(region(), tended_[worker].part, block, size);
     } else {
       if (size > Slot::kInlineBytes)
         throw CodecError("a worker left a result of impossible size (it may have overwritten its memory)");
@@ -251,6 +254,17 @@ void PoolCore::end_task(TaskState& task, Ending ending) noexcept {
     plan_.service_event.ring();
   }
   task.ending.store(ending, std::memory_order_release);
+}
+
+// The task's worker died, or it is not known whether it had one: it waits for a slot again.
+void PoolCore::run_again(Slot& slot, TaskState& task) {
+  backlog_.push_front(&task);
+  --task.retries;
+  ++stats_.retried;
+  owners_[static_cast<std::size_t>(&slot - plan_.memory.slots)] = nullptr;
+  --in_slots_;
+  task.position.store(TaskState::kNowhere, std::memory_order_relaxed);
+  task.rings = static_cast<std::uint8_t>(State::kRings);  // one too many does no harm, one too few would
 }
 
 // Reads what is done and refills what is free. True if tasks are left that a free worker could claim.
@@ -328,19 +342,24 @@ bool PoolCore::condemn(TaskState& task, Ending ending) {
   do {
     if (!is_consistent(state, position)) {  // overwritten: its worker is the one that says it runs it
       worker = worker_at(position);
-      break;
+      if (worker < workers()) break;
+      return false;
     }
-    if (State::tag(state) != Tag::running) return false;
+    if (State::tag(state) != Tag::running || is_elsewhere(State::worker(state), position)) return false;
     worker = State::worker(state);
   // Model: condemn
   } while (!word.compare_exchange_weak(state, State::with_tag(state, Tag::condemned), std::memory_order_acq_rel));
-  if (worker >= workers()) return false;
   task.wanted_ending = ending;
   task.worker_pid = pid_of(worker);
-  plan_.memory.seats[worker].kill_wanted.store(1, std::memory_order_release);  // Model: ask_to_kill
+  ask_to_kill(worker);
   plan_.server_event.ring();
   plan_.service_event.ring();  // it looks after a fork server that does not do it
   return true;
+}
+
+void PoolCore::ask_to_kill(unsigned worker) noexcept {
+  tended_[worker].kill_asked = true;
+  plan_.memory.seats[worker].kill_wanted.store(kKillWanted, std::memory_order_release);  // Model: ask_to_kill
 }
 
 unsigned PoolCore::worker_at(std::uint64_t position) const noexcept {
@@ -377,13 +396,14 @@ bool PoolCore::cancel(TaskState& task, bool force) {
       }
       Slot& slot = slot_of(task);
       std::uint64_t state = slot.state.load(std::memory_order_acquire);
-      if (State::tag(state) == Tag::ready) {
+      if (State::tag(state) == Tag::ready && State::is_at(state, task.position.load(std::memory_order_relaxed))) {
         if (!slot.state.compare_exchange_strong(state, State::with_tag(state, Tag::free))) continue;
         take_back(slot, task, state);
         break;
       }
       if (State::tag(state) == Tag::condemned) return task.wanted_ending == Ending::cancelled;
-      const bool overwritten = !is_consistent(state, task.position.load(std::memory_order_relaxed));
+      const std::uint64_t position = task.position.load(std::memory_order_relaxed);
+      const bool overwritten = !is_consistent(state, position) || is_elsewhere(State::worker(state), position);
       if (!overwritten && State::tag(state) != Tag::running) continue;
       if (!force) return false;
       if (condemn(task, Ending::cancelled)) return true;
@@ -404,7 +424,7 @@ void PoolCore::cancel_unstarted() {
     if (owners_[i] == nullptr) continue;
     Slot& slot = plan_.memory.slots[i];
     std::uint64_t state = slot.state.load(std::memory_order_acquire);
-    while (State::tag(state) == Tag::ready)
+    while (State::tag(state) == Tag::ready && State::is_at(state, owners_[i]->position.load(std::memory_order_relaxed)))
       if (slot.state.compare_exchange_weak(state, State::with_tag(state, Tag::free))) {
         take_back(slot, *owners_[i], state);
         break;
@@ -434,7 +454,7 @@ void PoolCore::abandon_with_mutex(std::span<TaskState* const> tasks, const std::
     }
     Slot& slot = slot_of(*task);
     std::uint64_t state = slot.state.load(std::memory_order_acquire);
-    while (State::tag(state) == Tag::ready)
+    while (State::tag(state) == Tag::ready && State::is_at(state, task->position.load(std::memory_order_relaxed)))
       if (slot.state.compare_exchange_weak(state, State::with_tag(state, Tag::free))) {
         take_back(slot, *task, state);
         break;

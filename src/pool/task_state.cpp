@@ -133,6 +133,10 @@ std::exception_ptr TaskState::error() const {
                       std::to_string(std::chrono::duration<double>(timeout).count()) + " s; its worker (pid " +
                       std::to_string(worker_pid) + ") was killed and replaced"));
     case Ending::cancelled: return std::make_exception_ptr(Cancelled(task + " was cancelled"));
+    case Ending::overwritten:
+      return std::make_exception_ptr(MemoryOverwritten(
+          task + ": its record in shared memory was overwritten by a stray write of some task, and it may have run; "
+                 "find the task that writes out of bounds, or give TaskOptions::retries to run this one again"));
     case Ending::closed: return std::make_exception_ptr(PoolClosed(task + ": " + core->closed_why()));
     default: return std::make_exception_ptr(Error(task + " has not ended"));
   }

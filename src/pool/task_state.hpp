@@ -19,7 +19,7 @@
 namespace retinue::detail {
 
 /// How a task ended.
-enum class Ending : std::uint8_t { pending, value, exception, died, timed_out, cancelled, closed };
+enum class Ending : std::uint8_t { pending, value, exception, died, timed_out, cancelled, closed, overwritten };
 
 /// Bytes of arguments or of a result, wherever they lie. Owns what it holds.
 class Payload {

@@ -75,8 +75,11 @@ class Worker {
   void call_entry(TaskContext& context, std::uint64_t entry_bits);
   static void write_exception(TaskContext& context) noexcept;
   void finish(Slot& slot, const TaskContext& context, ResultKind kind) noexcept;
+  [[noreturn]] void await_kill() noexcept;
   bool must_retire() const noexcept;
   unsigned long private_pages() const noexcept;
+  void follow_tail() noexcept;
+  void start_over() noexcept;
   bool work_in_sight() const noexcept;
   bool poll() noexcept;
   bool wait_for_work() noexcept;
@@ -94,7 +97,7 @@ class Worker {
 
   std::uint64_t cursor_;          // no position below is ready, ever again
   std::uint64_t known_tail_ = 0;  // positions below have been published
-  std::uint64_t finished_ = 0;
+  std::uint64_t finished_ = 0, rests_ = 0;
   std::uint64_t last_entry_ = ~std::uint64_t{0};
   Entry last_function_ = nullptr;
   bool spinning_ = false;   // our bit is set
@@ -154,7 +157,7 @@ void Worker::run() {
     } else if (cursor_ < known_tail_) {  // another worker's, taken back, or passed over by the owner
       cursor_ = std::max(cursor_ + 1, control_.head.load(std::memory_order_relaxed));
     } else {
-      known_tail_ = control_.tail.load(std::memory_order_acquire);
+      follow_tail();
       if (cursor_ >= known_tail_ && !wait_for_work()) return;
     }
   }
@@ -199,10 +202,13 @@ void Worker::run_task(Slot& slot) noexcept {
   const bool timed = (slot.flags() & Slot::kTimed) != 0;
   if (plan_.confinement.cpu_seconds != Confinement::kUnlimited) grant_cpu_time();
   if (timed) seat_.started_ns.store(now_ns(), std::memory_order_release);
-  const std::byte* arguments = slot.block != 0 ? plan_.region->at(slot.block) : slot.payload;
-  TaskContext context({arguments, slot.size()}, slot.payload, plan_.region->modules(), generation_);
+  const std::uint64_t block = slot.block, size = slot.size();
+  const std::byte* arguments = block != 0 ? plan_.region->at(block) : slot.payload;
+  TaskContext context({arguments, size}, slot.payload, plan_.region->modules(), generation_);
   ResultKind kind = ResultKind::value;
   try {
+    if (size > (block == 0 ? Slot::kInlineBytes : plan_.region->reach() - std::min(block, plan_.region->reach())))
+      throw CodecError("the arguments of a task cannot lie where its slot says: the slot was overwritten");
     call_entry(context, slot.entry);
   } catch (...) {
     if (fork_generation() != generation_) _exit(0);
@@ -232,10 +238,22 @@ void Worker::finish(Slot& slot, const TaskContext& context, ResultKind kind) noe
     // while our bit is set counts on us to look.
     stop_spinning();
     spread_work();
-    for (;;) pause();
+    await_kill();
   }
   seat_.current.store(0, std::memory_order_relaxed);
   seat_.finished.store(++finished_, std::memory_order_relaxed);
+}
+
+// Whoever condemns a task sets `kill_wanted` right after. Where nobody did, the word was overwritten, and this worker
+// leaves by itself.
+void Worker::await_kill() noexcept {
+  for (int naps = 0; naps < 100 || seat_.kill_wanted.load(std::memory_order_acquire) == kKillWanted; ++naps) {
+    const timespec nap{0, 10'000'000};
+    ::nanosleep(&nap, nullptr);
+  }
+  seat_.retiring.store(1, std::memory_order_release);
+  plan_.service_event.ring();
+  _exit(kExitRetired);
 }
 
 bool Worker::must_retire() const noexcept {
@@ -254,11 +272,30 @@ unsigned long Worker::private_pages() const noexcept {
   return resident - std::min(shared, resident);
 }
 
+// No task lies further behind `tail` than there are slots. So the way there is short, whatever `head` said and whatever
+// was written over `tail`.
+void Worker::follow_tail() noexcept {
+  const std::uint64_t slots = memory_.slot_mask + 1;
+  known_tail_ = control_.tail.load(std::memory_order_acquire);
+  if (known_tail_ > slots) cursor_ = std::max(cursor_, known_tail_ - slots);
+}
+
+// Before it sleeps: one that is beyond `tail` was led astray by a `tail` or `head` that was overwritten, or claimed tasks
+// before all of them were shown. It goes back to where the oldest task may be.
+void Worker::start_over() noexcept {
+  const std::uint64_t tail = control_.tail.load(std::memory_order_acquire);
+  if (cursor_ <= tail) return;
+  const std::uint64_t slots = memory_.slot_mask + 1;
+  cursor_ = tail > slots ? tail - slots : 0;  // Model: start_over
+  const std::uint64_t head = control_.head.load(std::memory_order_relaxed);
+  if (head <= tail) cursor_ = std::max(cursor_, head);
+}
+
 bool Worker::work_in_sight() const noexcept {
   const std::uint64_t state = memory_.slot(cursor_).state.load(std::memory_order_acquire);
   return (State::tag(state) == Tag::ready && State::is_at(state, cursor_)) ||
          control_.tail.load(std::memory_order_seq_cst) > cursor_ ||
-         control_.closing.load(std::memory_order_seq_cst) != 0;
+         control_.closing.load(std::memory_order_seq_cst) == kClosing;
 }
 
 void Worker::stop_spinning() noexcept {
@@ -293,8 +330,11 @@ bool Worker::poll() noexcept {
 
 void Worker::sleep() noexcept {
   fresh_awake_ = true;
+  start_over();
+  seat_.rests.store(++rests_, std::memory_order_relaxed);
   seat_.bell.store(0, std::memory_order_relaxed);
   idlers_.asleep.fetch_or(bit_, std::memory_order_seq_cst);  // Model: sleep
+  spinning_ = spinning_ || (idlers_.spinning.load(std::memory_order_relaxed) & bit_) != 0;  // set by a stray write
   stop_spinning();
   if (!work_in_sight()) {  // after the bit is set: whoever publishes from now on sees it
     using namespace std::chrono_literals;
@@ -308,7 +348,8 @@ void Worker::sleep() noexcept {
 
 // False when the pool is closing and no task is left.
 bool Worker::wait_for_work() noexcept {
-  if (control_.head.load(std::memory_order_relaxed) < cursor_)
+  // Beyond `tail` it may have been led astray.
+  if (control_.head.load(std::memory_order_relaxed) < cursor_ && cursor_ <= known_tail_)
     control_.head.store(cursor_, std::memory_order_relaxed);
   if (!poll()) {
     if (__fpending(stdout) != 0) std::fflush(stdout);
@@ -317,8 +358,8 @@ bool Worker::wait_for_work() noexcept {
     call(plan_.hooks->after_sleep);
     spin_.slept();
   }
-  known_tail_ = control_.tail.load(std::memory_order_acquire);
-  return cursor_ < known_tail_ || control_.closing.load(std::memory_order_seq_cst) == 0;  // Model: leave
+  follow_tail();
+  return cursor_ < known_tail_ || control_.closing.load(std::memory_order_seq_cst) != kClosing;  // Model: leave
 }
 
 void set_signals(const PoolPlan& plan) {
@@ -408,6 +449,8 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
   Seat& seat = plan.memory.seats[index];
   this_heap = nullptr;  // of the worker that made this pool, if one did
   try {
+    if (seat.part_check != check_of(seat.part_offset, seat.part_length))
+      throw Error("where this worker's memory lies was overwritten");
     this_heap = new WorkerHeap(*plan.region, {seat.part_offset, seat.part_length}, seat.returned);
     heap_generation = fork_generation();
     die_with(parent);

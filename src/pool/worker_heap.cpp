@@ -17,9 +17,11 @@ void WorkerHeap::take_returned() {
   // More than fit the part are none: a task that has overwritten them could have made a circle.
   std::uint64_t most = heap_.part().length / BlockHeap::kAlignment;
   while (offset != 0 && most-- != 0 && heap_.part().holds(offset, BlockHeap::kAlignment)) {
-    const auto* link = reinterpret_cast<const std::uint64_t*>(region_.at(offset));
+    auto* link = reinterpret_cast<std::uint64_t*>(region_.at(offset));
     const std::uint64_t next = link[0], bytes = link[1];
-    if (!heap_.part().holds(offset, bytes)) break;  // overwritten: the rest stays unused until this worker ends
+    // Overwritten, or not a block that came back: the rest stays unused until this worker ends.
+    if (link[2] != check_of(offset, next, bytes) || !heap_.part().holds(offset, bytes)) break;
+    link[2] = 0;  // it is taken once
     heap_.free(offset, bytes);
     offset = next;
   }

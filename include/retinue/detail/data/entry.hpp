@@ -69,6 +69,8 @@ CodeName portable_name(const void* code);
 /// Publishes this process's registry to `table`, now and whenever it grows. The table must stay
 /// mapped until detached. Children forked later inherit the registry, but do not publish to it.
 void attach_modules(ModuleTable& table);
+/// Publishes again what was overwritten in an attached table; true if anything was.
+bool mend_modules(ModuleTable& table) noexcept;
 /// Stops publishing. What was published stays readable. Does nothing for a table never attached.
 void detach_modules(ModuleTable& table) noexcept;
 

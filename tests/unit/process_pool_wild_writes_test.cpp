@@ -1,0 +1,484 @@
+// Tasks that write random words over what the processes of a pool share: each future ends, and the pool goes on.
+#include "support/process_watch.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "data/region.hpp"
+#include "pool/control.hpp"
+
+#include <retinue/process_pool.hpp>
+
+namespace {
+
+using namespace retinue_test;
+using retinue::Future;
+using retinue::FutureStatus;
+using retinue::MemoryOverwritten;
+using retinue::ProcessPool;
+using retinue::ProcessPoolOptions;
+using retinue::detail::Control;
+using retinue::detail::PoolMemory;
+using retinue::detail::Region;
+using retinue::detail::RegionHead;
+using retinue::detail::Seat;
+using retinue::detail::Slot;
+using retinue::detail::State;
+using retinue::detail::Tag;
+using Random = std::mt19937_64;
+
+constexpr unsigned kWorkers = 3;
+constexpr std::uint64_t kSlots = 64;
+/// As long as a damaged pool may take; a look that doubts a worker waits five seconds before it kills it.
+constexpr std::chrono::seconds kLongest{30 * kPatience};
+
+int twice(int x) { return 2 * x; }
+ProcessPoolOptions options() {
+  ProcessPoolOptions o;
+  o.workers = kWorkers;
+  o.slots = kSlots;
+  return o;
+}
+
+/// A pool whose shared memory is known: it lies at the first place that was free.
+struct OpenPool {
+  OpenPool() : where(find()), pool(options()), memory(PoolMemory::at(reinterpret_cast<std::byte*>(where), kWorkers, kSlots)) {}
+  static std::uintptr_t find() {
+    Region& region = Region::of_this_process();
+    const auto extent = region.take_control(PoolMemory::bytes_needed(kWorkers, kSlots));
+    region.give_control(extent);
+    return reinterpret_cast<std::uintptr_t>(region.at(extent.offset));
+  }
+  /// Waits until each worker sleeps, so that what is overwritten then is found overwritten by them.
+  void settle() const {
+    EXPECT_TRUE(eventually([&] { return memory.control->idlers[0].asleep.load() == (1u << kWorkers) - 1; }));
+  }
+  const std::uintptr_t where;
+  ProcessPool pool;
+  PoolMemory memory;
+};
+
+void expect_well(ProcessPool& pool) {
+  std::vector<Future<int>> futures;
+  for (int i = 0; i < 200; ++i) futures.push_back(pool.submit(twice, i));
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_EQ(futures[static_cast<std::size_t>(i)].wait_for(kLongest), FutureStatus::ready) << i;
+    ASSERT_EQ(futures[static_cast<std::size_t>(i)].get(), 2 * i);
+  }
+}
+
+/// Tasks that wait for the gate in every worker, and more of them, ready, in slots.
+struct Queue {
+  explicit Queue(OpenPool& open, int ready, unsigned retries = 0) {
+    for (unsigned i = 0; i < kWorkers; ++i)
+      held.push_back(open.pool.submit([] { board().pass_gate(); }));
+    EXPECT_TRUE(eventually([&] { return board().at_gate.load() == static_cast<int>(kWorkers); }));
+    first = open.memory.control->tail.load();
+    for (int i = 0; i < ready; ++i) futures.push_back(open.pool.with({.retries = retries}).submit(twice, i));
+  }
+  ~Queue() { board().gate.store(1); }
+  void let_go() {
+    board().gate.store(1);
+    for (auto& f : held) EXPECT_EQ(f.wait_for(kLongest), FutureStatus::ready);
+  }
+  /// How many end with the error that says what happened; all others must be what they are.
+  int overwritten() {
+    int count = 0;
+    for (std::size_t i = 0; i < futures.size(); ++i) {
+      EXPECT_EQ(futures[i].wait_for(kLongest), FutureStatus::ready) << i;
+      if (!futures[i].done()) return -1;
+      try {
+        EXPECT_EQ(futures[i].get(), 2 * static_cast<int>(i));
+      } catch (const MemoryOverwritten&) {
+        ++count;
+      }
+    }
+    return count;
+  }
+  std::uint64_t first = 0;
+  std::vector<Future<void>> held;
+  std::vector<Future<int>> futures;
+};
+
+TEST(ProcessPoolWildWrites, a_ready_slot_whose_state_was_overwritten_costs_its_task) {
+  OpenPool open;
+  for (const std::uint64_t state : {std::uint64_t{0}, ~std::uint64_t{0}, std::uint64_t{0x1234567890abcdef}, State::ready(77777, 0), std::uint64_t{5}}) {
+    board().gate.store(0);
+    board().at_gate.store(0);
+    Queue queue(open, 10);
+    open.memory.slot(queue.first + 3).state.store(state);
+    queue.let_go();
+    EXPECT_EQ(queue.overwritten(), 1) << std::hex << state;
+    expect_well(open.pool);
+  }
+}
+
+TEST(ProcessPoolWildWrites, a_slot_that_names_a_worker_which_runs_something_else_or_nothing_costs_its_task) {
+  OpenPool open;
+  for (const Tag tag : {Tag::running, Tag::condemned}) {
+    for (unsigned worker = 0; worker < kWorkers; ++worker) {
+      board().gate.store(0);
+      board().at_gate.store(0);
+      Queue queue(open, 10);
+      const std::uint64_t ready = open.memory.slot(queue.first + 3).state.load();
+      open.memory.slot(queue.first + 3).state.store(State::with_tag(State::running(ready, worker), tag));
+      if (worker == 1) EXPECT_EQ(queue.futures[3].wait_for(kLongest), FutureStatus::ready) << "also while the worker is busy";
+      queue.let_go();
+      EXPECT_EQ(queue.overwritten(), 1) << worker;
+      expect_well(open.pool);
+    }
+  }
+}
+
+TEST(ProcessPoolWildWrites, with_retries_a_task_whose_slot_was_overwritten_runs) {
+  OpenPool open;
+  Queue queue(open, 10, 1);
+  for (int i = 0; i < 10; i += 2) open.memory.slot(queue.first + static_cast<unsigned>(i)).state.store(~std::uint64_t{0} << i);
+  queue.let_go();
+  EXPECT_EQ(queue.overwritten(), 0);
+  EXPECT_EQ(open.pool.stats().retried, 5u);
+}
+
+TEST(ProcessPoolWildWrites, a_running_slot_that_was_overwritten_is_still_its_workers) {
+  OpenPool open;
+  Queue queue(open, 10);
+  for (std::uint64_t p = queue.first - kWorkers; p < queue.first; ++p) open.memory.slot(p).state.store(p == queue.first - 1 ? 0 : ~std::uint64_t{0});
+  nap(1s);  // several looks
+  for (auto& f : queue.held) EXPECT_FALSE(f.done()) << "its worker runs it, and says so";
+  queue.let_go();
+  for (auto& f : queue.held) EXPECT_NO_THROW(f.get());
+  EXPECT_EQ(queue.overwritten(), 0);
+}
+
+TEST(ProcessPoolWildWrites, a_tail_or_head_that_was_overwritten_costs_nothing) {
+  for (const std::uint64_t wrong : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 20, std::uint64_t{1} << 62, ~std::uint64_t{0}}) {
+    for (const bool tail : {true, false}) {
+      for (const bool idle : {true, false}) {
+        OpenPool open;
+        expect_well(open.pool);
+        open.settle();
+        auto& word = tail ? open.memory.control->tail : open.memory.control->head;
+        if (idle) {
+          word.store(wrong);
+          retinue::detail::ring_all_workers(open.memory);
+          nap(5ms);
+        }
+        std::vector<Future<int>> futures;
+        for (int i = 0; i < 100; ++i) {
+          futures.push_back(open.pool.submit(twice, i));
+          if (!idle && i == 50) word.store(wrong);
+        }
+        for (int i = 0; i < 100; ++i) {
+          ASSERT_EQ(futures[static_cast<std::size_t>(i)].wait_for(kLongest), FutureStatus::ready) << tail << idle << wrong;
+          EXPECT_EQ(futures[static_cast<std::size_t>(i)].get(), 2 * i);
+        }
+        expect_well(open.pool);
+      }
+    }
+  }
+}
+
+TEST(ProcessPoolWildWrites, tasks_that_all_workers_have_gone_past_run_all_the_same) {
+  OpenPool open;
+  for (int again = 0; again < 3; ++again) {
+    board().gate.store(0);
+    board().at_gate.store(0);
+    Queue queue(open, 20);
+    open.memory.control->head.store(queue.first + 15);
+    open.memory.slot(queue.first).state.fetch_xor(std::uint64_t{1} << 50);  // who meets it goes to `head`
+    queue.let_go();
+    EXPECT_LE(queue.overwritten(), 1);
+    expect_well(open.pool);
+  }
+}
+
+TEST(ProcessPoolWildWrites, bits_of_idlers_that_were_overwritten_keep_nobody_asleep) {
+  OpenPool open;
+  for (const std::uint64_t bits : {std::uint64_t{0}, ~std::uint64_t{0}, std::uint64_t{1} << 60}) {
+    for (int again = 0; again < 3; ++again) {
+      expect_well(open.pool);
+      open.settle();
+      open.memory.control->idlers[0].asleep.store(again == 1 ? bits : 0);
+      open.memory.control->idlers[0].spinning.store(again == 2 ? 0 : bits);
+      auto f = open.pool.submit(twice, 4);
+      ASSERT_EQ(f.wait_for(kLongest), FutureStatus::ready) << bits << again;
+      EXPECT_EQ(f.get(), 8);
+    }
+  }
+}
+
+TEST(ProcessPoolWildWrites, a_word_that_tells_all_to_leave_is_believed_only_if_it_was_written_on_purpose) {
+  OpenPool open;
+  for (const std::uint32_t wrong : {1u, ~0u, 0x80000000u}) {
+    expect_well(open.pool);
+    open.memory.control->closing.store(wrong);
+    retinue::detail::ring_all_workers(open.memory);
+    for (unsigned i = 0; i < kWorkers; ++i) open.memory.seats[i].kill_wanted.store(wrong);
+    expect_well(open.pool);
+  }
+  EXPECT_EQ(open.pool.stats().workers_died, 0u);
+}
+
+TEST(ProcessPoolWildWrites, a_worker_whose_life_was_overwritten_is_not_lost) {
+  OpenPool open;
+  for (const std::uint32_t life : {0u, 1u, 2u, 3u, 4u, ~0u}) {
+    for (const bool dies : {false, true}) {
+      auto f = open.pool.submit([](std::uintptr_t where, std::uint32_t wrong, bool die) {
+        const PoolMemory m = PoolMemory::at(reinterpret_cast<std::byte*>(where), kWorkers, kSlots);
+        for (unsigned i = 0; i < m.workers; ++i) {
+          m.seats[i].life.store(static_cast<retinue::detail::Life>(wrong));
+          if (wrong == 3) m.seats[i].pid.store(1);
+        }
+        if (die) std::raise(SIGKILL);
+      }, open.where, life, dies);
+      ASSERT_EQ(f.wait_for(kLongest), FutureStatus::ready) << life << dies;
+      std::vector<Future<void>> long_ones;  // one for each worker: they must all be there
+      board().gate.store(0);
+      board().at_gate.store(0);
+      for (unsigned i = 0; i < kWorkers; ++i) long_ones.push_back(open.pool.submit([] { board().pass_gate(); }));
+      EXPECT_TRUE(eventually([] { return board().at_gate.load() == static_cast<int>(kWorkers); }, kLongest)) << life << dies;
+      board().gate.store(1);
+      for (auto& g : long_ones) EXPECT_EQ(g.wait_for(kLongest), FutureStatus::ready);
+    }
+  }
+}
+
+TEST(ProcessPoolWildWrites, a_kill_that_was_overwritten_is_asked_for_again) {
+  OpenPool open;
+  auto f = open.pool.with({.timeout = 100ms}).submit([](std::uintptr_t where) {
+    const PoolMemory m = PoolMemory::at(reinterpret_cast<std::byte*>(where), kWorkers, kSlots);
+    for (;;)
+      for (unsigned i = 0; i < m.workers; ++i)
+        if (m.seats[i].kill_wanted.exchange(0) != 0) {
+          board().counters[0].fetch_add(1);
+          for (;;) nap(1s);
+        }
+  }, open.where);
+  ASSERT_EQ(f.wait_for(kLongest), FutureStatus::ready);
+  EXPECT_THROW(f.get(), retinue::TaskTimeout);
+}
+
+TEST(ProcessPoolWildWrites, what_a_task_runs_and_where_its_arguments_lie_is_looked_at_first) {
+  OpenPool open;
+  for (int what = 0; what < 5; ++what) {
+    board().gate.store(0);
+    board().at_gate.store(0);
+    Queue queue(open, 3);
+    Slot& slot = open.memory.slot(queue.first + 1);
+    switch (what) {
+      case 0: slot.entry = ~std::uint64_t{0}; break;
+      case 1: slot.entry = 0x12345678; break;
+      case 2: slot.block = ~std::uint64_t{0} - 8; break;
+      case 3: slot.size_and_kind = ~std::uint64_t{0}; break;
+      default: slot.size_and_kind = 225 << 16;
+    }
+    queue.let_go();
+    for (int i = 0; i < 3; ++i) {
+      auto& f = queue.futures[static_cast<std::size_t>(i)];
+      ASSERT_EQ(f.wait_for(kLongest), FutureStatus::ready);
+      if (i == 1) EXPECT_THROW(f.get(), retinue::Error) << what;
+      else EXPECT_EQ(f.get(), 2 * i);
+    }
+    expect_well(open.pool);
+  }
+  EXPECT_EQ(open.pool.stats().workers_died, 0u);
+}
+
+TEST(ProcessPoolWildWrites, the_head_of_the_region_is_written_again) {
+  OpenPool open;
+  expect_well(open.pool);
+  auto* head = reinterpret_cast<RegionHead*>(Region::of_this_process().at(0));
+  const std::uint32_t modules = head->modules.count.load();
+  const auto name = head->modules.records[0];
+  const auto limit = head->rules.limit.load();
+  head->modules.count.store(0);
+  std::memset(static_cast<void*>(&head->modules.records[0]), 0x55, sizeof name);
+  head->rules.limit.store(3);
+  head->rules.huge_pages_from.store(12345);
+  auto f = open.pool.submit([](int n) { return std::string(static_cast<std::size_t>(n), 'x'); }, 1000);
+  ASSERT_EQ(f.wait_for(kLongest), FutureStatus::ready);
+  auto held = open.pool.submit([] { board().pass_gate(); });
+  EXPECT_TRUE(eventually([&] {
+    return head->modules.count.load() == modules && std::memcmp(&head->modules.records[0], &name, 16) == 0 &&
+           head->rules.limit.load() == limit && head->rules.huge_pages_from.load() == 0;
+  }));
+  board().gate.store(1);
+  EXPECT_EQ(held.wait_for(kLongest), FutureStatus::ready);
+  expect_well(open.pool);
+}
+
+TEST(ProcessPoolWildWrites, blocks_on_their_way_back_are_not_taken_for_others) {
+  OpenPool open;
+  auto make = [](char c) { return std::string(100'000, c); };
+  std::optional<Future<std::string>> kept(open.pool.submit(make, 'a'));
+  kept->wait();
+  const std::uint64_t stale = open.memory.slot(open.memory.control->tail.load() - 1).block;
+  for (unsigned i = 0; i < kWorkers; ++i) open.memory.seats[i].returned.top.store(stale);
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(open.pool.submit(make, 'b').get(), make('b'));
+  EXPECT_EQ(kept->get(), make('a')) << "nobody has written over it";
+}
+
+// ---- At random ---------------------------------------------------------------------------------------------------
+
+/// Where a word may be hit: more often where much hangs on it.
+std::uint64_t* any_word(Random& random, const PoolMemory& m, std::byte* region_head) {
+  const auto within = [&](void* at, std::size_t bytes) { return static_cast<std::uint64_t*>(at) + random() % (bytes / 8); };
+  switch (random() % 10) {
+    case 0: {
+      void* words[] = {&m.control->tail, &m.control->head, &m.control->closing, &m.control->idlers[0].spinning, &m.control->idlers[0].asleep};
+      return static_cast<std::uint64_t*>(words[random() % std::size(words)]);
+    }
+    case 1: return within(m.control, sizeof *m.control);
+    case 2:
+    case 3: return within(&m.seats[random() % m.workers], 208);
+    case 4: return within(m.seats, m.workers * sizeof(Seat));
+    case 5:
+    case 6: return within(&m.slots[random() % (m.slot_mask + 1)], 32);
+    case 7: {  // one that is in use
+      const std::uint64_t tail = m.control->tail.load();
+      return within(&m.slot(tail - random() % (m.slot_mask + 1)), random() % 3 == 0 ? 32 : 8);
+    }
+    case 8: return within(m.slots, (m.slot_mask + 1) * sizeof(Slot));
+    default: {
+      auto* head = reinterpret_cast<RegionHead*>(region_head);
+      switch (random() % 4) {
+        case 0: return within(&head->rules, sizeof head->rules);
+        case 1: return within(&head->modules, 8);
+        case 2: return within(&head->modules.records[0], 2 * sizeof head->modules.records[0]);
+        default: return within(head, sizeof *head);
+      }
+    }
+  }
+}
+
+void write_wildly(std::uintptr_t where, std::uintptr_t region_head, std::uint64_t seed) {
+  Random random(seed);
+  const PoolMemory m = PoolMemory::at(reinterpret_cast<std::byte*>(where), kWorkers, kSlots);
+  for (auto words = 1 + random() % 5; words != 0; --words) {
+    auto* head = reinterpret_cast<std::byte*>(region_head);
+    const std::atomic_ref<std::uint64_t> word(*any_word(random, m, head));
+    switch (random() % 8) {
+      case 0: word.store(0); break;
+      case 1: word.store(~std::uint64_t{0}); break;
+      case 2: word.store(random() % 8); break;
+      case 3: word.fetch_xor(std::uint64_t{1} << random() % 64); break;
+      case 4: word.fetch_add(random() % 200 - 100); break;
+      case 5: word.store(*any_word(random, m, head)); break;
+      case 6: word.store(random() << 32 | (word.load() & 0xffffffff)); break;
+      default: word.store(random());
+    }
+  }
+}
+
+/// What one round comes to; false, after saying why, if something did not end.
+struct Rounds {
+  explicit Rounds(std::uint64_t seed_) : seed(seed_), random(seed_) {}
+
+  template <class T>
+  void note(Future<T>& f, const std::function<bool(const T&)>& right) {
+    try {
+      const T value = f.get();
+      if (right(value)) ++values;
+      else ++others;
+    } catch (const MemoryOverwritten&) {
+      ++overwritten;
+    } catch (const std::exception&) {
+      ++errors;
+    }
+  }
+  template <class T>
+  bool ends(Future<T>& f, const char* what) {
+    if (f.wait_for(kLongest) == FutureStatus::ready) return true;
+    std::printf("seed %llu, round %d: %s did not end\n", static_cast<unsigned long long>(seed), round, what);
+    std::fflush(stdout);
+    return false;
+  }
+
+  bool run(int rounds) {
+    const auto head = reinterpret_cast<std::uintptr_t>(Region::of_this_process().at(0));
+    std::optional<OpenPool> open;
+    for (round = 0; round < rounds; ++round) {
+      if (!open) open.emplace();
+      std::vector<Future<int>> small;
+      std::vector<Future<std::string>> large;
+      std::vector<Future<void>> vandals;
+      const int tasks = static_cast<int>(20 + random() % 100), vandal = static_cast<int>(random()) % tasks;
+      for (int i = 0; i < tasks; ++i) {
+        const auto kind = random() % 16;
+        retinue::TaskOptions options{.retries = random() % 4 == 0 ? 2u : 0u};
+        if (random() % 8 == 0) options.timeout = 2s;
+        if (i == vandal) vandals.push_back(open->pool.submit(write_wildly, open->where, head, random()));
+        try {
+          if (kind < 8) small.push_back(open->pool.with(options).submit(twice, i));
+          else if (kind < 12) small.push_back(open->pool.with(options).submit([](int n) { nap(200us); return 2 * n; }, i));
+          else if (kind == 12) large.push_back(open->pool.with(options).submit([](std::string s) { return s; }, std::string(50'000, 's')));
+          else large.push_back(open->pool.with(options).submit([](std::size_t n) { return std::string(n, 's'); }, std::size_t{1} << random() % 17));
+        } catch (const retinue::ResourceExhausted&) {
+          ++errors;
+        }
+      }
+      for (auto& f : vandals)
+        if (!ends(f, "the vandal")) return false;
+      for (std::size_t i = 0; i < small.size(); ++i)
+        if (!ends(small[i], "a small task")) return false;
+      for (auto& f : large)
+        if (!ends(f, "a large task")) return false;
+      for (auto& f : small) note<int>(f, [](int) { return true; });
+      for (auto& f : large) note<std::string>(f, [](const std::string& s) { return s.find_first_not_of('s') == std::string::npos; });
+      bool works = false;
+      for (int tries = 0; tries < 50 && !works; ++tries) {
+        try {
+          auto f = open->pool.with({.retries = 5}).submit(twice, 21);
+          if (!ends(f, "a task of a pool that was mended")) return false;
+          works = f.get() == 42;
+        } catch (const std::exception& e) {
+          why = e.what();
+          nap(10ms);
+        }
+      }
+      if (!works) {
+        std::printf("seed %llu, round %d: the pool is lost: %s\n", static_cast<unsigned long long>(seed), round, why.c_str());
+        return false;
+      }
+      if (random() % 16 == 0) {
+        if (random() % 4 == 0) open->pool.terminate();
+        open.reset();
+      }
+    }
+    std::printf("seed %llu: %d values, %d others, %d overwritten, %d other errors\n", static_cast<unsigned long long>(seed), values,
+                others, overwritten, errors);
+    std::fflush(stdout);
+    return true;
+  }
+
+  const std::uint64_t seed;
+  Random random;
+  int round = 0;
+  int values = 0, others = 0, overwritten = 0, errors = 0;
+  std::string why;
+};
+
+int times(int usual) {
+  const char* given = std::getenv("RETINUE_TEST_ROUNDS");
+  return given != nullptr ? usual * std::max(1, std::atoi(given)) : std::max(usual / kSlowdown, 3);
+}
+
+TEST(ProcessPoolWildWrites, at_random_places_end_no_future_never_and_the_pool_goes_on) {
+  std::vector<std::uint64_t> seeds{1, 2, 3};
+  if (const char* given = std::getenv("RETINUE_TEST_SEED")) seeds = {std::strtoull(given, nullptr, 0)};
+  for (const std::uint64_t seed : seeds) {
+    Child child([seed] { return Rounds(seed).run(times(25)) ? 0 : 1; });
+    const ChildEnd end = child.end(std::chrono::minutes(60));
+    EXPECT_TRUE(end.exited_with(0)) << "seed " << seed << ": " << end << end.output;
+    EXPECT_TRUE(end.alone) << "seed " << seed << ": " << end;
+    std::fputs(end.output.c_str(), stdout);
+  }
+}
+
+}  // namespace
