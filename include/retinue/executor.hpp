@@ -68,7 +68,7 @@ class ExecutorInterface {
   template <class F, std::ranges::input_range R, class T, class Combine = std::plus<>>
   T map_reduce(F&& f, R&& inputs, T init, Combine combine = {});
 
-  /// This executor with options for what is submitted through it: `pool.with({.retries = 1}).map(...)`.
+  /// This executor with options for what is submitted through it: `pool.with({.retries = 1}).map(...)`. They add up.
   WithOptions<Derived> with(const TaskOptions& options) { return WithOptions<Derived>(self(), options); }
 
  private:
@@ -86,13 +86,16 @@ class WithOptions : public ExecutorInterface<WithOptions<E>> {
   WithOptions(E& executor, const TaskOptions& options) noexcept : executor_(executor), options_(options) {}
   unsigned workers() const { return executor_.workers(); }
 
+  /// With these options and those: the executor's own again, so that this one may go.
+  WithOptions with(const TaskOptions& options) const { return WithOptions(executor_, options_.overridden_by(options)); }
+
   template <class F, class... A>
-  auto submit_task(const TaskOptions&, F&& f, A&&... args) {
-    return executor_.submit_task(options_, std::forward<F>(f), std::forward<A>(args)...);
+  auto submit_task(const TaskOptions& options, F&& f, A&&... args) {
+    return executor_.submit_task(options_.overridden_by(options), std::forward<F>(f), std::forward<A>(args)...);
   }
   template <class F, class... Rs>
-  auto map_tasks(const TaskOptions&, detail::Order order, F&& f, Rs&&... inputs) {
-    return executor_.map_tasks(options_, order, std::forward<F>(f), std::forward<Rs>(inputs)...);
+  auto map_tasks(const TaskOptions& options, detail::Order order, F&& f, Rs&&... inputs) {
+    return executor_.map_tasks(options_.overridden_by(options), order, std::forward<F>(f), std::forward<Rs>(inputs)...);
   }
 
  private:

@@ -146,13 +146,15 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
   template <class Call>
   static void run(detail::TaskContext& context) {
     Reader arguments(context.arguments().data(), context.arguments().size(), context.modules());
+    if constexpr (!Call::kReadAtOnce) context.loading();
+    const auto ready = [&context] { context.loaded(); };
     if constexpr (std::is_void_v<typename Call::Result>) {
-      Call::invoke(arguments);
+      Call::invoke(arguments, ready);
     } else if constexpr (detail::kTravelsAsBlock<typename Call::Result>) {
-      typename Call::Result value = Call::invoke(arguments);
+      typename Call::Result value = Call::invoke(arguments, ready);
       detail::ArrayResult<typename Call::Result>::send(context, value);
     } else {
-      const typename Call::Result value = Call::invoke(arguments);
+      const typename Call::Result value = Call::invoke(arguments, ready);
       const std::size_t bytes = detail::payload_size(value);
       detail::write_payload(context.result(bytes), bytes, value);
     }

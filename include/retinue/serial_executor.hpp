@@ -7,6 +7,7 @@
 
 #include <retinue/detail/patterns/call.hpp>
 #include <retinue/detail/patterns/inputs.hpp>
+#include <retinue/detail/patterns/timed_map.hpp>
 #include <retinue/detail/pool/thread_task.hpp>
 #include <retinue/executor.hpp>
 
@@ -50,7 +51,8 @@ class SerialMap final : public MapSource<T> {
 
 /// The interface of the pools in the calling thread, for debuggers, profilers and small inputs: `submit` runs
 /// its task before it returns, a map runs each item when the loop asks for it. Exceptions are outcomes as in
-/// the pools: `submit` never throws what the task threw. Options are ignored; nothing can be cancelled.
+/// the pools: `submit` never throws what the task threw. Options are ignored, but for a timeout that has passed
+/// (a negative one), which ends a task before it is run; nothing can be cancelled.
 /// Results and arguments may be move-only, and need not travel. Thread-safe: it has no state.
 ///
 /// Example:
@@ -63,20 +65,27 @@ class SerialExecutor : public ExecutorInterface<SerialExecutor> {
 
   template <class F, class... A>
     requires std::invocable<std::decay_t<F>, std::decay_t<A>...>
-  auto submit_task(const TaskOptions&, F&& f, A&&... args) {
+  auto submit_task(const TaskOptions& options, F&& f, A&&... args) {
     using R = std::remove_cvref_t<std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>>;
     using Task = detail::CallTask<R, std::decay_t<F>, std::decay_t<A>...>;
     auto* const task =
-        new Task(nullptr, std::chrono::nanoseconds(0), std::forward<F>(f), std::forward<A>(args)...);
+        new Task(nullptr, detail::ChosenOptions(options).timeout, std::forward<F>(f), std::forward<A>(args)...);
     detail::Ref<detail::Completion> owned(task);
     task->run_here();
     return Future<R>(std::move(owned), &Task::take);
   }
 
   template <class F, class... Rs>
-  auto map_tasks(const TaskOptions&, detail::Order, F&& f, Rs&&... inputs) {
+  auto map_tasks(const TaskOptions& options, detail::Order order, F&& f, Rs&&... inputs) {
     using Function = std::decay_t<F>;
     using T = detail::MapValue<Function, detail::Element<Rs>...>;
+    if (detail::ChosenOptions(options).timeout.count() < 0) {
+      const auto submit = [](const TaskOptions& each, auto&& call) {
+        return SerialExecutor().submit_task(each, std::forward<decltype(call)>(call));
+      };
+      return MapRange<T>(std::make_unique<detail::TimedMap<T, Function, decltype(submit), Rs...>>(
+          options, 1, order, submit, std::forward<F>(f), std::forward<Rs>(inputs)...));
+    }
     return MapRange<T>(
         std::make_unique<detail::SerialMap<T, Function, Rs...>>(std::forward<F>(f), std::forward<Rs>(inputs)...));
   }

@@ -77,11 +77,11 @@ class ThreadPool : public ExecutorInterface<ThreadPool> {
     if (!detail::takes_tasks(*core_) && !detail::on_thread_of(*core_)) {
       throw PoolClosed("this ThreadPool was shut down, or made before a fork, and takes no more maps");
     }
-    if (options.timeout.count() > 0) {
+    if (const detail::ChosenOptions chosen = options; chosen.timeout.count() != 0) {
       const auto submit = [core = core_](const TaskOptions& each, auto&& call) {
         return submit_to<T>(*core, each, std::forward<decltype(call)>(call));
       };
-      const std::size_t look_ahead = options.look_ahead != 0 ? options.look_ahead : std::size_t{4} * workers();
+      const std::size_t look_ahead = chosen.look_ahead != 0 ? chosen.look_ahead : std::size_t{4} * workers();
       return MapRange<T>(std::make_unique<detail::TimedMap<T, Function, decltype(submit), Rs...>>(
           options, look_ahead, order, submit, std::forward<F>(f), std::forward<Rs>(inputs)...));
     }
@@ -100,7 +100,7 @@ class ThreadPool : public ExecutorInterface<ThreadPool> {
   static Future<R> submit_to(detail::ThreadCore& core, const TaskOptions& options, F&& f, A&&... args) {
     using Task = detail::CallTask<R, std::decay_t<F>, std::decay_t<A>...>;
     detail::Ref<detail::Completion> task(
-        new Task(&core, options.timeout, std::forward<F>(f), std::forward<A>(args)...));
+        new Task(&core, detail::ChosenOptions(options).timeout, std::forward<F>(f), std::forward<A>(args)...));
     try {
       detail::enqueue(core, static_cast<detail::ThreadTask*>(task.get()));
     } catch (...) {

@@ -24,12 +24,13 @@ inline constexpr bool kIsFuture<Future<R>> = true;
 template <class T>
 concept AnyFuture = kIsFuture<std::remove_cvref_t<T>>;
 
-/// The deadline of a timeout; one too far for the clock is none.
+/// The deadline of a timeout; one too far for the clock is none, a negative one has passed.
 template <class Rep, class Period>
 Deadline deadline_in(const std::chrono::duration<Rep, Period>& timeout) {
   const auto now = Clock::now();
   using Seconds = std::chrono::duration<double>;
   if (Seconds(timeout) >= Seconds(Clock::time_point::max() - now)) return std::nullopt;
+  if (!(Seconds(timeout).count() > 0)) return now;
   return now + std::chrono::ceil<Clock::duration>(timeout);
 }
 

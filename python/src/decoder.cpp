@@ -1,5 +1,6 @@
 #include "decoder.hpp"
 
+#include <retinue/detail/pool/task_context.hpp>
 #include <retinue/error.hpp>
 
 #include "private_buffer.hpp"
@@ -74,6 +75,7 @@ Object Decoder::buffer() {
 }
 
 Object Decoder::loads(const void* bytes, std::size_t n, PyObject* buffers) {
+  if (origin_.task != nullptr) origin_.task->loading();
   const Object view = check(PyMemoryView_FromMemory(const_cast<char*>(static_cast<const char*>(bytes)),
                                                     static_cast<Py_ssize_t>(n), PyBUF_READ));
   return buffers != nullptr ? loads_helper(view.get(), buffers) : loads_helper(view.get());

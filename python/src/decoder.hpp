@@ -9,6 +9,10 @@
 
 #include "encoder.hpp"
 
+namespace retinue::detail {
+class TaskContext;
+}
+
 namespace retinue::python {
 
 /// Whose payload it is, and so what its large contents may become.
@@ -16,6 +20,8 @@ struct Origin {
   enum Kind { argument, result } kind = result;
   /// Holds the bytes of a result; if null they are copied. An argument's are held by its task.
   std::shared_ptr<const void> source = nullptr;
+  /// The task whose argument it is: told before Python code runs, for that may be an import.
+  detail::TaskContext* task = nullptr;
 };
 
 /// Reads one payload that an Encoder wrote. What it makes owns its contents, or shares them with others that do so; views

@@ -247,7 +247,7 @@ void MapTasks::start() {
   if (window_ == nullptr || inputs_ended_) return;
   if (const std::size_t wanted = window_->wanted(); wanted != 0) read_inputs(wanted);
   constexpr std::size_t kFew = 4096, kSmall = 16u << 20;
-  if (plan_.length > kFew || plan_.options.look_ahead != 0) return;
+  if (plan_.length > kFew || plan_.options.look_ahead.value_or(0) != 0) return;
   while (!inputs_ended_ && !pending_ && staged_bytes_ < kSmall) read_inputs(4);
 }
 

@@ -88,13 +88,15 @@ Object load(const void* bytes, std::size_t n) {
   return load_function(view.get());
 }
 
-Object read_function(Decoder& call, FunctionKind kind) {
+Object read_function(detail::TaskContext& context, Decoder& call, FunctionKind kind) {
   if (kind == FunctionKind::here) {
     const auto n = call.number<std::uint32_t>();
+    context.loading();
     return load(call.take(n), n);
   }
   const auto id = call.number<std::uint64_t>();
   PyObject* known = loaded().find(id);
+  if (known == nullptr) context.loading();
   if (kind == FunctionKind::cached) {
     const auto n = call.number<std::uint32_t>();
     const std::byte* bytes = call.take(n);
@@ -114,16 +116,21 @@ Object read_values(Decoder& call, std::uint32_t count) {
   return tuple;
 }
 
-Object call_with_values(Decoder& call, PyObject* function) {
+Object call_with_values(detail::TaskContext& context, Decoder& call, PyObject* function) {
   constexpr std::size_t kFew = 8;
   const auto count = call.number<std::uint32_t>();
   PyObject* few[kFew + 1];
-  if (count > kFew) return check(PyObject_Call(function, read_values(call, count).get(), nullptr));
+  if (count > kFew) {
+    const Object all = read_values(call, count);
+    context.loaded();
+    return check(PyObject_Call(function, all.get(), nullptr));
+  }
   Object held[kFew];
   for (std::size_t i = 0; i < count; ++i) {
     held[i] = call.value();
     few[i + 1] = held[i].get();
   }
+  context.loaded();
   return check(PyObject_Vectorcall(function, few + 1, count | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
 }
 
@@ -137,23 +144,30 @@ Object read_tuple(Decoder& call) {
   return read_values(call, count);
 }
 
-Object make_call(Decoder& call, PyObject* function) {
+Object make_call(detail::TaskContext& context, Decoder& call, PyObject* function) {
   switch (call.number<ArgumentsKind>()) {
-    case ArgumentsKind::values: return call_with_values(call, function);
-    case ArgumentsKind::tuple: return check(PyObject_Call(function, call.value().get(), nullptr));
+    case ArgumentsKind::values: return call_with_values(context, call, function);
+    case ArgumentsKind::tuple: {
+      const Object all = call.value();
+      context.loaded();
+      return check(PyObject_Call(function, all.get(), nullptr));
+    }
     case ArgumentsKind::with_names: {
       const Object both = call.value();
       if (!PyTuple_Check(both.get()) || PyTuple_GET_SIZE(both.get()) != 2) break;
+      context.loaded();
       return check(PyObject_Call(function, PyTuple_GET_ITEM(both.get(), 0), PyTuple_GET_ITEM(both.get(), 1)));
     }
     case ArgumentsKind::bound: {
       const Object both = call.value();
       if (!PyTuple_Check(both.get()) || PyTuple_GET_SIZE(both.get()) != 2) break;
       const Object all = check(PySequence_Concat(PyTuple_GET_ITEM(both.get(), 0), read_tuple(call).get()));
+      context.loaded();
       return check(PyObject_Call(function, all.get(), PyTuple_GET_ITEM(both.get(), 1)));
     }
     case ArgumentsKind::star: {
       const Object all = check(PySequence_Tuple(call.value().get()));
+      context.loaded();
       return check(PyObject_Call(function, all.get(), nullptr));
     }
   }
@@ -191,7 +205,7 @@ void run_call(detail::TaskContext& context) {
   try {
     Object value;
     {
-      Decoder call(context.arguments(), {Origin::argument});
+      Decoder call(context.arguments(), {.kind = Origin::argument, .task = &context});
       const auto kind = call.number<FunctionKind>();
       if (kind == FunctionKind::raise) {
         Encoder result(nullptr);
@@ -199,8 +213,8 @@ void run_call(detail::TaskContext& context) {
         result.value(call.value().get());
         return send(context, result);
       }
-      const Object function = read_function(call, kind);
-      value = make_call(call, function.get());
+      const Object function = read_function(context, call, kind);
+      value = make_call(context, call, function.get());
     }
     Encoder result(nullptr);
     result.number(ResultKind::value);

@@ -30,10 +30,12 @@ constexpr std::uint32_t kKillWanted = 0x6b111ed5, kClosing = 0xc105ed16;
 /// One worker's seat. Each group of members has one writer; each stands on cache lines of its own.
 struct alignas(64) Seat {
   static constexpr std::uint32_t kTakesTasks = 1, kInitializerThrew = 2, kCouldNotBegin = 3, kLimitsRefused = 4;
+  static constexpr std::uint64_t kLoading = 1;
 
   // Written by the worker. `current` is the position of its task + 1, or 0 between tasks.
   std::atomic<std::uint64_t> current;
-  std::atomic<std::uint64_t> started_ns;  ///< CLOCK_MONOTONIC at the start of a timed task
+  /// CLOCK_MONOTONIC at the start of a timed task, or of what it loads: then with kLoading, its lowest bit.
+  std::atomic<std::uint64_t> started_ns;
   std::atomic<std::uint64_t> finished;    ///< tasks since the worker's start
   std::atomic<std::uint32_t> ready;       ///< 0, or one of those above
   std::atomic<std::uint32_t> retiring;    ///< 1: leaves by its own will (max_tasks_per_worker ...)

@@ -20,7 +20,7 @@ class MapWindow::State {
   State(CoreRef core, EntryRef entry, const TaskOptions& options, Order order)
       : core_(std::move(core)), entry_(entry), options_(options), ordered_(order == Order::inputs) {
     const std::size_t workers = core_->workers();
-    limit_ = options.look_ahead != 0 ? options.look_ahead : std::max<std::size_t>(kMostAhead, 4 * workers);
+    limit_ = options_.look_ahead != 0 ? options_.look_ahead : std::max<std::size_t>(kMostAhead, 4 * workers);
     window_ = std::min<std::size_t>(limit_, 4 * workers);
   }
 
@@ -281,7 +281,7 @@ class MapWindow::State {
   std::shared_ptr<const void> kept_;
   const CoreRef core_;
   const EntryRef entry_;
-  const TaskOptions options_;
+  const ChosenOptions options_;
   const bool ordered_;
   std::size_t limit_, window_;
   std::size_t outstanding_ = 0;  // staged and under way, and ended but not given yet

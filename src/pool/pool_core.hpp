@@ -1,7 +1,9 @@
 // The owner's side of a process pool.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -94,6 +96,13 @@ class PoolCore {
   /// not null, is let go of once these have ended.
   void abandon(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept, bool at_once) noexcept;
 
+  /// How long a task with that timeout may take to load its function and its arguments.
+  static std::chrono::nanoseconds loading_limit(std::chrono::nanoseconds timeout) noexcept {
+    return std::max(timeout, least_loading_limit_.load(std::memory_order_relaxed));
+  }
+  /// For tests, which cannot wait for so long.
+  static void set_least_loading_limit(std::chrono::nanoseconds time) noexcept { least_loading_limit_.store(time); }
+
   /// For TaskState's destructor and its like.
   Region& region() const noexcept { return *plan_.region; }
 
@@ -126,6 +135,7 @@ class PoolCore {
   // Flow of tasks (task_flow.cpp), with the mutex held ---------------------------------------------
   void require_open() const;
   void enqueue(TaskState& task, const std::byte* small, std::uint64_t size);
+  void end_unrun(TaskState& task) noexcept;
   Slot* free_slot();
   void publish(Slot& slot, TaskState& task, const std::byte* small, std::uint64_t size);
   bool refill();
@@ -207,6 +217,7 @@ class PoolCore {
   void spawn_later(unsigned index, const std::string& why);
   void want_spawn(unsigned index);
   Deadline kill_overdue();
+  static std::atomic<std::chrono::nanoseconds> least_loading_limit_;
   static std::uint64_t first_seen(Tended& tended, std::uint64_t current, Clock::time_point now);
   void break_pool(const std::string& why) noexcept;
   void keep_for_worker(TaskState& task) noexcept;

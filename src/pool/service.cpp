@@ -337,13 +337,15 @@ void PoolCore::spawn_later(unsigned index, const std::string& why) {
 std::uint64_t PoolCore::first_seen(Tended& tended, std::uint64_t current, Clock::time_point now) {
   if (tended.seen != current) {
     tended.seen = current;
-    tended.seen_at = static_cast<std::uint64_t>(now.time_since_epoch().count());
+    tended.seen_at = static_cast<std::uint64_t>(now.time_since_epoch().count()) & ~Seat::kLoading;
   }
   return tended.seen_at;
 }
 
-// Stops tasks that ran longer than they may. A task not yet started cannot be due before it has run for
-// the shortest timeout of all, so that is when to look again at the latest.
+std::atomic<std::chrono::nanoseconds> PoolCore::least_loading_limit_{std::chrono::seconds(60)};
+
+// Stops tasks that ran longer than they may. A task not yet started, or still loading, cannot be due before it has run
+// for the shortest timeout of all, so that is when to look again at the latest.
 Deadline PoolCore::kill_overdue() {
   if (timed_ == 0) return std::nullopt;
   const auto now = Clock::now();
@@ -361,8 +363,9 @@ Deadline PoolCore::kill_overdue() {
     const std::uint64_t state = slot_of(*task).state.load(std::memory_order_acquire);
     if (is_consistent(state, current - 1) && (State::tag(state) != Tag::running || State::worker(state) != i)) continue;
     if (started == 0 || started > now_ns) started = first_seen(tended_[i], current, now);
-    const Clock::time_point due(std::chrono::nanoseconds(started) + task->timeout);
-    if (now >= due) condemn(*task, Ending::timed_out);  // Model: kill_overdue
+    const bool loading = (started & Seat::kLoading) != 0;
+    const Clock::time_point due(std::chrono::nanoseconds(started) + (loading ? loading_limit(task->timeout) : task->timeout));
+    if (now >= due) condemn(*task, loading ? Ending::timed_out_loading : Ending::timed_out);  // Model: kill_overdue
     else next = earlier(next, due);
   }
   return next;

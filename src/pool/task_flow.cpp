@@ -91,6 +91,7 @@ void PoolCore::submit_all(std::span<const Staged> tasks, std::size_t& taken) {
 }
 
 void PoolCore::enqueue(TaskState& task, const std::byte* small, std::uint64_t size) {
+  if (task.timeout.count() < 0) [[unlikely]] return end_unrun(task);
   Slot* slot = backlog_.empty() || refill() ? free_slot() : nullptr;  // Model: enqueue
   if (slot != nullptr) {
     publish(*slot, task, small, size);
@@ -105,6 +106,14 @@ void PoolCore::enqueue(TaskState& task, const std::byte* small, std::uint64_t si
     shortest_timeout_ = task.timeout;
     plan_.service_event.ring();  // its next look must not come later than this
   }
+}
+
+// Its deadline has passed before it was handed in.
+void PoolCore::end_unrun(TaskState& task) noexcept {
+  ++stats_.submitted;
+  ++unfinished_;
+  end_task(task, Ending::timed_out);
+  let_go(task);
 }
 
 // The slot of the next position, if it is free or can be made so. Positions whose slot a worker is busy

@@ -72,11 +72,17 @@ SharedMemory Payload::release_result_block() noexcept {
   return memory;
 }
 
+namespace {
+std::string seconds_text(std::chrono::nanoseconds time) {
+  return std::to_string(std::chrono::duration<double>(time).count()) + " s";
+}
+}  // namespace
+
 TaskState::~TaskState() {
   if (core->foreign()) payload.forget();
 }
 
-void TaskState::reset(const TaskOptions& options) {
+void TaskState::reset(const ChosenOptions& options) {
   payload.clear();
   death.reset();
   callbacks.clear();
@@ -113,6 +119,7 @@ void TaskState::progress() noexcept {
 
 std::exception_ptr TaskState::error() const {
   const std::string task = "task " + std::to_string(index);
+  const auto killed = [this] { return "; its worker (pid " + std::to_string(worker_pid) + ") was killed and replaced"; };
   switch (ending.load(std::memory_order_acquire)) {
     case Ending::exception: {
       if (payload.lies_in_result_block() && core->foreign())
@@ -128,10 +135,14 @@ std::exception_ptr TaskState::error() const {
       return std::make_exception_ptr(
           WorkerDied(death->signal, death->exit_code, death->pid, index, describe_stack(death->stack, death->pid)));
     case Ending::timed_out:
+      if (timeout.count() < 0)
+        return std::make_exception_ptr(TaskTimeout(task + " was not run: its timeout of " + seconds_text(timeout) + " had passed"));
+      return std::make_exception_ptr(TaskTimeout(task + " ran longer than its timeout of " + seconds_text(timeout) + killed()));
+    case Ending::timed_out_loading:
       return std::make_exception_ptr(
-          TaskTimeout(task + " ran longer than its timeout of " +
-                      std::to_string(std::chrono::duration<double>(timeout).count()) + " s; its worker (pid " +
-                      std::to_string(worker_pid) + ") was killed and replaced"));
+          TaskTimeout(task + " ran longer than " + seconds_text(PoolCore::loading_limit(timeout)) +
+                      " while loading its function and arguments, before its own timeout of " + seconds_text(timeout) +
+                      " began to count" + killed()));
     case Ending::cancelled: return std::make_exception_ptr(Cancelled(task + " was cancelled"));
     case Ending::overwritten:
       return std::make_exception_ptr(MemoryOverwritten(

@@ -19,7 +19,7 @@
 namespace retinue::detail {
 
 /// How a task ended.
-enum class Ending : std::uint8_t { pending, value, exception, died, timed_out, cancelled, closed, overwritten };
+enum class Ending : std::uint8_t { pending, value, exception, died, timed_out, timed_out_loading, cancelled, closed, overwritten };
 
 /// Bytes of arguments or of a result, wherever they lie. Owns what it holds.
 class Payload {
@@ -107,7 +107,7 @@ class TaskState final : public Completion {
  public:
   static constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
 
-  TaskState(CoreRef pool, EntryRef run, const TaskOptions& options, std::uint32_t references)
+  TaskState(CoreRef pool, EntryRef run, const ChosenOptions& options, std::uint32_t references)
       : Completion(references), core(std::move(pool)), entry(run.bits), retries(options.retries), timeout(sensible(options.timeout)) {}
 
   bool done() noexcept override;
@@ -124,7 +124,7 @@ class TaskState final : public Completion {
   /// The exception of a task that ended without a value.
   std::exception_ptr error() const;
   /// To be used for another task. Only for its sole owner.
-  void reset(const TaskOptions& options);
+  void reset(const ChosenOptions& options);
 
   const CoreRef core;
   const std::uint64_t entry;

@@ -33,7 +33,14 @@ bool ThreadTask::end_quietly(Phase phase, std::uintptr_t& state) noexcept {
 }
 
 void ThreadTask::run_claimed() noexcept {
-  if (timeout_ > 0 && core() != nullptr) return core()->run_timed(*this, ThreadWorker::of_this_thread());
+  if (timeout_ != 0) {
+    if (timeout_ < 0) {
+      drop_call(nullptr);
+      end(kTimedOut);
+      return;
+    }
+    if (core() != nullptr) return core()->run_timed(*this, ThreadWorker::of_this_thread());
+  }
   const Phase phase = run();
   if (!end(phase)) drop_outcome(phase);
 }
@@ -113,6 +120,7 @@ void ThreadTask::throw_end(Phase phase) const {
   switch (phase) {
     case kCancelled: throw Cancelled("the task was taken back before a thread started it");
     case kTimedOut:
+      if (timeout_ < 0) throw TaskTimeout("the task was not run: its timeout had passed when it was handed in");
       throw TaskTimeout("the task ran longer than its timeout of " +
                         std::to_string(std::chrono::duration<double, std::milli>(timeout()).count()) +
                         " ms; its thread cannot be stopped and goes on unseen (a ProcessPool can stop it)");

@@ -64,8 +64,10 @@ bool PoolCore::sleep_until(const Deadline& deadline, const std::uint32_t& mask, 
 
 std::chrono::nanoseconds PoolCore::longest_spin(const Deadline& deadline) const noexcept {
   if (on_service_thread()) return {};
-  return deadline ? std::min<std::chrono::nanoseconds>(plan_.longest_spin, *deadline - Clock::now())
-                  : plan_.longest_spin;
+  if (!deadline) return plan_.longest_spin;
+  const auto now = Clock::now();
+  // One long past may be too far from now for a difference.
+  return *deadline > now ? std::min<std::chrono::nanoseconds>(plan_.longest_spin, *deadline - now) : std::chrono::nanoseconds::zero();
 }
 
 bool PoolCore::wait(TaskState& task, const Deadline& deadline) {

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
+#include <utility>
 
 #include <retinue/detail/data/entry.hpp>
 #include <retinue/detail/pool/owner_bell.hpp>
@@ -44,7 +45,7 @@ std::uint64_t now_ns() noexcept {
 
 /// One worker's loop. Killed at any instruction it leaves: its slot running (reclaimed), its idler bits
 /// (cleared), a ring it owed (the owner rings all), its part of the region (retired).
-class Worker {
+class Worker final : TimeLimits {
  public:
   Worker(const PoolPlan& plan, unsigned index)
       : plan_(plan),
@@ -67,11 +68,15 @@ class Worker {
  private:
   static constexpr std::uint64_t kFetchAhead = 8;
   static constexpr std::uint64_t kGrantEvery = 10'000'000;  // ns
+  static constexpr std::uint64_t kLeastLoadingSeconds = 60;  // of CPU time
 
   bool claim(Slot& slot, std::uint64_t state) noexcept;
   void spread_work() noexcept;
   void run_task(Slot& slot) noexcept;
   void grant_cpu_time() noexcept;
+  void begin_limits(const Slot& slot, bool timed) noexcept;
+  void loading() noexcept override;
+  void loaded() noexcept override;
   void call_entry(TaskContext& context, std::uint64_t entry_bits);
   static void write_exception(TaskContext& context) noexcept;
   void finish(Slot& slot, const TaskContext& context, ResultKind kind) noexcept;
@@ -103,6 +108,9 @@ class Worker {
   bool spinning_ = false;   // our bit is set
   bool fresh_awake_ = true; // just woken: may have to wake the next
   std::uint64_t granted_ns_ = 0;  // when CPU time was last granted
+  // Of a task with limits of time: when it began, and whether it is still loading what it needs.
+  bool timed_ = false, loading_ = false;
+  std::uint64_t started_ns_ = 0;
   int statm_ = -1;                // what tells how much memory this process has; open to its end
   unsigned long inherited_ = 0;   // pages of the owner's: the next worker would have them, too
   SpinBudget spin_;
@@ -198,13 +206,35 @@ void Worker::grant_cpu_time() noexcept {
   (void)grant_cpu_seconds(plan_.confinement.cpu_seconds);  // refused: what the worker was granted at its start holds
 }
 
+void Worker::begin_limits(const Slot& slot, bool timed) noexcept {
+  timed_ = timed;
+  loading_ = false;
+  if (plan_.confinement.cpu_seconds != Confinement::kUnlimited) grant_cpu_time();
+  if (timed) seat_.started_ns.store(started_ns_ = now_ns() & ~Seat::kLoading, std::memory_order_release);
+  if (slot.block != 0 || slot.entry != last_entry_) loading();
+}
+
+void Worker::loading() noexcept {
+  if (std::exchange(loading_, true)) return;
+  if (timed_) seat_.started_ns.store(started_ns_ | Seat::kLoading, std::memory_order_release);
+  if (plan_.confinement.cpu_seconds >= kLeastLoadingSeconds) return;  // or there is no limit
+  granted_ns_ = 0;  // if this task never gets as far as its function, the next is granted its own
+  (void)grant_cpu_seconds(kLeastLoadingSeconds);
+}
+
+void Worker::loaded() noexcept {
+  if (!std::exchange(loading_, false)) return;
+  if (plan_.confinement.cpu_seconds != Confinement::kUnlimited) grant_cpu_time();
+  if (timed_) seat_.started_ns.store(now_ns() & ~Seat::kLoading, std::memory_order_release);
+}
+
 void Worker::run_task(Slot& slot) noexcept {
   const bool timed = (slot.flags() & Slot::kTimed) != 0;
-  if (plan_.confinement.cpu_seconds != Confinement::kUnlimited) grant_cpu_time();
-  if (timed) seat_.started_ns.store(now_ns(), std::memory_order_release);
+  const bool limited = timed || plan_.confinement.cpu_seconds != Confinement::kUnlimited;
+  if (limited) [[unlikely]] begin_limits(slot, timed);
   const std::uint64_t block = slot.block, size = slot.size();
   const std::byte* arguments = block != 0 ? plan_.region->at(block) : slot.payload;
-  TaskContext context({arguments, size}, slot.payload, plan_.region->modules(), generation_);
+  TaskContext context({arguments, size}, slot.payload, plan_.region->modules(), generation_, limited ? this : nullptr);
   ResultKind kind = ResultKind::value;
   try {
     if (size > (block == 0 ? Slot::kInlineBytes : plan_.region->reach() - std::min(block, plan_.region->reach())))

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "every_place.hpp"
+#include "pool/pool_core.hpp"
 
 namespace {
 
@@ -84,7 +85,10 @@ TEST(WorkerStallSteps, the_task_behind_can_be_cancelled_by_force_wherever_the_wo
 /// One of the tasks has little time.
 class TimingOut : public Stalled {
  public:
-  explicit TimingOut(bool next) : the_next_(next) { give(500ms); }
+  explicit TimingOut(bool next) : the_next_(next) {
+    retinue::detail::PoolCore::set_least_loading_limit(std::chrono::nanoseconds(0));  // wherever it stands
+    give(500ms);
+  }
 
   void walks_are_over() override {
     least_ = 5ms;

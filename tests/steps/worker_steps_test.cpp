@@ -63,7 +63,7 @@ class FinishAndClaim : public OneFreeWorker {
     release();
     waiter_.reset();
     const auto expected = [&](Tag tag) {
-      return killed && tag == Tag::running && tasks_.options.retries == 0 ? "died" : "value";
+      return killed && tag == Tag::running && tasks_.options.retries.value_or(0) == 0 ? "died" : "value";
     };
     EXPECT_EQ(end_of(ending_, text(tasks_.bytes), free_), expected(ending_tag_));
     EXPECT_EQ(end_of(next_, text(tasks_.bytes), free_), expected(next_tag_));
@@ -75,7 +75,7 @@ class FinishAndClaim : public OneFreeWorker {
     ending_ = {};
     next_ = {};
     expect_well(open_);
-    const bool repeated = killed && tasks_.options.retries != 0 && (ending_tag_ == Tag::running || next_tag_ == Tag::running);
+    const bool repeated = killed && tasks_.options.retries.value_or(0) != 0 && (ending_tag_ == Tag::running || next_tag_ == Tag::running);
     EXPECT_TRUE(eventually([&] { return open_.pool.stats().workers_died == stats_.workers_died + (killed ? 1 : 0); }));
     EXPECT_EQ(open_.pool.stats().retried, stats_.retried + (repeated ? 1 : 0));
   }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, Iterator, Optional
 
 _MOST_WORKERS = 1024
+_AS_IT_WAS = object()  # an option that was not given
 
 
 class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
@@ -117,9 +118,11 @@ class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
     def options(
         self, *, timeout: Optional[float] = None, retries: int = 0, ordered: bool = True
     ) -> "ExecutorWithOptions":
-        """This executor with options for what is submitted through it.
+        """This executor with options for what is submitted through it. They add up: ``options(retries=2).options(timeout=1)``
+        has both.
 
-        timeout: seconds a task may run, from its start; then it ends with ``TaskTimeout`` and its worker is replaced.
+        timeout: seconds a task may run, from when its function is called; then it ends with ``TaskTimeout`` and its
+            worker is replaced. Importing its module and loading its arguments may take as long, but a minute at least.
         retries: how often a task is run again after its worker died.
         ordered: False lets ``map`` give each result as soon as it is there.
         """
@@ -227,6 +230,15 @@ class ExecutorWithOptions(Executor):
         self._timeout = timeout
         self._retries = retries
         self._ordered = ordered
+
+    def options(self, *, timeout: Any = _AS_IT_WAS, retries: Any = _AS_IT_WAS, ordered: Any = _AS_IT_WAS) -> "ExecutorWithOptions":
+        """With these options, and those it has already where they are not given."""
+        return ExecutorWithOptions(
+            self._pool,
+            self._timeout if timeout is _AS_IT_WAS else timeout,
+            self._retries if retries is _AS_IT_WAS else retries,
+            self._ordered if ordered is _AS_IT_WAS else ordered,
+        )
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         future: Future[Any] = self._pool._submit_with(self._timeout, self._retries, fn, *args, **kwargs)

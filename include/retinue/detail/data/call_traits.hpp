@@ -87,6 +87,10 @@ class CallOf<F, TypeList<Argument...>> {
   using Encoded = std::tuple<typename Argument::Encoded...>;
   using Decoded = std::tuple<typename Argument::Decoded...>;
   using Result = typename Outcome::Type;
+  /// False if reading the payload may take long: there are codecs that run code of the program's, and functions in
+  /// libraries that have to be loaded first.
+  static constexpr bool kReadAtOnce =
+      !kFunctionPointer && Bitwise<F>::value && (Bitwise<typename Argument::Decoded>::value && ...);
 
   /// Does not compile unless the call does and everything in it travels. True, for use in an assertion.
   static constexpr bool check() {
@@ -120,15 +124,19 @@ class CallOf<F, TypeList<Argument...>> {
     w.finish();
   }
 
-  /// Worker side: reads the payload and makes the call. Throws CodecError, or what the function does.
+  /// Worker side: reads the payload, calls `ready` and makes the call. Throws CodecError, or what the function does.
   static Result invoke(Reader& r) {
+    return invoke(r, [] {});
+  }
+  template <class Ready>
+  static Result invoke(Reader& r, const Ready& ready) {
     if constexpr (kFunctionPointer) {
       const EntryRef name = r.value<EntryRef>();
       const auto f = reinterpret_cast<F>(const_cast<void*>(find_code(r.modules, name)));
-      return read_and_call(r, f, TypeList<Argument...>());
+      return read_and_call(r, ready, f, TypeList<Argument...>());
     } else {
       F f = r.value<F>();
-      return read_and_call(r, f, TypeList<Argument...>());
+      return read_and_call(r, ready, f, TypeList<Argument...>());
     }
   }
 
@@ -141,10 +149,10 @@ class CallOf<F, TypeList<Argument...>> {
     (Argument::write(w, arguments), ...);
   }
 
-  template <class Function, class First, class... Rest, class... Held>
-  static Result read_and_call(Reader& r, Function& f, TypeList<First, Rest...>, Held&... held) {
+  template <class Ready, class Function, class First, class... Rest, class... Held>
+  static Result read_and_call(Reader& r, const Ready& ready, Function& f, TypeList<First, Rest...>, Held&... held) {
     typename First::Decoded value = r.value<typename First::Decoded>();
-    return read_and_call(r, f, TypeList<Rest...>(), held..., value);
+    return read_and_call(r, ready, f, TypeList<Rest...>(), held..., value);
   }
 
 // GCC follows the virtual case of a member pointer into objects that have no vtable.
@@ -152,8 +160,9 @@ class CallOf<F, TypeList<Argument...>> {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Warray-bounds"
 #endif
-  template <class Function>
-  static Result read_and_call(Reader&, Function& f, TypeList<>, typename Argument::Decoded&... held) {
+  template <class Ready, class Function>
+  static Result read_and_call(Reader&, const Ready& ready, Function& f, TypeList<>, typename Argument::Decoded&... held) {
+    ready();
     if constexpr (std::is_void_v<Result>) {
       std::invoke(f, Argument::give(held)...);
     } else {

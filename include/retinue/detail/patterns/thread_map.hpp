@@ -150,7 +150,7 @@ class ThreadMap final : public MapSource<T> {
   template <class G>
   ThreadMap(const std::shared_ptr<ThreadCore>& core, const TaskOptions& options, Order order, G&& f, Rs&&... inputs)
       : inputs_(std::in_place, std::forward<Rs>(inputs)...),
-        flow_(std::make_shared<Flow>(core, order, options.look_ahead, std::forward<G>(f))) {}
+        flow_(std::make_shared<Flow>(core, order, ChosenOptions(options).look_ahead, std::forward<G>(f))) {}
   ~ThreadMap() override { flow_->abandon(); }
 
   bool next(Outcome<T>& into) override {

@@ -14,11 +14,13 @@ namespace retinue::detail {
 using Clock = std::chrono::steady_clock;
 using Deadline = std::optional<Clock::time_point>;  ///< nullopt: for ever
 
-/// Now and `time` later; no later than a century from now, which stands for "for ever".
+/// Now and `time` later; no later than a century from now, which stands for "for ever". A negative time has passed.
 template <class Rep, class Period>
 Clock::time_point deadline_after(const std::chrono::duration<Rep, Period>& time) {
   constexpr std::chrono::hours kCentury(24 * 36525);
-  if (std::chrono::duration<double>(time) >= std::chrono::duration<double>(kCentury)) return Clock::now() + kCentury;
+  const std::chrono::duration<double> seconds(time);
+  if (seconds >= std::chrono::duration<double>(kCentury)) return Clock::now() + kCentury;
+  if (!(seconds.count() > 0)) return Clock::now();  // of any size, which the clock need not have
   return Clock::now() + std::chrono::ceil<Clock::duration>(time);
 }
 

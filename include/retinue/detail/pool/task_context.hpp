@@ -10,18 +10,39 @@ namespace retinue::detail {
 struct ModuleTable;
 struct SharedMemory;
 
+/// Who counts a task's time; in the worker.
+class TimeLimits {
+ public:
+  /// What comes before the function is called may now take long.
+  virtual void loading() noexcept = 0;
+  /// From now on it is the function's time.
+  virtual void loaded() noexcept = 0;
+
+ protected:
+  ~TimeLimits() = default;
+};
+
 /// One run of a task in a worker: where its arguments are and where its result goes. Arguments lie in
 /// the slot or in a block, and are gone once `result` was called: have the value ready by then.
 class TaskContext {
  public:
-  /// `generation` is the worker's fork_generation().
+  /// `generation` is the worker's fork_generation(); `limits` is null for a task without limits of time.
   TaskContext(std::span<const std::byte> arguments, std::byte* slot_payload, const ModuleTable* modules,
-              unsigned generation) noexcept
-      : arguments_(arguments), slot_payload_(slot_payload), modules_(modules), generation_(generation) {}
+              unsigned generation, TimeLimits* limits = nullptr) noexcept
+      : arguments_(arguments), slot_payload_(slot_payload), modules_(modules), limits_(limits), generation_(generation) {}
 
   std::span<const std::byte> arguments() const noexcept { return arguments_; }
   /// What names the modules of function pointers among the arguments.
   const ModuleTable* modules() const noexcept { return modules_; }
+
+  /// To be called before what may take long though it is not the function: imports, arguments that are no plain bytes.
+  void loading() noexcept {
+    if (limits_ != nullptr) [[unlikely]] limits_->loading();
+  }
+  /// To be called when function and arguments are there and the call is next: the task's limits of time count from here.
+  void loaded() noexcept {
+    if (limits_ != nullptr) [[unlikely]] limits_->loaded();
+  }
 
   /// Room for a result of `bytes`, aligned to 32. To be called once, or not at all for no bytes.
   /// Throws ResourceExhausted or bad_alloc; the task then fails with that. Ends a process that the task
@@ -44,6 +65,7 @@ class TaskContext {
   std::span<const std::byte> arguments_;
   std::byte* slot_payload_;
   const ModuleTable* modules_;
+  TimeLimits* limits_;
   unsigned generation_;
   std::size_t result_bytes_ = 0;
   std::uint64_t result_block_ = 0;
