@@ -57,10 +57,49 @@ PyObject* gather(PyObject* self, PyObject* arguments) noexcept {
   });
 }
 
-PyObject* read_all(PyObject* self, PyObject*) noexcept {
+PyObject* read_all_in_call(PyObject* self, PyObject*) noexcept {
   return guarded([self]() -> PyObject* {
     const std::shared_ptr<MapTasks> tasks = self_of(self).tasks;
-    tasks->read_all();
+    tasks->read_all_in_call();
+    return Py_NewRef(Py_None);
+  });
+}
+
+constexpr const char* kReader = "retinue._engine.reader";
+
+PyObject* read_ahead(PyObject* capsule, PyObject*) noexcept {
+  return guarded([capsule]() -> PyObject* {
+    const auto tasks = *static_cast<std::shared_ptr<MapTasks>*>(PyCapsule_GetPointer(capsule, kReader));
+    tasks->read_ahead();
+    return Py_NewRef(Py_None);
+  });
+}
+
+PyMethodDef read_ahead_function = {"read_ahead", read_ahead, METH_NOARGS, nullptr};
+
+// What a thread is to call, so that inputs are read while others wait; None if they need none. It keeps the map's tasks,
+// but not the iterator, with which the map ends.
+PyObject* reader(PyObject* self, PyObject*) noexcept {
+  return guarded([self]() -> PyObject* {
+    const std::shared_ptr<MapTasks>& tasks = self_of(self).tasks;
+    if (!tasks->wants_reader() || tasks->has_reader()) return Py_NewRef(Py_None);
+    auto held = std::make_unique<std::shared_ptr<MapTasks>>(tasks);
+    const Object capsule = check(PyCapsule_New(held.get(), kReader, [](PyObject* it) {
+      delete static_cast<std::shared_ptr<MapTasks>*>(PyCapsule_GetPointer(it, kReader));
+    }));
+    (void)held.release();
+    Object function = check(PyCFunction_New(&read_ahead_function, capsule.get()));
+    tasks->expect_reader();
+    return function.release();
+  });
+}
+
+// There is no thread for it.
+PyObject* read_lazily(PyObject* self, PyObject*) noexcept {
+  return guarded([self]() -> PyObject* {
+    const std::shared_ptr<MapTasks> tasks = self_of(self).tasks;
+    tasks->read_lazily();
+    tasks->start();
     return Py_NewRef(Py_None);
   });
 }
@@ -98,7 +137,9 @@ PyMethodDef methods[] = {
     {"next", method(next_method), METH_VARARGS | METH_KEYWORDS,
      "next(timeout=None)\n\nThe next result; raises multiprocessing.TimeoutError after so many seconds."},
     {"_gather", gather, METH_VARARGS, nullptr},
-    {"_read_all", read_all, METH_NOARGS, nullptr},
+    {"_read_all_in_call", read_all_in_call, METH_NOARGS, nullptr},
+    {"_reader", reader, METH_NOARGS, nullptr},
+    {"_read_lazily", read_lazily, METH_NOARGS, nullptr},
     {"close", close, METH_NOARGS, "Takes back the tasks that have not started; the iterator is then at its end."},
     {},
 };

@@ -59,5 +59,11 @@ PyMODINIT_FUNC PyInit__engine() {
       PyModule_AddObjectRef(module.get(), "Pool", reinterpret_cast<PyObject*>(&PoolType)) < 0 ||
       PyModule_AddObjectRef(module.get(), "SharedMemory", reinterpret_cast<PyObject*>(&SharedMemoryType)) < 0)
     return nullptr;
+  const auto add = [&](const char* name, Reading reading) {
+    return PyModule_AddIntConstant(module.get(), name, static_cast<long>(reading)) == 0;
+  };
+  if (!add("READ_LAZILY", Reading::lazily) || !add("READ_IN_CALL", Reading::in_call) ||
+      !add("READ_IN_THREAD", Reading::in_thread) || !add("READ_LATER", Reading::later))
+    return nullptr;
   return module.release();
 }

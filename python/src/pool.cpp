@@ -132,16 +132,26 @@ PyObject* submit_with(PyObject* self, PyObject* const* arguments, Py_ssize_t cou
   });
 }
 
+// In the line that called `map` of an executor, which calls a function that calls this.
+int warn_of_too_much() {
+  return in_python([] {
+    return PyErr_WarnEx(PyExc_RuntimeWarning,
+                        "a map's inputs are more than is read in the call (64 MB, or an eighth of the limit of shared memory): "
+                        "the others are read as results are taken, as they are then. Say buffersize= to have all read so",
+                        3);
+  });
+}
+
 PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
   return guarded([&]() -> PyObject* {
     static const char* keywords[] = {"function", "iterables", "star", "ordered", "look_ahead",
-                                     "timeout", "task_timeout", "retries", nullptr};
+                                     "timeout", "task_timeout", "retries", "reading", nullptr};
     PyObject *callable = nullptr, *iterables = nullptr, *timeout = nullptr, *task_timeout = nullptr, *retries = nullptr;
-    int star = 0, ordered = 1;
+    int star = 0, ordered = 1, reading = 0;
     Py_ssize_t look_ahead = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "OO!|ppnOOO:_map", const_cast<char**>(keywords), &callable,
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "OO!|ppnOOOi:_map", const_cast<char**>(keywords), &callable,
                                      &PyTuple_Type, &iterables, &star, &ordered, &look_ahead, &timeout, &task_timeout,
-                                     &retries))
+                                     &retries, &reading))
       return nullptr;
     MapPlan plan;
     plan.deadline = deadline_from(timeout);
@@ -149,15 +159,7 @@ PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
     plan.order = ordered != 0 ? detail::Order::inputs : detail::Order::completion;
     plan.options = options_from(task_timeout, retries);
     plan.options.look_ahead = static_cast<std::size_t>(std::max<Py_ssize_t>(look_ahead, 0));
-    const Py_ssize_t count = PyTuple_GET_SIZE(iterables);
-    plan.iterators = check(PyTuple_New(count));
-    for (Py_ssize_t i = 0; i < count; ++i) {
-      PyObject* iterable = PyTuple_GET_ITEM(iterables, i);
-      if (const Py_ssize_t length = PyObject_Size(iterable); length >= 0)
-        plan.length = std::min(plan.length, static_cast<std::size_t>(length));
-      else PyErr_Clear();
-      PyTuple_SET_ITEM(plan.iterators.get(), i, check(PyObject_GetIter(iterable)).release());
-    }
+    plan.results_first = reading == static_cast<int>(Reading::in_call) || plan.options.look_ahead != 0;
 
     start_if_need_be(self);
     Pool& pool = pool_of(self);
@@ -166,6 +168,7 @@ PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
     detail::require_open(*plan.core);
     plan.scope = pool.scope;
     pool.sweep();
+    take_inputs(plan, iterables, static_cast<Reading>(reading));
     if (Object parts = split_partial(callable, pool.scope.get()); parts.get() != Py_None) {
       callable = PyTuple_GET_ITEM(parts.get(), 0);
       plan.bound = std::move(parts);
@@ -174,7 +177,13 @@ PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
     auto tasks = std::make_shared<MapTasks>(std::move(plan));
     pool.maps.push_back(tasks);
     const Object map = make_map(std::move(tasks), self);  // from here on it looks after what its tasks need
-    pool.maps.back().lock()->start();
+    const std::shared_ptr<MapTasks> made = pool.maps.back().lock();
+    made->start();
+    if (made->was_too_much() && warn_of_too_much() < 0) {
+      const ErrorAside aside;
+      made->close();
+      return nullptr;
+    }
     return Py_NewRef(map.get());
   });
 }
@@ -202,13 +211,27 @@ PyObject* start(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
   });
 }
 
+std::vector<std::shared_ptr<MapTasks>> living_maps(const Pool& pool) {
+  std::vector<std::shared_ptr<MapTasks>> all;
+  for (const auto& weak : pool.maps)
+    if (auto tasks = weak.lock()) all.push_back(std::move(tasks));
+  return all;
+}
+
+/// Has the threads that read inputs hand in all of them, for nobody may come to take results.
+PyObject* read_without_bound(PyObject* self, PyObject*) noexcept {
+  return guarded([&]() -> PyObject* {
+    for (const auto& tasks : living_maps(pool_of(self))) tasks->read_without_bound();
+    return Py_NewRef(Py_None);
+  });
+}
+
 /// Reads the inputs of maps to their end, so that the pool's end finds all that was asked for. Not those that somebody
 /// has begun to read and whose inputs may have no end, nor those that another thread is reading.
 PyObject* read_maps(PyObject* self, PyObject*) noexcept {
   return guarded([&]() -> PyObject* {
-    const auto maps = pool_of(self).maps;
-    for (const auto& weak : maps)
-      if (const auto tasks = weak.lock(); tasks && tasks->should_be_read_at_the_end()) tasks->read_all();
+    for (const auto& tasks : living_maps(pool_of(self)))
+      if (tasks->should_be_read_at_the_end()) tasks->read_all();
     return Py_NewRef(Py_None);
   });
 }
@@ -226,6 +249,7 @@ PyObject* wait_until_idle(PyObject* self, PyObject* timeout) noexcept {
 /// Takes the core for its end: from now on the pool is closed.
 detail::CoreRef core_to_end(PyObject* self) {
   pool_of(self).closed = pool_of(self).ended = true;
+  for (const auto& tasks : living_maps(pool_of(self))) tasks->end_reading();
   return pool_of(self).core;
 }
 
@@ -357,6 +381,7 @@ PyMethodDef methods[] = {
     {"_submit_with", method(submit_with), METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"_map", method(map), METH_VARARGS | METH_KEYWORDS, nullptr},
     {"_start_engine", method(start), METH_VARARGS | METH_KEYWORDS, nullptr},
+    {"_read_without_bound", read_without_bound, METH_NOARGS, nullptr},
     {"_read_maps", read_maps, METH_NOARGS, nullptr},
     {"_wait_until_idle", wait_until_idle, METH_O, nullptr},
     {"_refuse", refuse, METH_NOARGS, nullptr},
@@ -381,6 +406,10 @@ void map_is_dropped(PyObject* self, const std::shared_ptr<MapTasks>& tasks) {
   Pool& pool = pool_of(self);
   if (pool.core.get() != nullptr && detail::is_foreign(*pool.core)) return;
   if (tasks->is_being_read_to_its_end()) return pool.dropped.push_back(tasks);
+  if (!tasks->closed() && tasks->untouched() && !pool.ended && tasks->has_reader()) {
+    tasks->go_on_alone();
+    return pool.dropped.push_back(tasks);
+  }
   if (!tasks->closed() && tasks->untouched() && !pool.ended) {
     try {
       tasks->read_all();

@@ -283,7 +283,9 @@ def test_shared_arrays_are_kept_apart_by_threads_that_submit_at_once(pool):
 
 def test_a_map_over_many_shared_arrays_lets_each_go(pool):
     most = 0
-    for _ in pool.map(total, (retinue.shared_array(100_000) for _ in range(300))):
+    with pytest.warns(RuntimeWarning, match="buffersize"):
+        sums = pool.map(total, (retinue.shared_array(100_000) for _ in range(300)))
+    for _ in sums:
         most = max(most, pool.stats()["bytes_in_use"])
     assert most < 200 * 800_000
 
@@ -294,7 +296,8 @@ def fill_slowly(a, value):
 
 
 def test_a_map_that_is_closed_keeps_what_its_running_tasks_write_to(pool):
-    results = pool.map(fill_slowly, (retinue.shared_array(1000) for _ in itertools.count()), itertools.count(1))
+    arrays = (retinue.shared_array(1000) for _ in itertools.count())
+    results = pool.map(fill_slowly, arrays, itertools.count(1), buffersize=10)
     while pool.stats()["in_slots"] == 0:
         time.sleep(0.001)
     time.sleep(0.05)

@@ -186,6 +186,7 @@ def test_what_runs_is_not_robbed_of_its_arguments_when_reading_inputs_fails(one,
 
     def inputs():
         yield np.full(N, 5.0)
+        assert eventually(lambda: seen[0] == 5.0)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

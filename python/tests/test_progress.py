@@ -88,7 +88,7 @@ def test_a_map_that_is_dropped_takes_back_what_has_not_started(pool):
             read += 1
             yield 0.001
 
-    results = pool.map(time.sleep, inputs(), progress=True)
+    results = pool.map(time.sleep, inputs(), progress=True, buffersize=10)
     next(results)
     del results
     after = read

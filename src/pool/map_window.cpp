@@ -1,5 +1,6 @@
 // The look-ahead of a map over a process pool.
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <vector>
 
@@ -85,6 +86,30 @@ class MapWindow::State {
 
   void hold_back() noexcept { held_back_ = true; }
   bool is_empty() const noexcept { return outstanding_ == 0; }
+  std::size_t outstanding() const noexcept { return outstanding_; }
+  std::size_t look_ahead() const noexcept { return window_; }
+
+  void inputs_wait(bool wait) noexcept { inputs_wait_ = wait; }
+
+  bool has_result() {
+    if (ordered_) return !under_way_.empty() && core_->done(*under_way_.front());
+    if (ready_ == nullptr) {
+      core_->collect();
+      ready_ = core_->take_finished(finished_);
+    }
+    return ready_ != nullptr;
+  }
+
+  void nudge() noexcept {
+    nudged_.store(true);
+    core_->ring_owner();
+  }
+
+  bool wait_for_nudge(const Deadline& deadline) {
+    const bool nudged = core_->wait_for_nudge(nudged_, deadline);
+    if (nudged) nudged_.store(false);
+    return nudged;
+  }
   bool is_heavy() const noexcept { return outstanding_bytes_ > kMostBytesAhead && outstanding_ >= 2 * core_->workers(); }
 
   void unstage() noexcept {
@@ -209,7 +234,7 @@ class MapWindow::State {
 
   // Workers have nothing left to claim while we wait: read more inputs, if there may be any.
   bool grow() noexcept {
-    if (inputs_ended_ || held_back_ || is_heavy() || (window_ >= limit_ && outstanding_ >= window_)) return false;
+    if (inputs_ended_ || inputs_wait_ || held_back_ || is_heavy() || (window_ >= limit_ && outstanding_ >= window_)) return false;
     window_ = std::min(limit_, 2 * window_);
     return outstanding_ < window_;
   }
@@ -224,6 +249,13 @@ class MapWindow::State {
     return last_;
   }
 
+  bool was_nudged(Next& otherwise) noexcept {
+    if (!nudged_.load()) return false;
+    nudged_.store(false);
+    otherwise = Next::starved;
+    return true;
+  }
+
   static bool is_over(const Deadline& deadline) noexcept { return deadline && Clock::now() >= *deadline; }
 
   TaskState* next_in_order(const Deadline& deadline, Next& otherwise) {
@@ -235,6 +267,7 @@ class MapWindow::State {
         otherwise = Next::starved;
         return nullptr;
       }
+      if (was_nudged(otherwise)) return nullptr;
       if (is_over(deadline)) {
         otherwise = Next::timed_out;
         return nullptr;
@@ -245,7 +278,7 @@ class MapWindow::State {
         TaskState* half = under_way_[under_way_.size() / 2];
         if (!half->ended() && core_->sleep_for_bulk(*half, kBulkSleep)) continue;
       }
-      core_->wait_for_any_of(*first, last_under_way(), deadline);
+      core_->wait_for_any_of(*first, last_under_way(), nudged_, deadline);
     }
     under_way_.pop_front();
     return first;
@@ -269,11 +302,13 @@ class MapWindow::State {
         otherwise = Next::starved;
         return nullptr;
       }
+      if (was_nudged(otherwise)) return nullptr;
       if (is_over(deadline)) {
         otherwise = Next::timed_out;
         return nullptr;
       }
-      if (window_ < kBulkWindow || !core_->sleep_for_half(kBulkSleep)) core_->wait_for_finished(finished_, deadline);
+      if (window_ < kBulkWindow || !core_->sleep_for_half(kBulkSleep))
+        core_->wait_for_finished(finished_, nudged_, deadline);
     }
     return pop_ready();
   }
@@ -290,8 +325,10 @@ class MapWindow::State {
   std::size_t taken_ = 0;                       // results since ...
   Clock::time_point turned_ = Clock::now();     // ... the last time a whole window had been taken
   bool inputs_ended_ = false;
+  bool inputs_wait_ = false;
   bool held_back_ = false;
   bool at_once_ = false;
+  std::atomic<bool> nudged_{false};  // by any thread; reset by the one that waits
 
   std::vector<Staging> staged_;
   std::vector<Unit> staging_;
@@ -315,6 +352,12 @@ void MapWindow::keep_for_last(KeptMemory kept, std::size_t bytes) { state_->keep
 std::size_t MapWindow::unfinished() { return state_->unfinished(); }
 void MapWindow::hold_back() noexcept { state_->hold_back(); }
 bool MapWindow::is_empty() const noexcept { return state_->is_empty(); }
+std::size_t MapWindow::outstanding() const noexcept { return state_->outstanding(); }
+std::size_t MapWindow::look_ahead() const noexcept { return state_->look_ahead(); }
+void MapWindow::inputs_wait(bool wait) noexcept { state_->inputs_wait(wait); }
+bool MapWindow::has_result() { return state_->has_result(); }
+void MapWindow::nudge() noexcept { state_->nudge(); }
+bool MapWindow::wait_for_nudge(const Deadline& deadline) { return state_->wait_for_nudge(deadline); }
 bool MapWindow::is_heavy() const noexcept { return state_->is_heavy(); }
 void MapWindow::unstage() noexcept { state_->unstage(); }
 void MapWindow::publish() { state_->publish(); }

@@ -82,14 +82,19 @@ class PoolCore {
   void submit_all(std::span<const Staged> tasks, std::size_t& taken);
   /// Reads finished slots. True if no task was left that a free worker could claim.
   bool collect();
-  /// Waits until `first` or any of `others` is done, or the deadline passes.
-  void wait_for_any_of(TaskState& first, std::span<TaskState* const> others, const Deadline& deadline);
+  /// Waits until `first` or any of `others` is done, `nudged` is set, or the deadline passes.
+  void wait_for_any_of(TaskState& first, std::span<TaskState* const> others, const std::atomic<bool>& nudged,
+                       const Deadline& deadline);
   /// On a crowded machine, sleeps until `task` is done, `longest` at the most; false, at once, on others.
   bool sleep_for_bulk(TaskState& task, std::chrono::nanoseconds longest);
   bool sleep_for_half(std::chrono::nanoseconds longest);
   /// Waits until `list`, which the pool appends to, is not empty, or until no task is left that a free
-  /// worker could claim, or the deadline passes.
-  void wait_for_finished(const FinishedList& list, const Deadline& deadline);
+  /// worker could claim, or `nudged` is set, or the deadline passes.
+  void wait_for_finished(const FinishedList& list, const std::atomic<bool>& nudged, const Deadline& deadline);
+  /// Waits until `nudged` is set; false if the deadline passed first.
+  bool wait_for_nudge(const std::atomic<bool>& nudged, const Deadline& deadline);
+  /// Has those that wait look again.
+  void ring_owner() noexcept;
   /// Takes all of `list`, oldest first, linked by `next`; null if it is empty.
   TaskState* take_finished(FinishedList& list);
   /// Lets go of a map's tasks: takes back what has not started, forgets where the others shall be listed. `kept`, if it is

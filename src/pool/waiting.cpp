@@ -139,7 +139,8 @@ bool PoolCore::collect() {
   return !pump();
 }
 
-void PoolCore::wait_for_any_of(TaskState& first, std::span<TaskState* const> others, const Deadline& deadline) {
+void PoolCore::wait_for_any_of(TaskState& first, std::span<TaskState* const> others, const std::atomic<bool>& nudged,
+                               const Deadline& deadline) {
   const auto longest = longest_spin(deadline);
   const bool spins = longest.count() > 0;
   if (spins && wait_spin.until(longest, crowded(), [&](unsigned look) {
@@ -148,7 +149,7 @@ void PoolCore::wait_for_any_of(TaskState& first, std::span<TaskState* const> oth
     return;
   sleep_until(deadline, OwnerBell::kEveryone, [&] {
     pump();
-    if (first.ended() || !mark(first, State::kRingOwner)) return true;
+    if (nudged.load() || first.ended() || !mark(first, State::kRingOwner)) return true;
     for (TaskState* task : others)
       if (task->ended() || !mark(*task, State::kRingOwner)) return true;
     return false;
@@ -185,7 +186,7 @@ bool PoolCore::sleep_for_half(std::chrono::nanoseconds longest) {
   return true;
 }
 
-void PoolCore::wait_for_finished(const FinishedList& list, const Deadline& deadline) {
+void PoolCore::wait_for_finished(const FinishedList& list, const std::atomic<bool>& nudged, const Deadline& deadline) {
   const auto longest = longest_spin(deadline);
   const bool spins = longest.count() > 0;
   if (spins && wait_spin.until(longest, crowded(), [&](unsigned look) {
@@ -198,7 +199,7 @@ void PoolCore::wait_for_finished(const FinishedList& list, const Deadline& deadl
   bool looked = false;
   sleep_until(deadline, OwnerBell::kEveryone, [&] {
     const bool more = pump();
-    if (list.first != nullptr || (!more && looked)) return true;
+    if (nudged.load() || list.first != nullptr || (!more && looked)) return true;
     looked = true;
     while (!mark_what_ends_next()) {
       pump();
@@ -207,6 +208,16 @@ void PoolCore::wait_for_finished(const FinishedList& list, const Deadline& deadl
     return false;
   });
   if (spins) wait_spin.slept();
+}
+
+void PoolCore::ring_owner() noexcept { plan_.owner_bell->ring(); }
+
+bool PoolCore::wait_for_nudge(const std::atomic<bool>& nudged, const Deadline& deadline) {
+  refuse_foreign();
+  return sleep_until(deadline, OwnerBell::kEveryone, [&] {
+    pump();
+    return nudged.load();
+  });
 }
 
 bool PoolCore::wait_until_idle(const Deadline& deadline) {

@@ -108,8 +108,11 @@ class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
     ) -> Iterator[Any]:
         """Runs ``fn`` on each element, several iterables walked together, and gives the results in order.
 
-        Inputs are read only as far ahead as workers need, so an endless generator will do; ``buffersize`` limits how
-        far. An item that fails raises where it is looked at, and the rest goes on. ``timeout``: seconds from now
+        Inputs are read in this call, and workers begin with them meanwhile; what they raise, this call raises. Only what
+        cannot change is read later, as results are taken: tuples, ranges, ``itertools.count`` and ``repeat``, and lists,
+        as they are now. Beyond 64 MB of inputs, such as an endless generator's, the rest is read so too, with a warning.
+        ``buffersize`` has all inputs read as results are taken, so many ahead at most.
+        An item that fails raises where it is looked at, and the rest goes on. ``timeout``: seconds from now
         after which ``next`` raises TimeoutError. ``chunksize`` is accepted and not needed: a task costs little.
         ``progress`` shows a bar of tqdm's, or where that is missing a count on the terminal.
         """
@@ -209,7 +212,12 @@ def _map(
     if not iterables:
         return iter(())
     results: Iterator[Any] = pool._map(
-        fn, iterables, look_ahead=buffersize or 0, timeout=timeout, **options
+        fn,
+        iterables,
+        look_ahead=buffersize or 0,
+        timeout=timeout,
+        reading=_engine.READ_LAZILY if buffersize else _engine.READ_IN_CALL,
+        **options,
     )
     if progress:
         from retinue._progress import with_progress

@@ -118,7 +118,7 @@ class MapResult(AsyncResult):
         self._done = False
         self._lock = threading.Lock()
         self._telling = None
-        results._read_all()
+        results._read_all_in_call()
         if callback is not None or error_callback is not None:
             self._telling = _Telling(callback, error_callback)
             pool._tell_in_thread(self._gather_and_tell)

@@ -66,6 +66,9 @@ class Pool(ProcessesOnce):
         told = _limits.as_tuple(limits)
         self._processes = processes
         self._tellers: "weakref.WeakSet[threading.Thread]" = weakref.WeakSet()
+        self._readers_changed = threading.Condition()
+        self._readers = 0  # threads that read the inputs of an imap
+        self._refused = False  # nothing more is taken, and the last reader to end may shut the pool down
         super().__init__()
         self._state = _RUN
         try:
@@ -117,7 +120,8 @@ class Pool(ProcessesOnce):
         error_callback: Callback = None,
     ) -> MapResult:
         """Starts a ``map``. A callback is called with the list of results, or the other one with the first exception."""
-        return MapResult(self, self._map(func, (iterable,)), callback, error_callback)
+        results = self._map(func, (iterable,), reading=_engine.READ_LATER)
+        return MapResult(self, results, callback, error_callback)
 
     def starmap_async(
         self,
@@ -128,19 +132,46 @@ class Pool(ProcessesOnce):
         error_callback: Callback = None,
     ) -> MapResult:
         """Starts a ``starmap``."""
-        return MapResult(self, self._map(func, (iterable,), star=True), callback, error_callback)
+        results = self._map(func, (iterable,), star=True, reading=_engine.READ_LATER)
+        return MapResult(self, results, callback, error_callback)
 
     def imap(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:
-        """Results in order, as they are asked for; inputs are read only as far ahead as workers need."""
-        _check_chunksize(chunksize)
-        results: Iterator[Any] = self._map(func, (iterable,))
-        return results
+        """Results in order, as they are asked for. Inputs are read in a thread, but for those that cannot change (tuples,
+        ranges, ``itertools.count``) and lists, and only as far ahead as workers need, a thousand at the most."""
+        return self._imap(func, iterable, chunksize, ordered=True)
 
     def imap_unordered(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:
-        """Results as soon as they are there."""
-        _check_chunksize(chunksize)
-        results: Iterator[Any] = self._map(func, (iterable,), ordered=False)
+        """Results as soon as they are there; inputs as for ``imap``."""
+        return self._imap(func, iterable, chunksize, ordered=False)
+
+    def _imap(
+        self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int, ordered: bool
+    ) -> Iterator[Any]:
+        if chunksize < 1:
+            raise ValueError(f"Chunksize must be 1+, not {chunksize}")
+        results = self._map(func, (iterable,), ordered=ordered, reading=_engine.READ_IN_THREAD)
+        read = results._reader()
+        if read is not None and not self._start_reader(read):
+            results._read_lazily()
         return results
+
+    def _start_reader(self, read: Callable[[], None]) -> bool:
+        with self._readers_changed:
+            self._readers += 1
+        try:  # a daemon: the end of the interpreter does not wait for inputs
+            threading.Thread(target=_read, args=(weakref.ref(self), read), name="retinue-inputs", daemon=True).start()
+        except RuntimeError:  # no more threads can be had, or the interpreter is ending
+            self._reader_ended()
+            return False
+        return True
+
+    def _reader_ended(self) -> None:
+        with self._readers_changed:
+            self._readers -= 1
+            self._readers_changed.notify_all()
+            last = self._refused and self._readers == 0
+        if last and self._state == _CLOSE:
+            self._shut_down_later(False)
 
     def _tell_in_thread(self, tell: Callable[..., None], *args: Any) -> None:
         thread = threading.Thread(target=tell, args=args, name="retinue-callback", daemon=True)
@@ -148,20 +179,26 @@ class Pool(ProcessesOnce):
         thread.start()
 
     def close(self) -> None:
-        """Takes no more tasks; those handed in are finished, and then the workers end."""
+        """Takes no more tasks; those handed in, with all inputs of an ``imap``, are finished, and then the workers end."""
         if self._state == _RUN:
             self._state = _CLOSE
             try:
                 self._read_maps()
             finally:
                 self._refuse()
-                self._shut_down_later(False)
+                with self._readers_changed:
+                    self._refused = True
+                    idle = self._readers == 0
+                if idle:
+                    self._shut_down_later(False)
 
     def terminate(self) -> None:
         """Ends the workers at once; what was not finished is lost."""
         if self._state != _TERMINATE:
             self._state = _TERMINATE
             self._terminate()
+            with self._readers_changed:
+                self._readers_changed.notify_all()
 
     def join(self) -> None:
         """Waits until the workers have ended. To be called after ``close`` or ``terminate``."""
@@ -169,6 +206,9 @@ class Pool(ProcessesOnce):
             raise ValueError("Pool is still running")
         if self._state == _CLOSE:
             try:
+                self._read_without_bound()
+                with self._readers_changed:
+                    self._readers_changed.wait_for(lambda: self._readers == 0 or self._state == _TERMINATE)
                 self._wait_until_idle(None)
             except KeyboardInterrupt:
                 self.terminate()
@@ -207,9 +247,13 @@ class Pool(ProcessesOnce):
         return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={self._processes}>"
 
 
-def _check_chunksize(chunksize: int) -> None:
-    if chunksize < 1:
-        raise ValueError(f"Chunksize must be 1+, not {chunksize}")
+def _read(pool: "weakref.ref[Pool]", read: Callable[[], None]) -> None:
+    try:
+        read()
+    finally:
+        living = pool()
+        if living is not None:
+            living._reader_ended()
 
 
 def _all_of(results: Any) -> list[Any]:

@@ -136,6 +136,14 @@ class MapWindow {
   /// No inputs are to be read until a result was given: there is no memory for them.
   void hold_back() noexcept;
   bool is_empty() const noexcept;
+  /// How many tasks are staged, under way, or ended and not given yet.
+  std::size_t outstanding() const noexcept;
+  /// How many that may become; it grows while tasks are short.
+  std::size_t look_ahead() const noexcept;
+  /// Whether there are no inputs to be read now though more may come: then `next` does not ask for them.
+  void inputs_wait(bool wait) noexcept;
+  /// True if `next` would give a result without waiting, so far as is known.
+  bool has_result();
   /// How many tasks have not ended.
   std::size_t unfinished();
   /// True if what is under way is so large that no more should be read, whatever `wanted` said.
@@ -152,12 +160,16 @@ class MapWindow {
   };
   enum class Next {
     result,
-    starved,    ///< `wanted()` became more: inputs should be read while others run
+    starved,    ///< inputs should be read while others run: `wanted()` became more, or `nudge` was called
     over,       ///< nothing is under way
     timed_out,
   };
   /// Waits for the next result, until the deadline at the longest; one in the past only looks.
   Next next(Result& result, const Deadline& deadline = std::nullopt);
+  /// Has a `next` or `wait_for_nudge` that waits return, or else the next one that would wait. Any thread may call it.
+  void nudge() noexcept;
+  /// False if the deadline passed first. For when there is nothing under way to wait for.
+  bool wait_for_nudge(const Deadline& deadline);
   /// Takes the block of the result given last, if it has one, so that `value` lives on; see take_value.
   SharedMemory take() noexcept;
   /// No more inputs will come.
