@@ -21,6 +21,7 @@ Object next_of(PyObject* iterator) {
   return item;
 }
 
+Helper note_item{"retinue._remote", "note_item"};
 Helper repeat_type{"itertools", "repeat"};
 Helper count_type{"itertools", "count"};
 
@@ -134,7 +135,7 @@ void MapTasks::stage(PyObject* const* arguments, std::size_t count, bool ready) 
   common_.begin_task(arguments, count, ready);
   std::exception_ptr no_memory;
   try {
-    Encoder encoder(plan_.scope.get(), &common_);
+    Encoder encoder(plan_.scope.get(), &common_, plan_.options.retries != 0);
     encode(encoder, arguments, count);
     return stage_encoded(encoder);
   } catch (const PythonError&) {
@@ -341,6 +342,7 @@ Object MapTasks::read(detail::MapWindow::Result& result) {
     PyException_SetCause(told.get(), error.release());
     error = std::move(told);
   }
+  note_item(error.get(), check(PyLong_FromUnsignedLongLong(result.index)).get());
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.get())), error.get());
   throw PythonError{};
 }
