@@ -32,6 +32,20 @@ struct ExceptionForm {
 };
 void list_exception(ExceptionForm& form) noexcept;
 
+/// True while an exception is made anew that holds another, which is then being handled: see std::nested_exception.
+bool is_making_nested() noexcept;
+
+/// The exception as it is to be thrown; around the one that is being handled, if that is wanted.
+template <class E>
+std::exception_ptr made(E exception) {
+  if (!is_making_nested()) return std::make_exception_ptr(std::move(exception));
+  try {
+    std::throw_with_nested(std::move(exception));
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
 /// What came back as a class derived from its own; sent on, it is again what it was.
 class StandIn {
  public:
@@ -60,9 +74,9 @@ template <class E, class... Args>
 std::exception_ptr make_with_text(const std::string& what, const Args&... args) {
   E made(args...);
   if constexpr (!std::is_final_v<E>) {
-    if (made.what() != what) return std::make_exception_ptr(WithText<E>(what, args...));
+    if (made.what() != what) return detail::made(WithText<E>(what, args...));
   }
-  return std::make_exception_ptr(std::move(made));
+  return detail::made(std::move(made));
 }
 
 template <class E>
@@ -87,7 +101,7 @@ std::exception_ptr read_exception([[maybe_unused]] const std::string& what, [[ma
     Reader reader(bytes, n);
     E made = reader.value<E>();
     reader.finish();
-    return std::make_exception_ptr(std::move(made));
+    return detail::made(std::move(made));
   } else if constexpr (std::is_constructible_v<E, const std::string&>) {
     return make_with_text<E>(what, what);
   } else {
@@ -117,7 +131,8 @@ concept TravellingException =
 ///
 /// If only one side knows E, or E's own codec or constructor throws, RemoteError takes its place. An E that
 /// adds to the text it is made from comes back as a class derived from E, so that what() stays the same (its
-/// what() must not be final; give such an E a Codec). A library that registers types must not be unloaded.
+/// what() must not be final; give such an E a Codec). An E that std::throw_with_nested threw comes back with the exception
+/// that it holds, and so do those. A library that registers types must not be unloaded.
 /// Any thread may call it; again is harmless.
 template <TravellingException E>
 void register_exception() noexcept {

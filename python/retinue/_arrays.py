@@ -12,7 +12,7 @@ from typing import Any, Union
 import numpy as np
 
 from retinue import _engine
-from retinue._pickling import travelling
+from retinue._pickling import dump_shared, travelling
 
 
 # The memory that this process has made, by address. What a task made goes with its worker, so it returns by value.
@@ -107,8 +107,7 @@ class Shared:
     pickled for other purposes, it is that value too."""
 
     def __init__(self, value: Any) -> None:
-        buffers: list[pickle.PickleBuffer] = []
-        data = pickle.dumps(value, 5, buffer_callback=buffers.append)
+        data, buffers, self._lent = dump_shared(value)
         raws = [b.raw() for b in buffers]
         at = _aligned(_HEAD.size + len(raws) * _SPAN.size + len(data))
         spans = []

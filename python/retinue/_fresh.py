@@ -7,7 +7,7 @@ import pickle
 import sys
 from multiprocessing import process, resource_tracker, spawn
 
-from retinue import _engine, _start, _worker  # noqa: F401
+from retinue import _descriptors, _engine, _start, _worker  # noqa: F401
 from retinue._scope import fingerprint
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
@@ -27,7 +27,8 @@ def main(data: int, names: int, tracker: Optional[int]) -> None:
         me._inheriting = True
         try:
             spawn.prepare(pickle.load(file))
-            owner, by_name, by_value = pickle.load(file)
+            owner, home, by_name, by_value = pickle.load(file)
+            _descriptors.set_home(home)
             initializer, initargs = _load(by_name, by_value)
         finally:
             del me._inheriting

@@ -6,14 +6,15 @@ what was defined in ``__main__`` after the workers were forked.
 
 from __future__ import annotations
 
-import importlib
-import io
 import pickle
 import sys
 import threading
-from functools import lru_cache, partial
+import traceback
+from functools import partial
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
+from retinue._descriptors import Parcel, close_all
+from retinue._reducers import may_hold_connections, table
 from retinue._scope import Scope, is_constant, named
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
@@ -23,143 +24,122 @@ if TYPE_CHECKING:
     Kept = Optional[list[Any]]
     Pickled = Union[bytes, tuple[bytes, list[pickle.PickleBuffer], Kept]]
 
-_dumps = pickle.dumps
 _loads = pickle.loads
 
 
 class _Travelling(threading.local):
-    """What the reductions of shared arrays and values need to know of the pickling they are part of."""
+    """What reductions need to know of the pickling that they are part of, and the picklers of this thread."""
 
     kept: Kept = None  # shared memory that is only named, and must live until the task has run; None: not for a task
+    lent: Kept = None  # the same for descriptors, which must live until it has ended
+    fds: Optional[list[int]] = None  # of a result: those that it holds
     to_owner = False  # it is the result of a task
     inherits = True  # the workers see what this process sees, also shared memory of its owner
+    again = False  # it may be loaded more than once
+    plain: Optional[_Plain] = None
+    plain_in_band: Optional[_Plain] = None
 
 
 travelling = _Travelling()
 
 
 class ForTask:
-    """While it lives, what is pickled in this thread is for a task or from one."""
+    """While it lives, what is pickled in this thread is for a task or from one; ``again``: may be loaded more than once."""
 
-    def __init__(self, scope: Optional[Scope]) -> None:
+    def __init__(self, scope: Optional[Scope], again: bool = False) -> None:
+        here = travelling
         self.kept: list[Any] = []
-        self._before = travelling.kept, travelling.to_owner, travelling.inherits
-        travelling.kept, travelling.to_owner = self.kept, scope is None
-        travelling.inherits = scope is None or scope.inherits
+        self._before = here.kept, here.lent, here.fds, here.to_owner, here.inherits, here.again
+        here.kept, here.to_owner, here.again = self.kept, scope is None, again
+        here.lent, here.fds = (None, []) if scope is None else ([], None)
+        here.inherits = scope is None or scope.inherits
 
     def __enter__(self) -> list[Any]:
         return self.kept
 
     def __exit__(self, *_: Any) -> None:
-        travelling.kept, travelling.to_owner, travelling.inherits = self._before
+        here = travelling
+        if here.fds:
+            close_all(here.fds)
+        here.kept, here.lent, here.fds, here.to_owner, here.inherits, here.again = self._before
 
 
-def _is_importable(it: Any, scope: Optional[Scope]) -> bool:
+class KeptToTheEnd(list):  # type: ignore[type-arg]
+    """What must live until a task has ended, and go then, even if nobody asks for the result."""
+
+
+def _all_kept() -> Kept:
+    """What the pickling at hand has named."""
+    here = travelling
+    if here.lent:
+        return KeptToTheEnd([*(here.kept or ()), *here.lent])
+    return here.kept or None
+
+
+def _start_anew() -> None:
+    """Forgets what an attempt has named that came to nothing."""
+    here = travelling
+    for names in (here.kept, here.lent):
+        if names:
+            names.clear()
+    if here.fds:
+        close_all(here.fds)
+        here.fds.clear()
+
+
+class _Plain:
+    """A pickler that is used again, for objects that plain pickle can do."""
+
+    def __init__(self, beside: bool) -> None:
+        self.parts: list[bytes] = []
+        self.buffers: list[pickle.PickleBuffer] = []
+        self.write = self.parts.append
+        self.pickler = pickle.Pickler(self, 5, buffer_callback=self.buffers.append if beside else None)
+
+
+class _Doubtful(pickle.PicklingError):
+    """It must be pickled with a look at each object."""
+
+
+_LARGE = 64 * 1024  # a pickle of which it is not worth while to keep the pickler: what it remembers has grown
+
+
+def _dumps(it: Any, buffers: Optional[list[pickle.PickleBuffer]] = None) -> bytes:
+    """As ``pickle.dumps``, with the reducers of multiprocessing and ours. In one piece, or with buffers beside it."""
+    here = travelling
+    if buffers is None:
+        plain, here.plain_in_band = here.plain_in_band, None  # ours alone: what is pickled may pickle something itself
+    else:
+        plain, here.plain = here.plain, None
+    if plain is None:
+        plain = _Plain(buffers is not None)
+    pickler = plain.pickler
+    pickler.dispatch_table = table()
+    pickler.dump(it)
+    parts = plain.parts
+    data = parts[0] if len(parts) == 1 else b"".join(parts)
+    if buffers is not None and plain.buffers:
+        buffers.extend(plain.buffers)
+        plain.buffers.clear()
+    if len(data) < _LARGE:
+        parts.clear()
+        pickler.clear_memo()
+        if buffers is None:
+            here.plain_in_band = plain
+        else:
+            here.plain = plain
+    if b"_handle" in data and may_hold_connections():
+        raise _Doubtful("a connection of an unknown class may be in it")  # by value, each object is looked at
+    return data
+
+
+def is_importable(it: Any, scope: Optional[Scope]) -> bool:
     """True if the other side finds this function or class by its module and name."""
     module = getattr(it, "__module__", None)
     if module == "__main__" and scope is not None:
         return scope.knows(it)
     found = sys.modules.get(module) if module is not None else None
     return found is not None and named(vars(found), it.__qualname__) is it
-
-
-class _Names:
-    """The globals of functions that travel by value together: in the worker, a namespace of their own, made of what
-    ``__main__`` is there when they are loaded. Not that itself, where functions sent earlier have their globals."""
-
-    def __reduce__(self) -> Any:
-        return _copy_of_main, ()
-
-
-def _copy_of_main() -> dict[str, Any]:
-    return dict(vars(sys.modules["__main__"]))
-
-
-# Marks classes in a worker that came from its owner by value. They return by their number, as the very class they are
-# there: their state would overwrite its.
-_OF_OWNER = "__retinue_of_owner__"
-
-
-def _class_of_owner(number: Any) -> Any:
-    from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_ID as classes
-
-    return classes[number]
-
-
-def _make_function(names: Any, code: Any, *rest: Any) -> FunctionType:
-    """A function that travelled by value, in a namespace or in that of the module of this name."""
-    if isinstance(names, str):
-        names = vars(importlib.import_module(names))
-    return FunctionType(code, names, *rest)
-
-
-def dump_by_value(
-    it: Any, scope: Optional[Scope], buffer_callback: Optional[Callable[[Any], Any]] = None
-) -> tuple[bytes, bool]:
-    """The pickle, and whether functions in it hold something that a call could change."""
-    from cloudpickle import CloudPickler
-    from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_CLASS as trackers
-
-    class ByValue(CloudPickler):  # type: ignore[misc]
-        """Functions go without the globals of their module, which they find in the worker. Of ``__main__``, what has
-        changed since the fork goes with them."""
-
-        carries_state = False
-        names = _Names()
-
-        def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, _CachedFunction) and scope is not None and not _is_importable(obj, scope):
-                return _cache_again, (obj.__wrapped__, obj.cache_parameters())  # type: ignore[attr-defined]
-            if not isinstance(obj, (FunctionType, type)):
-                return super().reducer_override(obj)
-            if scope is not None and obj.__module__ == "__main__" and scope.knows(obj):
-                return NotImplemented
-            if scope is None and _OF_OWNER in getattr(obj, "__dict__", ()):
-                return _class_of_owner, (trackers.get(obj),)
-            reduced = super().reducer_override(obj)
-            if scope is not None and isinstance(obj, type) and type(reduced) is tuple and len(reduced) > 2:
-                reduced[2][0][_OF_OWNER] = True
-            return reduced
-
-        def _dynamic_function_reduce(self, func: Any) -> Any:
-            reduced = super()._dynamic_function_reduce(func)
-            module = func.__module__
-            (code, _, *rest), (state, slots) = reduced[1:3]
-            if scope is not None and isinstance(module, str) and scope.has_module(module):
-                if func.__globals__ is getattr(sys.modules.get(module), "__dict__", None):
-                    in_main = module == "__main__"
-                    slots["__globals__"] = scope.changed(slots["__globals__"]) if in_main else {}
-                    reduced = (
-                        _make_function,
-                        (self.names if in_main else module, code, *rest),
-                        (state, slots),
-                        *reduced[3:],
-                    )
-            held = [cell.cell_contents for cell in func.__closure__ or () if not _is_empty(cell)]
-            held += [*(func.__defaults__ or ()), *(func.__kwdefaults__ or {}).values(), *slots["__globals__"].values()]
-            if func.__dict__ or not all(is_constant(part) for part in held):
-                self.carries_state = True
-            return reduced
-
-    file = io.BytesIO()
-    pickler = ByValue(file, protocol=5, buffer_callback=buffer_callback)
-    pickler.dump(it)
-    return file.getvalue(), pickler.carries_state
-
-
-_CachedFunction = type(lru_cache(len))
-
-
-def _cache_again(function: Any, parameters: dict[str, Any]) -> Any:
-    return lru_cache(**parameters)(function)
-
-
-def _is_empty(cell: Any) -> bool:
-    try:
-        cell.cell_contents
-    except ValueError:
-        return True
-    return False
 
 
 def type_name(cls: type) -> str:
@@ -170,43 +150,97 @@ def type_name(cls: type) -> str:
 def _refuse(it: Any, error: BaseException) -> Exception:
     from retinue._errors import PicklingError
 
+    trace = error.__traceback__
+    if trace is not None:  # what could not be pickled lives in the frames, and is not to be kept by the error
+        traceback.clear_frames(trace)
+        error.__traceback__ = trace.tb_next
     return PicklingError(f"a value of type {type_name(type(it))} cannot be pickled: {error}")
 
 
-def dumps(it: Any, scope: Optional[Scope]) -> Pickled:
-    """The pickle of a value; with its large buffers and the shared memory it names, if it has some."""
+def dump_by_value(
+    it: Any, scope: Optional[Scope], buffer_callback: Optional[Callable[[Any], Any]] = None
+) -> tuple[bytes, bool]:
+    """The pickle, and whether functions in it hold something that a call could change."""
+    from retinue import _by_value  # here, since cloudpickle takes long to import
+
+    return _by_value.dump(it, scope, buffer_callback)
+
+
+def dumps(it: Any, scope: Optional[Scope], again: bool = False) -> Pickled:
+    """The pickle of a value; with its large buffers and what it names that must be kept, if it has some."""
     buffers: list[pickle.PickleBuffer] = []
-    with ForTask(scope) as kept:
+    with ForTask(scope, again):
         try:
-            data = _dumps(it, 5, buffer_callback=buffers.append)
+            data = _dumps(it, buffers)
             by_value = scope is not None and b"__main__" in data and not scope.is_current()
         except Exception:
             by_value = True
         if by_value:
             buffers = []
-            kept.clear()
+            _start_anew()
             try:
                 data, _ = dump_by_value(it, scope, buffers.append)
             except Exception as error:
                 raise _refuse(it, error) from error
-    return (data, buffers, kept or None) if buffers or kept else data
+        if travelling.fds:
+            return _parcel(it)
+        kept = _all_kept()
+    return (data, buffers, kept) if buffers or kept else data
 
 
-def dumps_in_band(it: Any, scope: Optional[Scope]) -> tuple[bytes, bool, Kept]:
+def _parcel(it: Any) -> bytes:
+    """A result that holds descriptors, in one piece: they go to the owner ahead of it."""
+    data, _, _ = _in_band(it, None)
+    try:
+        return pickle.dumps(Parcel(data, travelling.fds or []), 5)
+    except Exception as error:
+        raise _refuse(it, error) from error
+
+
+def dumps_in_band(it: Any, scope: Optional[Scope], again: bool = False) -> tuple[bytes, bool, Kept]:
     """The same in one piece; and whether it holds something that could be changed in the functions that it is."""
-    with ForTask(scope) as kept:
+    with ForTask(scope, again):
+        return _in_band(it, scope)
+
+
+def _in_band(it: Any, scope: Optional[Scope]) -> tuple[bytes, bool, Kept]:
+    _start_anew()
+    try:
+        data = _dumps(it)
+        if scope is None or b"__main__" not in data or scope.is_current():
+            return data, True, _all_kept()
+    except Exception:
+        pass
+    _start_anew()
+    try:
+        data, carries_state = dump_by_value(it, scope)
+    except Exception as error:
+        raise _refuse(it, error) from error
+    return data, carries_state, _all_kept()
+
+
+def dump_error(error: BaseException) -> bytes:
+    """The pickle of an exception, which holds no descriptor: nobody may ever look at it."""
+    with ForTask(None):
+        travelling.fds = None
+        return _in_band(error, None)[0]
+
+
+def dump_shared(value: Any) -> tuple[bytes, list[pickle.PickleBuffer], list[Any]]:
+    """The pickle of what many tasks will load, its buffers, and descriptors that must live as long."""
+    here = travelling
+    buffers: list[pickle.PickleBuffer] = []
+    before, here.lent, here.again = (here.lent, here.again), [], True
+    try:
         try:
-            data = _dumps(it, 5)
-            if scope is None or b"__main__" not in data or scope.is_current():
-                return data, True, kept or None
-        except Exception:
-            pass
-        kept.clear()
-        try:
-            data, carries_state = dump_by_value(it, scope)
-        except Exception as error:
-            raise _refuse(it, error) from error
-        return data, carries_state, kept or None
+            data = _dumps(value, buffers)
+        except _Doubtful:
+            buffers = []
+            here.lent.clear()
+            data, _ = dump_by_value(value, None, buffers.append)
+        return data, buffers, here.lent
+    finally:
+        here.lent, here.again = before
 
 
 def _not_loaded(what: str, error: BaseException) -> Exception:
@@ -215,7 +249,7 @@ def _not_loaded(what: str, error: BaseException) -> Exception:
     return UnpicklingError(f"{what}: {type_name(type(error))}: {error}")
 
 
-def _is_ctrl_c(error: BaseException) -> bool:
+def is_ctrl_c(error: BaseException) -> bool:
     """Which only the main thread is told of. All else that is raised while a value is loaded is the value's own."""
     return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
@@ -224,7 +258,7 @@ def loads(data: Any, buffers: Any = ()) -> Any:
     try:
         return _loads(data, buffers=buffers)
     except BaseException as error:
-        if _is_ctrl_c(error):
+        if is_ctrl_c(error):
             raise
         raise _not_loaded("a value that travelled cannot be loaded", error) from error
 
@@ -233,7 +267,7 @@ def load_function(data: Any) -> Any:
     try:
         return _loads(data)
     except BaseException as error:
-        if _is_ctrl_c(error):
+        if is_ctrl_c(error):
             raise
         raise _not_loaded("the function of a task cannot be loaded in the worker", error) from error
 
@@ -256,13 +290,17 @@ def split_partial(it: Any, scope: Optional[Scope]) -> Any:
         buffers.append(buffer)
         return False
 
-    with ForTask(scope) as kept:
+    with ForTask(scope, again=True) as kept:
         try:
-            data = _dumps((it.args, it.keywords), 5, buffer_callback=in_band)
+            pickler = _Plain(False)
+            pickler.pickler = pickle.Pickler(pickler, 5, buffer_callback=in_band)
+            pickler.pickler.dispatch_table = table()
+            pickler.pickler.dump((it.args, it.keywords))
+            data = b"".join(pickler.parts)
         except Exception:
             return None
-    if not buffers or len(data) > 3000 or b"__main__" in data:
-        return None
+        if travelling.lent or not buffers or len(data) > 3000 or b"__main__" in data or b"_handle" in data:
+            return None
     return it.func, data, buffers, kept
 
 
@@ -272,7 +310,7 @@ _IDENTITY = 1  # the object itself: it travels as a name
 _CONTENT = 2  # its pickle
 
 
-def function_bytes(function: Any, scope: Optional[Scope]) -> tuple[bytes, int, Kept]:
+def function_bytes(function: Any, scope: Optional[Scope], again: bool) -> tuple[bytes, int, Kept]:
     """How a function travels, what stands for it from then on, and what must live until it was called."""
     if not callable(function):
         raise TypeError(f"{function!r} is not callable")
@@ -280,9 +318,9 @@ def function_bytes(function: Any, scope: Optional[Scope]) -> tuple[bytes, int, K
     if is_function or (
         type(function) is BuiltinFunctionType and isinstance(function.__self__, (ModuleType, type(None)))
     ):
-        if _is_importable(function, scope):
-            return _dumps(function, 5), _IDENTITY, None
-    data, carries_state, kept = dumps_in_band(function, scope)
+        if is_importable(function, scope):
+            return pickle.dumps(function, 5), _IDENTITY, None
+    data, carries_state, kept = dumps_in_band(function, scope, again)
     if type(function) is partial and is_constant(function.func):
         carries_state = not is_constant(function.args) or bool(function.keywords)
     elif not is_function:

@@ -39,6 +39,7 @@ class Scope:
     """
 
     inherits = True  # the workers see what this process sees, also shared memory of its owner
+    follows_modules = False  # functions by value take the globals of imported modules with them, as they are now
 
     def __init__(self) -> None:
         self.modules = frozenset(sys.modules)

@@ -9,7 +9,7 @@ import pickle
 import sys
 from multiprocessing import process
 
-from retinue import _futures, _remote, _worker  # noqa: F401 (to be there before the fork)
+from retinue import _descriptors, _futures, _remote, _worker  # noqa: F401 (to be there before the fork)
 from retinue._pickling import ForTask, dump_by_value
 from retinue._scope import FreshScope, Scope
 
@@ -42,6 +42,10 @@ def start(
         method = multiprocessing.get_start_method(allow_none=True) or "fork"
     _worker.flush()  # what is not flushed now would be printed by every worker
     _worker.prepare()
+    try:
+        home: Optional[tuple[str, bytes]] = _descriptors.address_for_workers()
+    except OSError:  # too few descriptors; results that hold some will say so
+        home = None
     if method == "fork":
         from retinue import _openmp
 
@@ -51,7 +55,7 @@ def start(
             initargs = tuple(it.value if isinstance(it, arrays.Shared) else it for it in initargs)
         pool._start_engine(workers, Scope(), initializer, initargs, max_tasks, 0, break_on_death, None, limits)
     else:
-        _start_fresh(pool, workers, initializer, initargs, max_tasks, break_on_death, limits)
+        _start_fresh(pool, workers, initializer, initargs, max_tasks, break_on_death, limits, home)
 
 
 class _Spawning:
@@ -86,6 +90,7 @@ def _start_fresh(
     max_tasks: int,
     break_on_death: bool,
     limits: Optional[tuple[object, ...]],
+    home: Optional[tuple[str, bytes]],
 ) -> None:
     from multiprocessing import context, reduction, resource_tracker, spawn, util
 
@@ -97,7 +102,7 @@ def _start_fresh(
         by_name, by_value, pool._kept_for_workers = _both_ways((initializer, initargs))
     finally:
         context.set_spawning_popen(None)
-    pickle.dump((os.getpid(), by_name, by_value), file)
+    pickle.dump((os.getpid(), home, by_name, by_value), file)
     tracker = getattr(resource_tracker._resource_tracker, "_fd", None)  # type: ignore[attr-defined]
     if tracker is not None:
         spawning.descriptors.append(tracker)

@@ -40,8 +40,8 @@ struct Described {
   }
 };
 
-Described describe(PyObject* callable, PyObject* scope) {
-  const Object all = function_bytes(callable, scope);
+Described describe(PyObject* callable, PyObject* scope, bool again) {
+  const Object all = function_bytes(callable, scope, again ? Py_True : Py_False);
   const long state = PyLong_AsLong(PyTuple_GET_ITEM(all.get(), 1));
   if (state < 0 || state > 2) throw PythonError{};
   PyObject* kept = PyTuple_GET_ITEM(all.get(), 2);
@@ -80,9 +80,9 @@ Function::~Function() {
   if (block_.data != nullptr) detail::free_shared(block_);
 }
 
-FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope) {
+FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope, bool again) {
   if (const auto known = by_identity_.find(callable); known != by_identity_.end()) return known->second;
-  const Described d = describe(callable, scope);
+  const Described d = describe(callable, scope, again);
   if (d.state == State::carried) return d.function(callable, FunctionKind::here);
   if (d.state == State::none) {
     if (by_identity_.size() >= kMost) const auto gone = std::exchange(by_identity_, {});
@@ -104,8 +104,9 @@ FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope) {
 
 FunctionRef Functions::for_map(PyObject* callable, PyObject* scope) {
   if (const auto known = by_identity_.find(callable); known != by_identity_.end()) return known->second;
-  const Described d = describe(callable, scope);
-  auto function = d.function(callable, FunctionKind::cached);
+  const Described d = describe(callable, scope, true);
+  const bool holds_descriptors = d.kept && !PyList_CheckExact(d.kept.get());
+  auto function = d.function(callable, holds_descriptors ? FunctionKind::here : FunctionKind::cached);
   if (d.state == State::none && by_identity_.size() < kMost) by_identity_.emplace(callable, function);
   return function;
 }

@@ -47,6 +47,8 @@ class Function {
   void write(Encoder& encoder) const { encoder.raw(prefix_.data(), prefix_.size()); }
   /// It names memory, so it must live until the calls it was submitted for have ended.
   bool must_be_kept() const noexcept { return block_.data != nullptr || kept_; }
+  /// See Encoder::kept_to_the_end.
+  bool kept_to_the_end() const noexcept { return kept_ && !PyList_CheckExact(kept_.get()); }
   std::size_t bytes() const noexcept { return prefix_.size() + block_.bytes; }
 
  private:
@@ -61,8 +63,9 @@ using FunctionRef = std::shared_ptr<const Function>;
 class Functions {
  public:
   /// For a submit: functions that carry no state are known by identity or by content, others travel each time.
-  FunctionRef for_submit(PyObject* callable, PyObject* scope);
-  /// For a map, whose workers load it once.
+  /// `again`: the call may be run again.
+  FunctionRef for_submit(PyObject* callable, PyObject* scope, bool again);
+  /// For a map, whose workers load it once; for each task, if it holds descriptors, which must not stay open in workers.
   FunctionRef for_map(PyObject* callable, PyObject* scope);
 
  private:

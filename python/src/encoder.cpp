@@ -230,10 +230,11 @@ bool Encoder::values(PyObject* const* objects, std::size_t count) {
 
 void Encoder::value(PyObject* object) {
   if (values(&object, 1)) return;
-  const Object parts = dumps(object, scope_ != nullptr ? scope_ : Py_None);
+  const Object parts = dumps(object, scope_ != nullptr ? scope_ : Py_None, again_ ? Py_True : Py_False);
   if (!PyTuple_CheckExact(parts.get())) return pickled(parts.get(), nullptr);
   if (PyTuple_GET_ITEM(parts.get(), 2) != Py_None) {
     PyObject* kept = PyTuple_GET_ITEM(parts.get(), 2);
+    kept_to_the_end_ |= !PyList_CheckExact(kept);
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(kept); ++i) keep(PyList_GET_ITEM(kept, i));
   }
   pickled(PyTuple_GET_ITEM(parts.get(), 0), PyTuple_GET_ITEM(parts.get(), 1));

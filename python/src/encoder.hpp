@@ -61,7 +61,9 @@ class Encoder {
  public:
   /// `scope` tells which names of `__main__` the other side knows (retinue._pickling.Scope), or null for all.
   /// `common`: where large contents go that other tasks may have too, or null.
-  explicit Encoder(PyObject* scope, CommonBuffers* common = nullptr) noexcept : scope_(scope), common_(common) {}
+  /// `again`: the payload may be read more than once.
+  explicit Encoder(PyObject* scope, CommonBuffers* common = nullptr, bool again = false) noexcept
+      : scope_(scope), common_(common), again_(again) {}
   ~Encoder();
   Encoder(const Encoder&) = delete;
   Encoder& operator=(const Encoder&) = delete;
@@ -82,6 +84,8 @@ class Encoder {
 
   /// What must live until the task has run: shared memory that is only named. A list, or null.
   const Object& kept() const noexcept { return kept_; }
+  /// Some of it (descriptors) must go when the task has ended, and not only when its result is read.
+  bool kept_to_the_end() const noexcept { return kept_to_the_end_; }
 
   /// Where the next byte of the head goes; `rewind` forgets what was written to the head since.
   std::size_t position() const noexcept { return head_size_; }
@@ -118,6 +122,8 @@ class Encoder {
 
   PyObject* scope_;
   CommonBuffers* common_;
+  bool again_;
+  bool kept_to_the_end_ = false;
   std::byte inline_[kInline];
   std::vector<std::byte> heap_;  // the head, once it has outgrown inline_
   std::byte* head_ = inline_;

@@ -405,12 +405,12 @@ PyObject* set_future_class(PyObject*, PyObject* type) noexcept {
   return Py_NewRef(Py_None);
 }
 
-Object make_future(detail::Ref<detail::Completion> task, FunctionRef function, Object kept) {
+Object make_future(detail::Ref<detail::Completion> task, FunctionRef function, Object kept, bool keep_function) {
   Object future(make(reinterpret_cast<PyTypeObject*>(future_class), nullptr, nullptr));
   if (!future) throw PythonError{};
   FutureObject& f = self_of(future.get());
   f.task = std::move(task);
-  if (function->must_be_kept()) f.function = std::move(function);
+  if (keep_function && function->must_be_kept()) f.function = std::move(function);
   f.kept = kept.release();
   return future;
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include <retinue/detail/pool/process_tasks.hpp>
@@ -127,7 +128,8 @@ class MapTasks {
   Object next(const Deadline& deadline);
   void leave_to_engine() noexcept;
   void give_up() noexcept;
-  Object give(Outcome outcome);
+  /// The value, or raises the exception, which then says that it is of the item with that index.
+  Object give(Outcome outcome, std::uint64_t index);
   Object read(detail::MapWindow::Result& result);
   bool wait_for_result(detail::MapWindow::Result& result, detail::MapWindow::Next& found, const Deadline& deadline);
   [[noreturn]] void raise_input_error();
@@ -207,6 +209,7 @@ class MapTasks {
     std::exception_ptr error;
   };
   std::deque<Taken> large_results_;
+  std::deque<std::pair<std::uint64_t, std::uint64_t>> taken_indices_;  // of all that were taken: runs, from and until
 
   bool has_reader_ = false;
   unsigned long reader_ = 0;   // its thread

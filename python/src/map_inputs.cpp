@@ -134,7 +134,7 @@ MapTasks::MapTasks(MapPlan plan)
 
 // Once: each task's payload begins with the same bytes.
 void MapTasks::write_prefix() {
-  Encoder encoder(plan_.scope.get(), &common_);
+  Encoder encoder(plan_.scope.get(), &common_, plan_.options.retries.value_or(0) != 0);
   const std::size_t begin = encoder.position();
   plan_.function->write(encoder);
   if (plan_.bound) {
@@ -213,7 +213,7 @@ void MapTasks::stage(PyObject* const* arguments, std::size_t count, bool ready) 
   common_.begin_task(arguments, count, ready);
   std::exception_ptr no_memory;
   try {
-    Encoder encoder(plan_.scope.get(), &common_);
+    Encoder encoder(plan_.scope.get(), &common_, plan_.options.retries.value_or(0) != 0);
     encoder.raw(prefix_.data(), prefix_.size());
     if (has_bound_) write_arguments_after(encoder, {}, arguments, count);
     else write_arguments(encoder, arguments, count, nullptr);

@@ -13,6 +13,12 @@
 
 namespace retinue::python {
 
+namespace {
+
+Helper note_item{"retinue._remote", "note_item"};
+
+}  // namespace
+
 /// What the reader has read while somebody was in `next` is handed in as that one leaves.
 class MapTasks::HandInAtEnd {
  public:
@@ -121,7 +127,7 @@ void MapTasks::raise_input_error() {
   throw PythonError{};
 }
 
-Object MapTasks::give(Outcome outcome) {
+Object MapTasks::give(Outcome outcome, std::uint64_t index) {
   if (!outcome.error) return std::move(outcome.value);
   Object error = std::move(outcome.error);
   if (PyErr_GivenExceptionMatches(error.get(), PyExc_StopIteration)) {  // it would end the loop that reads the results
@@ -129,6 +135,7 @@ Object MapTasks::give(Outcome outcome) {
     PyException_SetCause(told.get(), error.release());
     error = std::move(told);
   }
+  note_item(error.get(), check(PyLong_FromUnsignedLongLong(index)).get());
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.get())), error.get());
   throw PythonError{};
 }
@@ -142,7 +149,7 @@ Object MapTasks::read(detail::MapWindow::Result& result) {
   if (result.value.size() >= detail::PrivateMemory::kWorthwhile) source = hold(window_->take());
   Outcome outcome = read_outcome(result.value, std::move(source));
   if (!kept_.empty()) kept_.erase(result.index);
-  return give(std::move(outcome));
+  return give(std::move(outcome), result.index);
 }
 
 // Results that are there while inputs are read in the call: so that their tasks' records can be used again. Not those
@@ -169,24 +176,29 @@ void MapTasks::take_results() {
       }
     }
     results_.commit();
+    if (!taken_indices_.empty() && taken_indices_.back().second == result.index) ++taken_indices_.back().second;
+    else taken_indices_.emplace_back(result.index, result.index + 1);
   }
 }
 
 // The next of those.
 Object MapTasks::read_taken() {
+  auto& [index_of_next, end] = taken_indices_.front();
+  const std::uint64_t index = index_of_next++;
+  if (index_of_next == end) taken_indices_.pop_front();
   if (results_.front().marked) {
     const Taken taken = std::move(large_results_.front());
     large_results_.pop_front();
     results_.pop();
     if (taken.error) std::rethrow_exception(taken.error);
     const bool worthwhile = taken.value.size() >= detail::PrivateMemory::kWorthwhile;
-    return give(read_outcome(taken.value, worthwhile ? taken.source : nullptr));
+    return give(read_outcome(taken.value, worthwhile ? taken.source : nullptr), index);
   }
   std::byte copy[kSmallResult];
   const std::span<const std::byte> bytes = results_.front().bytes;
   std::memcpy(copy, bytes.data(), bytes.size());
   results_.pop();
-  return give(read_outcome({copy, bytes.size()}, nullptr));
+  return give(read_outcome({copy, bytes.size()}, nullptr), index);
 }
 
 // False if the deadline passed first.

@@ -11,6 +11,7 @@
 #include "calls.hpp"
 #include "closing.hpp"
 #include "future.hpp"
+#include "held_until_done.hpp"
 #include "map.hpp"
 #include "pool_start.hpp"
 #include "waiting.hpp"
@@ -96,22 +97,31 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
   FunctionRef function;
   detail::StagedPayload payload;
   Object kept;
+  bool to_the_end = false;
   try {
-    Encoder encoder(pool.scope.get());
-    function = pool.functions.for_submit(arguments[0], pool.scope.get());
+    const bool again = options.retries != 0;
+    Encoder encoder(pool.scope.get(), nullptr, again);
+    function = pool.functions.for_submit(arguments[0], pool.scope.get(), again);
     function->write(encoder);
     write_arguments(encoder, arguments + 1, count - 1, names);
     const std::size_t size = encoder.size();
     encoder.write_to(payload.prepare(size));
     kept = encoder.kept();
+    to_the_end = encoder.kept_to_the_end() || function->kept_to_the_end();
   } catch (const PythonError&) {
     if (!concerns_value()) throw;
     Object error = take_error();
+    if (error) PyException_SetTraceback(error.get(), Py_None);  // its frames hold the arguments
     detail::require_open(*core);
     return make_failed_future(std::move(error));
   }
   detail::Ref<detail::Completion> task = detail::submit_to(*core, call_entry(), payload, options);
-  return make_future(std::move(task), std::move(function), std::move(kept));
+  if (to_the_end) {
+    std::vector<Object> all;
+    all.push_back(std::exchange(kept, Object()));
+    task->on_done([held = std::make_shared<HeldUntilDone>(function, std::move(all))]() mutable { held.reset(); });
+  }
+  return make_future(std::move(task), std::move(function), std::move(kept), !to_the_end);
 }
 
 PyObject* submit(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) noexcept {

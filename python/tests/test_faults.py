@@ -70,12 +70,25 @@ def test_exceptions_of_every_kind_come_back(pool, error):
     assert pool.submit(abs, -1).result() == 1
 
 
-def test_an_exception_that_cannot_be_loaded_is_told_with_its_text(pool):
-    with pytest.raises(retinue.RemoteError) as caught:
+def test_an_exception_that_pickle_cannot_load_is_itself(pool):
+    with pytest.raises(TwoArgumentError, match="1 boom") as caught:
         pool.submit(raise_two_arguments, 1).result(timeout=10)
-    assert "TwoArgumentError: 1 boom" in str(caught.value)
     assert "raise_two_arguments" in str(caught.value.__cause__)
-    assert pickle.loads(pickle.dumps(caught.value)).message == "1 boom"
+
+
+def raise_of_a_class_that_cannot_travel():
+    class Local(Exception):
+        lock = threading.Lock()
+
+    raise Local("boom")
+
+
+def test_an_exception_whose_class_cannot_travel_is_told_with_its_text(pool):
+    with pytest.raises(retinue.RemoteError) as caught:
+        pool.submit(raise_of_a_class_that_cannot_travel).result(timeout=10)
+    assert "Local: boom" in str(caught.value)
+    assert "raise_of_a_class_that_cannot_travel" in str(caught.value.__cause__)
+    assert pickle.loads(pickle.dumps(caught.value)).message == "boom"
 
 
 def test_an_exception_class_made_in_a_function_comes_back_as_itself(pool):
@@ -456,9 +469,9 @@ class CannotBeLoaded(Exception):
         raise SystemExit(4)
 
 
-def test_an_exception_that_ends_the_interpreter_when_it_is_loaded_is_told_all_the_same(pool):
-    with pytest.raises(retinue.RemoteError, match="CannotBeLoaded"):
-        pool.submit(raise_made_by, CannotBeLoaded).result(timeout=10)
+def test_an_exception_that_would_end_the_interpreter_when_it_is_loaded_is_itself(pool):
+    error = pool.submit(raise_made_by, CannotBeLoaded).exception(timeout=10)
+    assert type(error) is CannotBeLoaded and error.args == ("text",)
     assert pool.submit(abs, -1).result(timeout=10) == 1
 
 

@@ -7,6 +7,7 @@
 #include <cxxabi.h>
 #include <memory>
 #include <typeinfo>
+#include <utility>
 #include <vector>
 
 #include <retinue/codec.hpp>
@@ -31,6 +32,18 @@ const ExceptionForm* form_of(const std::type_info& type) noexcept {
   return form;
 }
 
+constexpr int kMostNested = 64;
+
+// std::throw_with_nested(E) throws a hidden class that derives from E. The name of E, or nothing for all other types.
+std::string_view nested_type(const std::type_info& type) noexcept {
+  constexpr std::string_view kBegin = "St17_Nested_exceptionI", kEnd = "E";
+  std::string_view name = type.name();
+  if (!name.starts_with(kBegin) || !name.ends_with(kEnd)) return {};
+  name.remove_prefix(kBegin.size());
+  name.remove_suffix(kEnd.size());
+  return name;
+}
+
 // Two types of unnamed namespaces may share a name; then the address decides, which is the same in both
 // processes for modules loaded before the fork. Without a match there is no telling: RemoteError is right.
 const ExceptionForm* form_of(const ExceptionImage& image) noexcept {
@@ -43,6 +56,13 @@ const ExceptionForm* form_of(const ExceptionImage& image) noexcept {
     ++count;
   }
   return count == 1 ? named : nullptr;
+}
+
+// Null if two types of this name are registered: there is no telling which is meant.
+const ExceptionForm* only_form_of(std::string_view name) noexcept {
+  ExceptionImage image;
+  image.type = name;
+  return form_of(image);
 }
 
 std::string demangled(const char* name) {
@@ -62,10 +82,16 @@ void fill(ExceptionImage& image, const std::exception& thrown) {
   image.message = thrown.what();
   const auto* const stand_in = dynamic_cast<const StandIn*>(&thrown);
   const std::type_info& type = stand_in != nullptr ? stand_in->stands_for() : typeid(thrown);
-  name_type(image, type);
-  if (const KnownException* const known = known_exception(type)) {
+  const std::string within(nested_type(type));
+  if (within.empty()) {
+    name_type(image, type);
+  } else {
+    image.type = within;
+    image.readable_type = demangled(within.c_str());
+  }
+  if (const KnownException* const known = within.empty() ? known_exception(type) : known_exception(within)) {
     if (known->save(thrown, image)) image.form = static_cast<std::uint32_t>(ImageForm::kKnown);
-  } else if (const ExceptionForm* const form = form_of(type)) {
+  } else if (const ExceptionForm* const form = within.empty() ? form_of(type) : only_form_of(within)) {
     try {
       image.payload = form->write(thrown);
       image.form = static_cast<std::uint32_t>(ImageForm::kRegistered);
@@ -74,7 +100,16 @@ void fill(ExceptionImage& image, const std::exception& thrown) {
   }
 }
 
-ExceptionImage image_of(const std::exception_ptr& thrown) {
+std::string bytes_of(const ExceptionImage& image);
+ExceptionImage image_of(const std::exception_ptr& thrown, int depth = 0);
+
+// What `thrown` holds, if it was thrown with std::throw_with_nested or is of a class that does likewise.
+void add_inner(ExceptionImage& image, const std::nested_exception* thrown, int depth) {
+  if (thrown != nullptr && thrown->nested_ptr() && depth < kMostNested)
+    image.inner = bytes_of(image_of(thrown->nested_ptr(), depth + 1));
+}
+
+ExceptionImage image_of(const std::exception_ptr& thrown, int depth) {
   ExceptionImage image;
   image.magic = kMagic;
   const StackRecord& site = throw_site();
@@ -93,6 +128,10 @@ ExceptionImage image_of(const std::exception_ptr& thrown) {
     std::rethrow_exception(thrown);
   } catch (const std::exception& e) {
     fill(image, e);
+    add_inner(image, dynamic_cast<const std::nested_exception*>(&e), depth);
+  } catch (const std::nested_exception& e) {
+    name_current();
+    add_inner(image, &e, depth);
   } catch (const std::string& text) {
     name_current();
     image.message = text;
@@ -149,7 +188,7 @@ ExceptionImage read_image(std::string_view bytes) {
 }
 
 // Null where it can only be a RemoteError.
-std::exception_ptr rebuilt(const ExceptionImage& image) {
+std::exception_ptr itself(const ExceptionImage& image) {
   try {
     if (image.form == static_cast<std::uint32_t>(ImageForm::kKnown)) {
       const KnownException* const known = known_exception(image.type);
@@ -166,6 +205,54 @@ std::exception_ptr rebuilt(const ExceptionImage& image) {
   return nullptr;
 }
 
+std::string described_throw(const ExceptionImage& image, pid_t worker_pid) {
+  StackRecord site;
+  site.count = static_cast<std::uint32_t>(std::min<std::size_t>(image.frames.size(), kStackFrames));
+  std::copy_n(image.frames.begin(), site.count, site.frames);
+  return describe_stack(site, worker_pid);
+}
+
+thread_local bool making_nested = false;
+
+class MakingNested {
+ public:
+  explicit MakingNested(bool nested) noexcept : before_(std::exchange(making_nested, nested)) {}
+  ~MakingNested() { making_nested = before_; }
+  MakingNested(const MakingNested&) = delete;
+  MakingNested& operator=(const MakingNested&) = delete;
+
+ private:
+  bool before_;
+};
+
+struct Sender {
+  pid_t worker_pid;
+  std::uint64_t task_index;
+};
+
+std::exception_ptr made_of(const ExceptionImage& image, const Sender& sender) {
+  if (std::exception_ptr exception = itself(image)) return exception;
+  return made(RemoteError(image.readable_type, image.message, sender.worker_pid, sender.task_index,
+                          described_throw(image, sender.worker_pid)));
+}
+
+// The outer one is made while the inner one is being handled: that is how it comes to hold it.
+std::exception_ptr rebuilt(std::string_view bytes, const Sender& sender, int depth) {
+  const ExceptionImage image = read_image(bytes);
+  if (image.inner.empty()) {
+    const MakingNested plain(false);
+    return made_of(image, sender);
+  }
+  if (depth == kMostNested) throw CodecError("damaged exception");
+  const std::exception_ptr inner = rebuilt(image.inner, sender, depth + 1);
+  try {
+    std::rethrow_exception(inner);
+  } catch (...) {
+    const MakingNested nested(true);
+    return made_of(image, sender);
+  }
+}
+
 std::size_t size_of(const ExceptionImage& image) {
   SizeCounter counter;
   counter.value(image);
@@ -180,14 +267,9 @@ std::string bytes_of(const ExceptionImage& image) {
   return bytes;
 }
 
-std::string described_throw(const ExceptionImage& image, pid_t worker_pid) {
-  StackRecord site;
-  site.count = static_cast<std::uint32_t>(std::min<std::size_t>(image.frames.size(), kStackFrames));
-  std::copy_n(image.frames.begin(), site.count, site.frames);
-  return describe_stack(site, worker_pid);
-}
-
 }  // namespace
+
+bool is_making_nested() noexcept { return making_nested; }
 
 void list_exception(ExceptionForm& form) noexcept {
   if (form.listed.exchange(true)) return;
@@ -209,6 +291,7 @@ std::string encode_exception_within(std::size_t most, const std::exception_ptr& 
   try {
     ExceptionImage image = image_of(thrown);
     image.frames.clear();
+    if (size_of(image) > most) image.inner.clear();
     if (size_of(image) > most && image.form == static_cast<std::uint32_t>(ImageForm::kKnown)) image.readable_type.clear();
     if (const std::size_t size = size_of(image); size > most)
       image.message.resize(image.message.size() - std::min(image.message.size(), size - most + kPayloadAlignment));
@@ -222,10 +305,7 @@ std::string encode_exception_within(std::size_t most, const std::exception_ptr& 
 std::exception_ptr decode_exception(std::string_view bytes, pid_t worker_pid, std::uint64_t task_index) noexcept {
   try {
     if (bytes.size() == 1 && bytes[0] == kOutOfMemory) return std::make_exception_ptr(std::bad_alloc());
-    const ExceptionImage image = read_image(bytes);
-    if (std::exception_ptr made = rebuilt(image)) return made;
-    return std::make_exception_ptr(RemoteError(image.readable_type, image.message, worker_pid, task_index,
-                                               described_throw(image, worker_pid)));
+    return rebuilt(bytes, {worker_pid, task_index}, 0);
   } catch (const CodecError& damage) {
     try {
       return std::make_exception_ptr(CodecError("task " + std::to_string(task_index) +

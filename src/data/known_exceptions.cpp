@@ -23,7 +23,7 @@ bool save_message(const std::exception&, ExceptionImage&) { return true; }
 
 template <class E>
 std::exception_ptr make_from_message(const ExceptionImage& image) {
-  return std::make_exception_ptr(E(image.message));
+  return made(E(image.message));
 }
 
 // For types without a constructor from text. Their what() is fixed, save where the library has texts of its
@@ -34,11 +34,13 @@ std::exception_ptr make_fixed(const ExceptionImage& image) {
 }
 
 std::exception_ptr make_bad_variant_access(const ExceptionImage& image) {
+  std::bad_variant_access usual;
   try {
     (void)std::get<0>(std::variant<int, char>(std::in_place_index<1>, 'x'));
-  } catch (const std::bad_variant_access& usual) {
-    if (usual.what() == image.message) return std::current_exception();
+  } catch (const std::bad_variant_access& thrown) {
+    usual = thrown;
   }
+  if (usual.what() == image.message) return made(usual);
   return make_fixed<std::bad_variant_access>(image);
 }
 
@@ -136,7 +138,7 @@ bool save_remote(const std::exception& thrown, ExceptionImage& image) {
 
 std::exception_ptr make_remote(const ExceptionImage& image) {
   if (image.texts.size() != 3 || image.numbers.size() != 2) return nullptr;
-  return std::make_exception_ptr(RemoteError(image.texts[0], image.texts[1], static_cast<pid_t>(image.numbers[0]),
+  return made(RemoteError(image.texts[0], image.texts[1], static_cast<pid_t>(image.numbers[0]),
                                              static_cast<std::uint64_t>(image.numbers[1]), image.texts[2]));
 }
 
@@ -151,7 +153,7 @@ bool save_died(const std::exception& thrown, ExceptionImage& image) {
 std::exception_ptr make_died(const ExceptionImage& image) {
   const auto& n = image.numbers;
   if (image.texts.size() != 1 || n.size() != 4) return nullptr;
-  return std::make_exception_ptr(WorkerDied(static_cast<int>(n[0]), static_cast<int>(n[1]), static_cast<pid_t>(n[2]),
+  return made(WorkerDied(static_cast<int>(n[0]), static_cast<int>(n[1]), static_cast<pid_t>(n[2]),
                                             static_cast<std::uint64_t>(n[3]), image.texts[0]));
 }
 

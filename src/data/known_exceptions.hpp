@@ -21,6 +21,7 @@ struct ExceptionImage {
   std::vector<std::int64_t> numbers;  ///< further parts, as the type needs
   std::string payload;                ///< of a registered type
   std::vector<std::uint64_t> frames;  ///< where it was thrown
+  std::string inner;                  ///< the image of the exception that it holds (std::nested_exception), or empty
 };
 
 enum class ImageForm : std::uint32_t { kRemote, kKnown, kRegistered };
