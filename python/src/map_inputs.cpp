@@ -413,7 +413,8 @@ void MapTasks::hand_in_or_read() {
   if (has_reader_ || !calls_.empty() || read_to_end_) {
     hand_in_what_fits();
     if (!inputs_ended_ && read_to_end_ && calls_.empty()) publish();
-    wake_reader();
+    if (has_reader_) window_->inputs_wait(calls_.empty());
+    wake_reader_for_more();
   } else if (const std::size_t wanted = window_->wanted(); wanted != 0) {
     read_inputs(wanted);
   }

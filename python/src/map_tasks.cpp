@@ -22,7 +22,7 @@ class MapTasks::HandInAtEnd {
     const ErrorAside aside;
     guarded([this] {
       tasks_.hand_in_what_fits();
-      tasks_.wake_reader();
+      tasks_.wake_reader_for_more();
       return 0;
     }, -1);
     if (PyErr_Occurred() != nullptr) PyErr_Clear();  // without memory now: whoever comes next tries again
@@ -195,7 +195,6 @@ bool MapTasks::wait_for_result(detail::MapWindow::Result& result, detail::MapWin
   consumer_waits_ = has_reader_;
   nothing_waits_ = nothing;
   consumer_nudged_ = false;
-  if (has_reader_) window_->inputs_wait(calls_.empty());
   const std::unique_ptr<bool, void (*)(bool*)> over(&consumer_waits_, [](bool* waits) { *waits = false; });
   try {
     return wait_in_slices(deadline, [&](const Deadline& slice) {
