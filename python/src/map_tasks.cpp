@@ -95,6 +95,7 @@ bool MapTasks::drop_results() {
 
 // The end of the pool reads the map in one thread: others that come meanwhile are not at fault.
 bool MapTasks::wait_for_read_all(const Deadline& deadline) const {
+  if (!busy_) return true;
   wait_for_pass_on();
   while (busy_ && all_read_by_ != 0 && all_read_by_ != PyThread_get_thread_ident()) {
     if (deadline && Clock::now() >= *deadline) return false;
