@@ -168,6 +168,7 @@ class MapTasks {
   void wait_for_room();
   void wait_for_pass_on() const noexcept;
   void wake_reader() noexcept;
+  void wake_reader_for_more() noexcept;
   bool wait_for_other_reader(PyObject* iterators);
 
   MapPlan plan_;

@@ -154,7 +154,7 @@ bool MapTasks::goes_to_calls() const noexcept {
 
 void MapTasks::keep_in_window(detail::KeptMemory kept, std::size_t bytes) {
   kept.insert(kept.end(), bound_blocks_.begin(), bound_blocks_.end());
-  if (!kept.empty()) window_->keep_for_last(std::move(kept), bytes);
+  window_->keep_for_last(std::move(kept), bytes);
 }
 
 // Shared memory that this map keeps from now on.
@@ -192,7 +192,7 @@ void MapTasks::stage_encoded(const Encoder& encoder, Payload payload) {
     kept_.emplace(staged_, encoder.kept());
   }
   if (!later) {
-    keep_in_window(std::move(memory), bytes);
+    if (!memory.empty() || !bound_blocks_.empty()) keep_in_window(std::move(memory), bytes);
   } else {
     if (!memory.empty()) {
       calls_name_.push_back({staged_, std::move(memory), bytes});
@@ -364,7 +364,7 @@ bool MapTasks::hand_in_one() {
     named_bytes_ -= calls_name_.front().bytes;
     keep_in_window(std::move(calls_name_.front().memory), calls_name_.front().bytes);
     calls_name_.pop_front();
-  } else {
+  } else if (!bound_blocks_.empty()) {
     keep_in_window({}, 0);
   }
   calls_.pop();
@@ -413,7 +413,8 @@ void MapTasks::hand_in_or_read() {
   if (has_reader_ || !calls_.empty() || read_to_end_) {
     hand_in_what_fits();
     if (!inputs_ended_ && read_to_end_ && calls_.empty()) publish();
-    wake_reader();
+    if (has_reader_) window_->inputs_wait(calls_.empty());
+    wake_reader_for_more();
   } else if (const std::size_t wanted = window_->wanted(); wanted != 0) {
     read_inputs(wanted);
   }

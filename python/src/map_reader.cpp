@@ -22,6 +22,10 @@ namespace {
 constexpr std::size_t kFewAhead = 16, kMostAhead = 1000, kMuchAhead = std::size_t{8} << 20;
 constexpr std::chrono::milliseconds kTryAgain{5};
 
+// While nobody waits, inputs are handed in many at a time; the first ones as they come, and so are those that come slowly.
+constexpr std::size_t kAtOnce = 64, kBurst = 256;
+constexpr std::chrono::microseconds kBurstTime{200};
+
 // Iterators that readers are reading. With the GIL held.
 std::vector<PyObject*>& being_read() {
   static auto* const all = new std::vector<PyObject*>;  // never destroyed: readers may outlive main
@@ -70,8 +74,13 @@ bool MapTasks::has_room() const noexcept {
                             calls_.bytes() + named_bytes_ < kMuchAhead);
 }
 
+void MapTasks::wake_reader_for_more() noexcept {
+  if (reader_waits_ && calls_.count() <= look_ahead_ / 4) wake_reader();
+}
+
 void MapTasks::wake_reader() noexcept {
   if (!reader_waits_) return;
+  reader_waits_ = false;  // it is woken once
   room_.fetch_add(1);
   room_.notify_all();
 }
@@ -124,6 +133,7 @@ void MapTasks::read_ahead() {
   reader_ = PyThread_get_thread_ident();
   if (wait_for_other_reader(iterators.get())) {
     const Claim claim(iterators.get());
+    auto passed_on = Clock::now();
     while (!stop_) {
       if (!has_room() || pending_) {
         pass_on();
@@ -145,7 +155,12 @@ void MapTasks::read_ahead() {
         if (!stop_) input_error_ = std::move(error);
       }
       if (!more) break;
-      if (calls_.count() <= 1 || !consumer_waits_) pass_on();  // more: the window is full, or it has been nudged
+      if (consumer_waits_) {
+        if (calls_.count() == 1) pass_on();  // if more, then it knows, or the window is full
+      } else if (staged_ <= kAtOnce || calls_.count() >= kBurst || Clock::now() - passed_on >= kBurstTime) {
+        pass_on();
+        passed_on = Clock::now();
+      }
     }
   }
   plan_.iterators = Object();

@@ -28,7 +28,7 @@ class MapTasks::HandInAtEnd {
     const ErrorAside aside;
     guarded([this] {
       tasks_.hand_in_what_fits();
-      tasks_.wake_reader();
+      tasks_.wake_reader_for_more();
       return 0;
     }, -1);
     if (PyErr_Occurred() != nullptr) PyErr_Clear();  // without memory now: whoever comes next tries again
@@ -101,6 +101,7 @@ bool MapTasks::drop_results() {
 
 // The end of the pool reads the map in one thread: others that come meanwhile are not at fault.
 bool MapTasks::wait_for_read_all(const Deadline& deadline) const {
+  if (!busy_) return true;
   wait_for_pass_on();
   while (busy_ && all_read_by_ != 0 && all_read_by_ != PyThread_get_thread_ident()) {
     if (deadline && Clock::now() >= *deadline) return false;
@@ -207,7 +208,6 @@ bool MapTasks::wait_for_result(detail::MapWindow::Result& result, detail::MapWin
   consumer_waits_ = has_reader_;
   nothing_waits_ = nothing;
   consumer_nudged_ = false;
-  if (has_reader_) window_->inputs_wait(calls_.empty());
   const std::unique_ptr<bool, void (*)(bool*)> over(&consumer_waits_, [](bool* waits) { *waits = false; });
   try {
     return wait_in_slices(deadline, [&](const Deadline& slice) {

@@ -233,10 +233,11 @@ class MapWindow::State {
   }
 
   // Workers have nothing left to claim while we wait: read more inputs, if there may be any.
-  bool grow() noexcept {
-    if (inputs_ended_ || inputs_wait_ || held_back_ || is_heavy() || (window_ >= limit_ && outstanding_ >= window_)) return false;
+  // False if none would be read even so: a caller that came back at once would come back for ever.
+  bool grow() {
+    if (inputs_ended_ || inputs_wait_ || held_back_ || is_heavy()) return false;
     window_ = std::min(limit_, 2 * window_);
-    return outstanding_ < window_;
+    return wanted() != 0;
   }
 
   // Tasks whose ends tell that the workers run out of tasks while the first is slow, and that inputs should
