@@ -34,6 +34,8 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
     After ``os.fork`` the executor stays with the parent: in the child it raises ``PoolClosed``.
     """
 
+    _follows_modules = False  # see Scope
+
     def __init__(
         self,
         max_workers: Optional[int] = None,

@@ -42,6 +42,8 @@ class Pool(_engine.Pool):  # type: ignore[misc]
     ran, with ``retinue.WorkerDied``, and is replaced. ``chunksize`` is accepted everywhere and not needed.
     """
 
+    _follows_modules = False  # see Scope
+
     def __init__(
         self,
         processes: Optional[int] = None,
