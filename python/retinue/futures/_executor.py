@@ -92,6 +92,7 @@ class ProcessPoolExecutor(_engine.Pool, Executor):  # type: ignore[misc]
                 self._on_worker_death == "break",
                 self._limits,
             )
+            self._initializer, self._initargs = None, ()  # the workers have them
 
     @property
     def _processes(self) -> dict[int, WorkerProcess]:

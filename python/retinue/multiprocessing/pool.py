@@ -218,5 +218,9 @@ def _all_of(results: Any) -> list[Any]:
             if first is None:
                 first = error
     if first is not None:
-        raise first
+        try:
+            raise first
+        finally:  # it leads to this frame, by its traceback
+            first = None
+            values.clear()
     return values
