@@ -104,6 +104,17 @@ def _in_turn(step: Callable[[], None]) -> None:
         _here.steps = None
 
 
+_SETTINGS = {"initializer", "initargs", "idle_worker_timeout", "maxtasksperchild"}
+# joblib itself looks at these, or they are about files, which there are none of here.
+_OF_NO_CONCERN = {"prefer", "require", "verbose", "temp_folder"}
+
+
+def _refuse_unknown(given: dict[str, Any], known: set[str]) -> None:
+    unknown = sorted(given.keys() - known)
+    if unknown:
+        raise TypeError(f"the joblib backend 'retinue' has no parameter {', '.join(map(repr, unknown))}")
+
+
 def _run(batch: Callable[[], Any]) -> Any:
     return batch()
 
@@ -112,6 +123,11 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     """What ``parallel_backend("retinue")`` names.
 
     retries: how often a batch of tasks is run again after its worker died.
+    initializer, initargs: called as ``initializer(*initargs)`` in each worker before its first task.
+    idle_worker_timeout: seconds after which the workers leave when no call needs them; None: they stay.
+    maxtasksperchild: a worker is replaced after so many batches.
+
+    All but `retries` may also be given to ``Parallel`` itself, from joblib 1.5 on. What is not known raises TypeError.
 
     An instance serves one ``Parallel``; the one that a context holds serves none and makes one for each, so that a
     failure ends the tasks of its own call and no others.
@@ -127,10 +143,20 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     MIN_IDEAL_BATCH_DURATION = 0.02
     MAX_IDEAL_BATCH_DURATION = 0.2
 
-    def __init__(self, retries: int = 0, serves: Any = None, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self,
+        retries: int = 0,
+        serves: Any = None,
+        *,
+        nesting_level: Optional[int] = None,
+        inner_max_num_threads: Optional[int] = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
         if retries < 0:
             raise ValueError("retries must not be negative")
+        _refuse_unknown(settings, _SETTINGS)
+        self._settings = settings
         self._retries = retries
         self._serves = serves
         self._pool: Any = None
@@ -146,8 +172,15 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         return n_jobs if n_jobs > 0 else max(cpu_count() + 1 + n_jobs, 1)
 
     def configure(
-        self, n_jobs: int = 1, parallel: Any = None, max_nbytes: Optional[int] = None, **_: Any
+        self,
+        n_jobs: int = 1,
+        parallel: Any = None,
+        max_nbytes: Optional[int] = None,
+        mmap_mode: Optional[str] = "r",
+        context: Any = None,
+        **options: Any,
     ) -> int:
+        _refuse_unknown(options, _SETTINGS | _OF_NO_CONCERN)
         n_jobs = self.effective_n_jobs(n_jobs)
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
@@ -160,12 +193,15 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
                     parallel,
                     nesting_level=self.nesting_level,
                     inner_max_num_threads=self.inner_max_num_threads,
+                    **self._settings,
                 )
             )
         self.parallel = parallel
-        self._sharing = Sharing(max_nbytes)
+        self._sharing = Sharing(max_nbytes, mmap_mode)
         if self._pool is None:
-            self._pool = _joblib_pools.lend(n_jobs, self._prepare_worker_env(n_jobs=n_jobs))
+            given = {name: it for name, it in options.items() if name in _SETTINGS and it is not None}
+            settings = _joblib_pools.Settings(**{**self._settings, **given}, context=context)
+            self._pool = _joblib_pools.lend(n_jobs, self._prepare_worker_env(n_jobs=n_jobs), settings)
         return n_jobs
 
     def start_call(self) -> None:

@@ -1,6 +1,6 @@
 """Large arrays among the arguments of joblib's tasks: written to shared memory once, however many tasks get them.
 
-joblib's own backends do so through files. As there, a task gets such an array read-only, and what is written to it
+joblib's own backends do so through files. As there, a task gets such an array as `mmap_mode` says, and what is written to it
 while it is alive and tasks are still being handed in may go unseen.
 """
 
@@ -14,8 +14,13 @@ from typing import Any, Optional
 class Sharing:
     """What one ``Parallel`` has shared. An array that is dropped by all others is dropped here."""
 
-    def __init__(self, least_bytes: Optional[int]) -> None:
-        self._least_bytes = least_bytes
+    def __init__(self, least_bytes: Optional[int], mode: Optional[str] = "r") -> None:
+        """``mode``: joblib's mmap_mode. "r": tasks see one array, read-only; "r+" and "w+": one array that they all write to;
+        None and "c": each has its own."""
+        if mode not in (None, "r", "r+", "w+", "c"):
+            raise ValueError(f"mmap_mode must be None, 'r', 'r+', 'w+' or 'c', not {mode!r}")
+        self._least_bytes = least_bytes if mode not in (None, "c") else None
+        self._writable = mode != "r"
         self._shared: dict[int, tuple[Any, Any]] = {}
 
     def share_arguments(self, batch: Any) -> None:
@@ -41,9 +46,15 @@ class Sharing:
         found = self._shared.get(id(it))
         if found is not None and found[0]() is it:
             return found[1]
-        from retinue._arrays import share
+        from retinue._arrays import share, shared_array
 
-        shared, key = share(it), id(it)
+        shared: Any
+        if self._writable:
+            shared = shared_array(it.shape, it.dtype)
+            shared[...] = it
+        else:
+            shared = share(it)
+        key = id(it)
         self._shared[key] = weakref.ref(it, lambda dead: self._drop(key, dead)), shared
         return shared
 

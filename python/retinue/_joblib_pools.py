@@ -5,11 +5,56 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any, Mapping
+from multiprocessing.context import DefaultContext
+from typing import Any, Callable, Mapping, Optional
 
 from retinue.futures import ProcessPoolExecutor
 
 _Key = tuple[Any, ...]
+
+
+class _Executor(ProcessPoolExecutor):
+    """Of which the program does not know that it goes on from call to call."""
+
+    _follows_modules = True
+
+
+class Settings:
+    """What else a call wants of its workers. Equal ones can use the same pool."""
+
+    def __init__(
+        self,
+        initializer: Optional[Callable[..., object]] = None,
+        initargs: tuple[Any, ...] = (),
+        idle_worker_timeout: Optional[float] = None,
+        maxtasksperchild: Optional[int] = None,
+        context: Any = None,
+    ) -> None:
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        self.initializer = initializer
+        self.initargs = tuple(initargs)
+        self.idle_worker_timeout = idle_worker_timeout
+        self.maxtasksperchild = maxtasksperchild
+        # joblib passes the default context when it was not asked for another: to look into that would settle it.
+        self.context = None if isinstance(context, DefaultContext) else context
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Settings):
+            return NotImplemented
+        return (
+            (self.initializer, self.maxtasksperchild) == (other.initializer, other.maxtasksperchild)
+            and self.context is other.context
+            and len(self.initargs) == len(other.initargs)
+            and all(_is_same(a, b) for a, b in zip(self.initargs, other.initargs))
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.initializer, self.maxtasksperchild, len(self.initargs)))
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is type(b) and isinstance(a, (int, float, complex, str, bytes)) and a == b)
 
 
 class _Lent:
@@ -19,6 +64,8 @@ class _Lent:
         self.key = key
         self.pool = pool
         self.users = 0
+        self.calls = 0  # so far
+        self.idle_timeout: Optional[float] = None  # as the last of them wants it
 
 
 _lock = threading.Lock()
@@ -35,7 +82,15 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
-def _begin_worker(environment: Mapping[str, str]) -> None:
+def _begin_worker(
+    environment: Mapping[str, str], initializer: Optional[Callable[..., object]], initargs: tuple[Any, ...]
+) -> None:
+    _limit_threads(environment)
+    if initializer is not None:
+        initializer(*initargs)
+
+
+def _limit_threads(environment: Mapping[str, str]) -> None:
     """Limits the threads that numerical libraries run beneath each worker. Those not loaded yet read the
     environment; those that were there when the worker was forked have to be told."""
     os.environ.update(environment)
@@ -48,15 +103,23 @@ def _begin_worker(environment: Mapping[str, str]) -> None:
     threadpool_limits({"openmp": int(environment["OMP_NUM_THREADS"]), "blas": int(environment["OPENBLAS_NUM_THREADS"])})
 
 
-def lend(workers: int, environment: Mapping[str, str]) -> ProcessPoolExecutor:
+def lend(workers: int, environment: Mapping[str, str], settings: Settings) -> ProcessPoolExecutor:
     """A pool of that size whose workers have that environment; to be given back."""
-    key = (workers, *sorted(environment.items()))
+    key = (workers, settings, *sorted(environment.items()))
     with _lock:
         lent = _pools.get(key)
         if lent is None or lent.pool._shutdown:
-            pool = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(dict(environment),))
+            pool = _Executor(
+                workers,
+                settings.context,
+                _begin_worker,
+                (dict(environment), settings.initializer, settings.initargs),
+                max_tasks_per_child=settings.maxtasksperchild,
+            )
             lent = _pools[key] = _Lent(key, pool)
         lent.users += 1
+        lent.calls += 1
+        lent.idle_timeout = settings.idle_worker_timeout
         idle = [other for other in _pools.values() if other.users == 0]
         for other in idle:
             del _pools[other.key]
@@ -72,8 +135,21 @@ def _find(pool: ProcessPoolExecutor) -> Any:
 def give_back(pool: ProcessPoolExecutor) -> None:
     with _lock:
         lent = _find(pool)
-        if lent is not None:
-            lent.users -= 1
+        if lent is None:
+            return
+        lent.users -= 1
+        if lent.users == 0 and lent.idle_timeout is not None:
+            timer = threading.Timer(max(lent.idle_timeout, 0), _end_if_idle, (lent, lent.calls))
+            timer.daemon = True
+            timer.start()
+
+
+def _end_if_idle(lent: _Lent, calls: int) -> None:
+    with _lock:
+        if lent.users != 0 or lent.calls != calls or _pools.get(lent.key) is not lent:
+            return
+        del _pools[lent.key]
+    lent.pool.shutdown(wait=False)
 
 
 def drop(pool: ProcessPoolExecutor) -> None:

@@ -150,11 +150,15 @@ def type_name(cls: type) -> str:
 def _refuse(it: Any, error: BaseException) -> Exception:
     from retinue._errors import PicklingError
 
-    trace = error.__traceback__
-    if trace is not None:  # what could not be pickled lives in the frames, and is not to be kept by the error
-        traceback.clear_frames(trace)
-        error.__traceback__ = trace.tb_next
-    return PicklingError(f"a value of type {type_name(type(it))} cannot be pickled: {error}")
+    refusal = PicklingError(f"a value of type {type_name(type(it))} cannot be pickled: {error}")
+    frames = traceback.extract_tb(error.__traceback__)
+    if frames and not any(part in frames[-1].filename for part in ("retinue", "cloudpickle")):
+        refusal.add_note("It failed here:\n" + "".join(traceback.format_list(frames[-1:])))
+    chain: Optional[BaseException] = error
+    while chain is not None and chain.__traceback__ is not None:  # what was to be pickled lives in the frames
+        chain.__traceback__ = None
+        chain = chain.__cause__ or chain.__context__
+    return refusal
 
 
 def dump_by_value(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 import weakref
 from types import FunctionType, ModuleType
@@ -30,12 +32,56 @@ def named(names: dict[str, Any], qualname: str) -> Any:
     return found
 
 
+class _Held:
+    """An object of ``__main__`` that cannot be referred to weakly, for all scopes together. It is let go of when nobody else
+    has it, which is looked at when garbage is collected and when a map begins."""
+
+    __slots__ = ("it", "__weakref__")
+
+    def __init__(self, it: Any) -> None:
+        self.it = it
+
+
+_all_held: "weakref.WeakValueDictionary[int, _Held]" = weakref.WeakValueDictionary()
+
+
+def _held(it: Any) -> _Held:
+    found = _all_held.get(id(it))
+    if found is None or found.it is not it:
+        found = _all_held[id(it)] = _Held(it)
+    return found
+
+
+def _count(held: _Held) -> int:
+    return sys.getrefcount(held.it)
+
+
+_COUNT_OF_OURS = _count(_Held(object()))
+
+
+def let_go_of_deleted() -> None:
+    """Lets go of what nobody but the scopes has."""
+    for held in list(_all_held.values()):
+        if _count(held) <= _COUNT_OF_OURS:
+            held.it = _MISSING
+
+
+def _on_collection(phase: str, details: dict[str, int]) -> None:
+    if phase == "stop" and details["generation"] > 0 and _all_held:
+        let_go_of_deleted()
+
+
+gc.callbacks.append(_on_collection)
+# A worker keeps its pages shared with its owner: nothing there is looked at.
+os.register_at_fork(after_in_child=lambda: gc.callbacks.remove(_on_collection) if _on_collection in gc.callbacks else None)
+
+
 class Scope:
     """What workers have because they were forked from this process: the names of ``__main__`` as they were then, and the
     modules. Functions and classes of these go by name, others by value.
 
-    It does not keep large objects of ``__main__`` alive: of those that can be referred to weakly no more than that, of
-    others until their name is found to be bound to something else.
+    It does not keep objects of ``__main__`` alive: it refers to them weakly, or where that cannot be (lists, dicts) lets go
+    of them when nobody else has them.
     """
 
     inherits = True  # the workers see what this process sees, also shared memory of its owner
@@ -47,17 +93,23 @@ class Scope:
         for name, it in list(_main().items()):
             self._remember(name, it)
 
+    def forget(self) -> None:
+        """At the end of the pool."""
+        self._names.clear()
+
     def _remember(self, name: str, it: Any) -> None:
-        if not is_constant(it):
+        if type(it) not in _SIMPLE or (isinstance(it, (str, bytes)) and len(it) > 1000):
             try:
                 it = weakref.ref(it)
             except TypeError:
-                pass
+                it = _held(it)
         self._names[name] = it
 
     def _known(self, name: str) -> Any:
         known = self._names.get(name, _MISSING)
-        if not isinstance(known, weakref.ref):
+        if type(known) is _Held:
+            return known.it
+        if type(known) is not weakref.ref:
             return known
         it = known()
         return _MISSING if it is None else it

@@ -53,7 +53,9 @@ def start(
         arrays = sys.modules.get("retinue._arrays")
         if arrays is not None:  # tasks receive the values of shared objects, and so do initializers
             initargs = tuple(it.value if isinstance(it, arrays.Shared) else it for it in initargs)
-        pool._start_engine(workers, Scope(), initializer, initargs, max_tasks, 0, break_on_death, None, limits)
+        scope = Scope()
+        scope.follows_modules = pool._follows_modules
+        pool._start_engine(workers, scope, initializer, initargs, max_tasks, 0, break_on_death, None, limits)
     else:
         _start_fresh(pool, workers, initializer, initargs, max_tasks, break_on_death, limits, home)
 
@@ -118,6 +120,7 @@ def _start_fresh(
         )
         program = [os.fsdecode(spawn.get_executable()), *util._args_from_interpreter_flags(), "-c", code]  # type: ignore
         scope = FreshScope()
+        scope.follows_modules = pool._follows_modules
         try:
             pool._start_engine(
                 workers, scope, None, (), max_tasks, 0, break_on_death,

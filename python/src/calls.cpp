@@ -59,7 +59,11 @@ Object tuple_of(PyObject* const* objects, std::size_t count) {
 }
 
 Function::Function(PyObject* callable, FunctionKind kind, const char* bytes, std::size_t size, Object kept)
-    : callable_(Object::borrowed(callable)), kept_(std::move(kept)) {
+    : kept_(std::move(kept)) {
+  if (callable != nullptr) {
+    callable_ = Object(PyWeakref_NewRef(callable, nullptr));
+    if (!callable_) PyErr_Clear();  // then it is never known again
+  }
   if (kind == FunctionKind::cached && size > kMostInline) {
     kind = FunctionKind::in_block;
     block_ = detail::allocate_for_workers(size);
@@ -76,18 +80,31 @@ Function::Function(PyObject* callable, FunctionKind kind, const char* bytes, std
   }
 }
 
+bool Function::is_of(PyObject* callable) const noexcept {
+  if (!callable_) return false;
+#if PY_VERSION_HEX >= 0x030d0000
+  PyObject* found = nullptr;
+  const bool same = PyWeakref_GetRef(callable_.get(), &found) > 0 && found == callable;
+  Py_XDECREF(found);
+  return same;
+#else
+  return PyWeakref_GET_OBJECT(callable_.get()) == callable;
+#endif
+}
+
 Function::~Function() {
   if (block_.data != nullptr) detail::free_shared(block_);
 }
 
 FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope, bool again) {
-  if (const auto known = by_identity_.find(callable); known != by_identity_.end()) return known->second;
+  if (const auto known = by_identity_.find(callable); known != by_identity_.end() && known->second->is_of(callable))
+    return known->second;
   const Described d = describe(callable, scope, again);
   if (d.state == State::carried) return d.function(callable, FunctionKind::here);
   if (d.state == State::none) {
     if (by_identity_.size() >= kMost) const auto gone = std::exchange(by_identity_, {});
     auto function = d.function(callable, FunctionKind::cached);
-    by_identity_.emplace(callable, function);
+    by_identity_.insert_or_assign(callable, function);
     return function;
   }
   std::string content(PyBytes_AS_STRING(d.bytes.get()), static_cast<std::size_t>(PyBytes_GET_SIZE(d.bytes.get())));
@@ -103,11 +120,12 @@ FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope, bool agai
 }
 
 FunctionRef Functions::for_map(PyObject* callable, PyObject* scope) {
-  if (const auto known = by_identity_.find(callable); known != by_identity_.end()) return known->second;
+  if (const auto known = by_identity_.find(callable); known != by_identity_.end() && known->second->is_of(callable))
+    return known->second;
   const Described d = describe(callable, scope, true);
   const bool holds_descriptors = d.kept && !PyList_CheckExact(d.kept.get());
   auto function = d.function(callable, holds_descriptors ? FunctionKind::here : FunctionKind::cached);
-  if (d.state == State::none && by_identity_.size() < kMost) by_identity_.emplace(callable, function);
+  if (d.state == State::none && by_identity_.size() < kMost) by_identity_.insert_or_assign(callable, function);
   return function;
 }
 

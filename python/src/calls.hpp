@@ -45,6 +45,8 @@ class Function {
   Function& operator=(const Function&) = delete;
 
   void write(Encoder& encoder) const { encoder.raw(prefix_.data(), prefix_.size()); }
+  /// True if it was made of this very object, and not of one that lay at the same address.
+  bool is_of(PyObject* callable) const noexcept;
   /// It names memory, so it must live until the calls it was submitted for have ended.
   bool must_be_kept() const noexcept { return block_.data != nullptr || kept_; }
   /// See Encoder::kept_to_the_end.
@@ -54,7 +56,7 @@ class Function {
  private:
   std::string prefix_;
   detail::SharedMemory block_;
-  Object callable_;  // lives as long as its identity stands for the bytes
+  Object callable_;  // a weak reference to what its identity stands for, or null
   Object kept_;
 };
 using FunctionRef = std::shared_ptr<const Function>;

@@ -19,6 +19,7 @@
 namespace retinue::python {
 namespace {
 
+Helper let_go_of_deleted{"retinue._scope", "let_go_of_deleted"};
 Helper split_partial{"retinue._pickling", "split_partial"};
 
 /// With the GIL held.
@@ -178,6 +179,7 @@ PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
     detail::require_open(*plan.core);
     plan.scope = pool.scope;
     pool.sweep();
+    let_go_of_deleted();
     take_inputs(plan, iterables, static_cast<Reading>(reading));
     if (Object parts = split_partial(callable, pool.scope.get()); parts.get() != Py_None) {
       callable = PyTuple_GET_ITEM(parts.get(), 0);
@@ -258,8 +260,10 @@ PyObject* wait_until_idle(PyObject* self, PyObject* timeout) noexcept {
 
 /// Takes the core for its end: from now on the pool is closed.
 detail::CoreRef core_to_end(PyObject* self) {
-  pool_of(self).closed = pool_of(self).ended = true;
-  for (const auto& tasks : living_maps(pool_of(self))) tasks->end_reading();
+  Pool& pool = pool_of(self);
+  pool.closed = pool.ended = true;
+  for (const auto& tasks : living_maps(pool)) tasks->end_reading();
+  if (pool.scope) check(in_python([&pool] { return PyObject_CallMethod(pool.scope.get(), "forget", nullptr); }));
   return pool_of(self).core;
 }
 

@@ -39,6 +39,8 @@ class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
     the executor it runs in.
     """
 
+    _follows_modules = False  # see Scope
+
     def __init__(
         self,
         max_workers: Optional[int] = None,
@@ -91,6 +93,7 @@ class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
                 self._on_worker_death == "break",
                 self._limits,
             )
+            self._initializer, self._initargs = None, ()  # the workers have them
 
     @property
     def _processes(self) -> dict[int, WorkerProcess]:

@@ -44,6 +44,8 @@ class Pool(ProcessesOnce):
     ran, with ``retinue.WorkerDied``, and is replaced. ``chunksize`` is accepted everywhere and not needed.
     """
 
+    _follows_modules = False  # see Scope
+
     def __init__(
         self,
         processes: Optional[int] = None,
@@ -270,5 +272,9 @@ def _all_of(results: Any) -> list[Any]:
             if first is None:
                 first = error
     if first is not None:
-        raise first
+        try:
+            raise first
+        finally:  # it leads to this frame, by its traceback
+            first = None
+            values.clear()
     return values
