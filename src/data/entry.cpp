@@ -388,6 +388,7 @@ void detach_modules(ModuleTable& table) noexcept {
 }
 
 const void* find_code(const ModuleTable* table, EntryRef ref) {
+  if (!ref.is_whole()) no_such_code();
   const std::size_t index = ref.module();
   const Module* module;
   if (table == nullptr) {

@@ -47,7 +47,7 @@ Deadline PoolCore::inspect() {
 }
 
 // True if something was wrong that workers may have acted on.
-bool PoolCore::mend_words() {
+bool PoolCore::mend_words() {  // Model: mend_words
   Control& control = *plan_.memory.control;
   bool wrong = false;
   // What was published since the mutex was taken is shown when it is let go.

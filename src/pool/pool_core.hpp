@@ -200,6 +200,7 @@ class PoolCore {
   bool judge(Slot& slot, TaskState& task, const Suspect& suspect);
   void end_overwritten(Slot& slot, TaskState& task);
   bool publish_again();
+  bool can_be(std::uint64_t state, std::uint64_t position) const noexcept;
   bool is_ready_at(std::uint64_t position) const noexcept;
   bool runs(unsigned worker, std::uint64_t position) const noexcept;
   bool is_elsewhere(unsigned worker, std::uint64_t position) const noexcept;

@@ -48,6 +48,11 @@ bool PoolCore::may_be_in(unsigned worker, const Suspect& suspect) const noexcept
   return !is_elsewhere(worker, suspect.position);
 }
 
+// What the ring went past was not ready any more, and never is again.
+bool PoolCore::can_be(std::uint64_t state, std::uint64_t position) const noexcept {
+  return is_consistent(state, position) && (State::tag(state) != Tag::ready || position >= oldest_);
+}
+
 // True if one was found that is not as it should be.
 bool PoolCore::inspect_slots(bool all) {
   std::vector<Suspect> suspects;
@@ -67,7 +72,7 @@ bool PoolCore::inspect_slot(Slot& slot, TaskState& task, std::vector<Suspect>& s
   const std::uint64_t position = task.position.load(std::memory_order_relaxed);
   std::uint64_t state = slot.state.load(std::memory_order_acquire);
   const Tag tag = State::tag(state);
-  if (is_consistent(state, position)) {
+  if (can_be(state, position)) {
     if (tag == Tag::ready || tag == Tag::done) return false;
     if (tag == Tag::condemned && task.wanted_ending == Ending::pending) {
       slot.state.compare_exchange_strong(state, State::with_tag(state, Tag::running), std::memory_order_acq_rel);
@@ -96,7 +101,7 @@ bool PoolCore::inspect_slot(Slot& slot, TaskState& task, std::vector<Suspect>& s
 bool PoolCore::judge(Slot& slot, TaskState& task, const Suspect& suspect) {
   std::uint64_t state = slot.state.load(std::memory_order_acquire);
   if ((state & ~State::kRings) != suspect.state) return true;
-  const bool consistent = is_consistent(state, suspect.position);
+  const bool consistent = can_be(state, suspect.position);
   const unsigned says_so = worker_at(suspect.position);
   if (says_so < workers() && may_be_in(says_so, suspect) && !(consistent && State::worker(state) == says_so)) {
     const std::uint64_t ready = State::ready(suspect.position & State::kPositionMask, State::kRings);

@@ -388,7 +388,7 @@ void PoolCore::take_back(Slot& slot, TaskState& task, std::uint64_t state) {  //
 bool PoolCore::is_consistent(std::uint64_t state, std::uint64_t position) const noexcept {
   const Tag tag = State::tag(state);
   if (!State::is_at(state, position)) return false;
-  if (tag == Tag::ready) return true;
+  if (tag == Tag::ready) return State::worker(state) == 0;
   return (tag == Tag::running || tag == Tag::condemned || tag == Tag::done) && State::worker(state) < workers();
 }
 

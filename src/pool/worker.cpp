@@ -312,11 +312,11 @@ void Worker::follow_tail() noexcept {
 
 // Before it sleeps: one that is beyond `tail` was led astray by a `tail` or `head` that was overwritten, or claimed tasks
 // before all of them were shown. It goes back to where the oldest task may be.
-void Worker::start_over() noexcept {
+void Worker::start_over() noexcept {  // Model: start_over
   const std::uint64_t tail = control_.tail.load(std::memory_order_acquire);
   if (cursor_ <= tail) return;
   const std::uint64_t slots = memory_.slot_mask + 1;
-  cursor_ = tail > slots ? tail - slots : 0;  // Model: start_over
+  cursor_ = tail > slots ? tail - slots : 0;
   const std::uint64_t head = control_.head.load(std::memory_order_relaxed);
   if (head <= tail) cursor_ = std::max(cursor_, head);
 }

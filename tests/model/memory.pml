@@ -22,6 +22,9 @@ Seat seat[WORKERS];
 byte tail = 0, head = 0;
 bit closing = 0;
 byte spinning = 0, asleep = 0;  /* a bit a worker */
+#if STRAY
+byte resting = 0;               /* ghost: a bit a worker that sleeps until it is rung */
+#endif
 bit owner_rung = 0;             /* the owner's bell has rung since its value was read */
 bit service_rung = 0;           /* the service thread's event */
 

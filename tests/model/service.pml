@@ -76,6 +76,53 @@ inline kill_overdue(t_) {
     RELEASE
 }
 
+#if STRAY
+#define IS_STUCK(s) ((s) < SLOTS && owner_of[s] != NONE && slot[s].tag == READY)
+#define ANY_READY (IS_STUCK(0) || IS_STUCK(1) || IS_STUCK(2))
+#define BEHIND_HEAD(s) (IS_STUCK(s) && slot[s].pos < head)
+#define WORDS_WRONG                                                                                     \
+  (tail != next_position || head > next_position || BEHIND_HEAD(0) || BEHIND_HEAD(1) || BEHIND_HEAD(2))
+
+/* What the owner has in its own memory. */
+inline mend_words() {
+  STEP tail = next_position; late_tail = tail; head = 0 END
+}
+
+/* No worker will look at what is ready any more. Oldest first; each is a compare-and-swap. */
+inline publish_again() {
+  i = 0; k = next_position;
+  do
+  :: STEPS
+       STEP
+         if
+         :: i < SLOTS ->
+            s = (k + i) % SLOTS;
+            if
+            :: IS_STUCK(s) ->
+               slot[s].tag = READY; slot[s].pos = position[owner_of[s]] + SLOTS; position[owner_of[s]] = slot[s].pos;
+               next_position = slot[s].pos + 1; published = 1; was_idle = 0
+            :: else
+            fi;
+            i++; s = 0
+         :: else
+         fi
+       END;
+       if :: i >= SLOTS -> i = 0; k = 0; break :: else fi
+     END
+  od
+}
+
+active proctype Stray() {
+end:
+  if
+  :: tail = 0
+  :: tail = 9
+  :: head = 9
+  :: asleep = 0
+  fi
+}
+#endif
+
 active proctype Service() {
   LOCALS;
 end:
@@ -94,6 +141,16 @@ end:
 #if TIMED
   :: kill_overdue(0); alert()
   :: kill_overdue(1); alert()
+#endif
+#if STRAY
+  /* After 200 ms in which no task ended, or more. */
+#ifndef DEFECT_NO_MENDING
+  :: HOLD(WORDS_WRONG) mend_words(); RELEASE; alert(); ring_all_workers()
+#endif
+#ifndef DEFECT_NO_PUBLISH_AGAIN
+  :: HOLD(!WORDS_WRONG && resting == 3 && !seat[0].bell && !seat[1].bell && ANY_READY)
+       publish_again(); RELEASE; alert(); ring_all_workers()
+#endif
 #endif
   :: stop_service -> break
   od

@@ -52,6 +52,9 @@
 #ifndef HEAD
 #define HEAD 0        /* 1: with the hint where a worker that starts late begins; else at the first position */
 #endif
+#ifndef STRAY
+#define STRAY 0       /* 1: some process writes once, at any time, where it must not */
+#endif
 #ifndef SPINNERS
 #define SPINNERS 1    /* how many workers may count as spinning: one fewer than CPUs */
 #endif

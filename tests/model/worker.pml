@@ -122,7 +122,25 @@ inline poll() {
   fi
 }
 
+/* Before it sleeps: beyond `tail` it may have been led astray. */
+inline start_over() {
+  if
+  :: d_step {
+       cursor > tail -> cursor = (tail > SLOTS -> tail - SLOTS : 0);
+       if :: head <= tail && head > cursor -> cursor = head :: else fi
+     }
+  :: cursor <= tail
+  fi
+}
+
+#if STRAY
+#define RESTS(value) resting = (value -> resting | BIT(w) : resting & (255 - BIT(w)));
+#else
+#define RESTS(value)
+#endif
+
 inline sleep() {
+  start_over();
 #ifdef DEFECT_BELL_CLEARED_LATE
   d_step { fresh_awake = 1; asleep = asleep | BIT(w); DRAIN_CURRENT(w) };
   seat[w].bell = 0;
@@ -134,10 +152,10 @@ inline sleep() {
 #ifndef DEFECT_NO_RECHECK_BEFORE_SLEEP
   if
   :: WORK_IN_SIGHT
-  :: !WORK_IN_SIGHT ->
+  :: d_step { !WORK_IN_SIGHT -> RESTS(1) };
 #endif
 end_asleep:
-     seat[w].bell == 1
+     d_step { seat[w].bell == 1 -> RESTS(0) }
 #ifndef DEFECT_NO_RECHECK_BEFORE_SLEEP
   fi
 #endif
@@ -172,12 +190,14 @@ end:
 working:
        finish();
        goto next
-    :: d_step { !READY_AT(cursor) && cursor < tail -> cursor = (cursor + 1 > head -> cursor + 1 : head) };
+    :: d_step { !READY_AT(cursor) && cursor < tail ->
+         cursor = (cursor + 1 > head -> cursor + 1 : head);
+         cursor = (tail > cursor + SLOTS -> tail - SLOTS : cursor) };
        goto next
     :: !READY_AT(cursor) && cursor >= tail
     fi;
 #if HEAD
-    if :: head < cursor -> head = cursor :: else fi;
+    if :: head < cursor && cursor <= tail -> head = cursor :: else fi;
 #endif
 #if SPINNERS
     poll();

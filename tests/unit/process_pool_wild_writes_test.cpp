@@ -418,7 +418,7 @@ struct Rounds {
           if (kind < 8) small.push_back(open->pool.with(options).submit(twice, i));
           else if (kind < 12) small.push_back(open->pool.with(options).submit([](int n) { nap(200us); return 2 * n; }, i));
           else if (kind == 12) large.push_back(open->pool.with(options).submit([](std::string s) { return s; }, std::string(50'000, 's')));
-          else large.push_back(open->pool.with(options).submit([](std::size_t n) { return std::string(n, 's'); }, std::size_t{1} << random() % 17));
+          else large.push_back(open->pool.with(options).submit([](std::size_t n) { return std::string(n % 100'000, 's'); }, std::size_t{1} << random() % 17));
         } catch (const retinue::ResourceExhausted&) {
           ++errors;
         }

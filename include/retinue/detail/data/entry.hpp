@@ -20,18 +20,24 @@ inline constexpr std::size_t kMaxModules = 128;
 /// A function, named for the workers of this process: valid wherever this process's registry (or a
 /// table it is published to) is at hand. Zero names nothing.
 struct EntryRef {
-  std::uint64_t bits = 0;  ///< module's index in the upper 16, offset from its load base in the lower 48
+  /// Module's index in the upper 8, a check of the others in the next 16, offset from its load base in the lower 40. The
+  /// check keeps a worker from calling into the middle of a function where a slot was overwritten.
+  std::uint64_t bits = 0;
 
-  static constexpr unsigned kOffsetBits = 48;
+  static constexpr unsigned kOffsetBits = 40, kCheckBits = 16;
   static constexpr EntryRef make(std::size_t module, std::uint64_t offset) noexcept {
-    return {static_cast<std::uint64_t>(module) << kOffsetBits | offset};
+    return {static_cast<std::uint64_t>(module) << (kOffsetBits + kCheckBits) | check_of(module, offset) << kOffsetBits | offset};
   }
-  constexpr std::size_t module() const noexcept { return static_cast<std::size_t>(bits >> kOffsetBits); }
+  constexpr std::size_t module() const noexcept { return static_cast<std::size_t>(bits >> (kOffsetBits + kCheckBits)); }
   constexpr std::uint64_t offset() const noexcept { return bits & ((std::uint64_t{1} << kOffsetBits) - 1); }
+  constexpr bool is_whole() const noexcept { return *this == make(module(), offset()); }
+  static constexpr std::uint64_t check_of(std::size_t module, std::uint64_t offset) noexcept {
+    return ((offset ^ static_cast<std::uint64_t>(module) << kOffsetBits) + 1) * 0x9e3779b97f4a7c15u >> (64 - kCheckBits);
+  }
   constexpr explicit operator bool() const noexcept { return bits != 0; }
   friend constexpr bool operator==(EntryRef, EntryRef) noexcept = default;
 };
-static_assert(sizeof(EntryRef) == 8);
+static_assert(sizeof(EntryRef) == 8 && kMaxModules <= 256);
 
 /// A function, named for any process that runs the same build of its module, in either direction (a
 /// worker's registry may number modules differently from its owner's, so a result cannot use EntryRef).

@@ -1,0 +1,3 @@
+/* Nobody looks after tasks that all workers have gone past. */
+#define DEFECT_NO_PUBLISH_AGAIN
+#include "../configurations/stray.pml"
