@@ -6,8 +6,6 @@
 
 #include <retinue/error.hpp>
 
-#include "system/memfd.hpp"
-
 namespace retinue::detail {
 namespace {
 
@@ -23,8 +21,8 @@ const MemoryRules& BlockHeap::no_rules() noexcept {
   return none;
 }
 
-BlockHeap::BlockHeap(int memfd, Extent part, const MemoryRules* rules)
-    : memfd_(memfd), rules_(rules != nullptr ? *rules : no_rules()), part_(part), cold_(part) {}
+BlockHeap::BlockHeap(const SharedFile& file, Extent part, const MemoryRules* rules)
+    : file_(file), rules_(rules != nullptr ? *rules : no_rules()), part_(part), cold_(part) {}
 
 unsigned BlockHeap::class_of(std::uint64_t bytes) noexcept {
   if (bytes <= kSmallest) return 0;
@@ -64,7 +62,7 @@ Extent BlockHeap::take_cold(std::uint64_t length) {
                                 " asked for)",
                             0);
   try {
-    reserve_within(rules_, memfd_, extent);
+    reserve_within(rules_, file_, extent);
   } catch (...) {
     cold_.give(extent);
     throw;
@@ -110,7 +108,7 @@ void BlockHeap::trim() {
     const std::uint64_t begin = round_up(extent.offset, kPage);
     const std::uint64_t end = extent.end() / kPage * kPage;
     try {
-      if (begin < end) punch_hole(memfd_, begin, end - begin);
+      if (begin < end) file_.punch_hole(begin, end - begin);
       cold_.give(extent);
     } catch (const Error&) {
       warm_.give(extent);

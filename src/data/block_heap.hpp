@@ -8,6 +8,7 @@
 
 #include "address_space.hpp"
 #include "memory_rules.hpp"
+#include "shared_file.hpp"
 
 namespace retinue::detail {
 
@@ -24,7 +25,7 @@ class BlockHeap {
   static constexpr std::uint64_t kAlignment = 64;
 
   /// `rules` are for the file as a whole; null: none.
-  BlockHeap(int memfd, Extent part, const MemoryRules* rules = nullptr);
+  BlockHeap(const SharedFile& file, Extent part, const MemoryRules* rules = nullptr);
 
   /// A block of at least `bytes`. Throws ResourceExhausted when the part or the machine's memory is
   /// used up or its limit reached, or bad_alloc.
@@ -54,7 +55,7 @@ class BlockHeap {
 
   static const MemoryRules& no_rules() noexcept;
 
-  int memfd_;
+  const SharedFile& file_;
   const MemoryRules& rules_;
   Extent part_;
   AddressSpace warm_;  // reserved, free

@@ -1,18 +1,15 @@
 #include "memory_rules.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include <retinue/error.hpp>
 
 #include "system/calls.hpp"
-#include "system/memfd.hpp"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -37,31 +34,25 @@ void populate(std::uintptr_t base, Extent extent) noexcept {
 
 }  // namespace
 
-std::uint64_t memory_of_file(int memfd) {
-  struct stat file {};
-  if (sys::fstat(memfd, &file) != 0) throw_call_failed("fstat", errno, "the shared region");
-  return static_cast<std::uint64_t>(file.st_blocks) * 512;
-}
-
-void reserve_within(const MemoryRules& rules, int memfd, Extent extent) {
+void reserve_within(const MemoryRules& rules, const SharedFile& file, Extent extent) {
   const std::uint64_t most = rules.limit.load(std::memory_order_relaxed);
-  const std::uint64_t before = most != MemoryRules::kNone ? memory_of_file(memfd) : 0;
+  const std::uint64_t before = most != MemoryRules::kNone ? file.memory() : 0;
   if (extent.length > most || before > most - extent.length) refuse(extent.length, before, most);
   if (const std::uintptr_t base = rules.huge_pages_from.load(std::memory_order_relaxed); base != 0) populate(base, extent);
   try {
-    reserve(memfd, extent.offset, extent.length);
+    file.reserve(extent.offset, extent.length);
   } catch (...) {
     try {
-      punch_hole(memfd, extent.offset, extent.length);  // what was populated
+      file.punch_hole(extent.offset, extent.length);  // what was populated
     } catch (const Error&) {
       // It stays reserved until these addresses are used again.
     }
     throw;
   }
   if (most == MemoryRules::kNone) return;
-  const std::uint64_t taken = memory_of_file(memfd);
+  const std::uint64_t taken = file.memory();
   if (taken <= most) return;
-  punch_hole(memfd, extent.offset, extent.length);  // another process reserved at the same time
+  file.punch_hole(extent.offset, extent.length);  // another process reserved at the same time
   refuse(extent.length, taken - std::min(taken, extent.length), most);
 }
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "address_space.hpp"
+#include "shared_file.hpp"
 
 namespace retinue::detail {
 
@@ -17,11 +18,8 @@ struct MemoryRules {
   std::atomic<std::uintptr_t> huge_pages_from{0};  ///< where the region is mapped, if huge pages are wanted in it
 };
 
-/// Bytes of memory that the file takes. Throws Error if the kernel does not say.
-std::uint64_t memory_of_file(int memfd);
-
 /// `reserve`, but throws ResourceExhausted and reserves nothing if the file would then take more than the limit.
-void reserve_within(const MemoryRules& rules, int memfd, Extent extent);
+void reserve_within(const MemoryRules& rules, const SharedFile& file, Extent extent);
 
 /// The limit that the environment variable RETINUE_SHARED_MEMORY_LIMIT asks for: bytes, or with a K, M, G or T behind
 /// them. kNone if it is not set. Throws Error if it is neither.

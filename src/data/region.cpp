@@ -97,7 +97,7 @@ Region& Region::of_this_process() {
   return *region;
 }
 
-Region::Region() : memfd_(create_memfd("retinue")) {
+Region::Region() : memfd_(create_memfd("retinue")), file_(memfd_.get()) {
   const std::uint64_t most = std::min(kMostAddresses, std::bit_floor(file_size_limit()));
   int error_number = EFBIG;
   for (reach_ = most; reach_ >= kLeastAddresses; reach_ /= 2) {
@@ -112,6 +112,7 @@ Region::Region() : memfd_(create_memfd("retinue")) {
     throw_call_failed("mmap", error_number,
                       "the shared region, " + std::to_string(kLeastAddresses) +
                           " bytes of addresses at least; see ulimit -v and ulimit -f");
+  file_.set_base(base_);
   // A core dump must not carry the region, and the file covers all of the mapping: an offset that a
   // stray worker makes up reads as zeros instead of raising SIGBUS.
   sys::madvise(base_, reach_, MADV_DONTDUMP);
@@ -129,7 +130,7 @@ Region::Region() : memfd_(create_memfd("retinue")) {
     set_limit(limit);
     attach_modules(head_->modules);
     addresses_.give({head, reach_ - head});
-    heap_ = std::make_unique<BlockHeap>(memfd_.get(), take_addresses(reach_ / 4), &own_rules_);
+    heap_ = std::make_unique<BlockHeap>(file_, take_addresses(reach_ / 4), &own_rules_);
     if (huge_pages_wanted()) use_huge_pages();
   } catch (...) {
     if (head_ != nullptr) detach_modules(head_->modules);
@@ -138,7 +139,7 @@ Region::Region() : memfd_(create_memfd("retinue")) {
   }
 }
 
-Region::Region(int memfd, std::uintptr_t base, std::uint64_t reach) : memfd_(memfd), reach_(reach) {
+Region::Region(int memfd, std::uintptr_t base, std::uint64_t reach) : memfd_(memfd), file_(memfd), reach_(reach) {
   void* p = map_shared(base, reach, memfd, MAP_FIXED_NOREPLACE);
   if (p == MAP_FAILED || reinterpret_cast<std::uintptr_t>(p) != base) {
     const int error_number = p == MAP_FAILED ? errno : EEXIST;
@@ -147,6 +148,7 @@ Region::Region(int memfd, std::uintptr_t base, std::uint64_t reach) : memfd_(mem
                             error_number);
   }
   base_ = static_cast<std::byte*>(p);
+  file_.set_base(base_);
   sys::madvise(base_, reach_, MADV_DONTDUMP);
   head_ = reinterpret_cast<RegionHead*>(base_);
   if (huge_pages_wanted()) use_huge_pages();
@@ -207,7 +209,7 @@ void Region::give_addresses(Extent extent) noexcept {
 bool Region::drop_pages(Extent extent) noexcept {
   const std::uint64_t begin = round_to_page(extent.offset), end = extent.end() / kPage * kPage;
   try {
-    if (begin < end) punch_hole(memfd_.get(), begin, end - begin);
+    if (begin < end) file_.punch_hole(begin, end - begin);
     return true;
   } catch (const std::exception&) {
     unclean_ = true;
@@ -219,7 +221,7 @@ Extent Region::take_control(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   const Extent extent = take_addresses(round_to_page(bytes));
   try {
-    reserve_within(own_rules_, memfd_.get(), extent);
+    reserve_within(own_rules_, file_, extent);
   } catch (...) {
     addresses_.give(extent);
     throw;
@@ -351,17 +353,17 @@ void Region::call_keepers() noexcept {
   if (tended_ || keepers_.empty()) return;
   tended_ = true;
   quiet_ends_.reset();
-  for (const EventFd* bell : keepers_) bell->ring();
+  for (Doorbell* bell : keepers_) bell->ring();
 }
 
-void Region::add_keeper(const EventFd& bell) {
+void Region::add_keeper(Doorbell& bell) {
   const std::lock_guard lock(mutex_);
   keepers_.push_back(&bell);
   if (tended_) bell.ring();
   else if (heap_->bytes_warm() != 0) call_keepers();
 }
 
-void Region::remove_keeper(const EventFd& bell) noexcept {
+void Region::remove_keeper(Doorbell& bell) noexcept {
   {
     const std::lock_guard lock(mutex_);
     if (std::erase(keepers_, &bell) == 0) return;

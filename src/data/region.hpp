@@ -14,11 +14,12 @@
 
 #include <retinue/detail/data/entry.hpp>
 
-#include "system/event_fd.hpp"
+#include "system/doorbell.hpp"
 #include "system/fd.hpp"
 #include "address_space.hpp"
 #include "block_heap.hpp"
 #include "memory_rules.hpp"
+#include "shared_file.hpp"
 
 namespace retinue::detail {
 
@@ -86,7 +87,11 @@ class Region {
   bool holds(const void* p) const noexcept {
     return p >= base_ && static_cast<const std::byte*>(p) < base_ + reach_;
   }
-  int memfd() const noexcept { return memfd_.get(); }
+  /// -1 if this process has closed it, and it cannot be had again.
+  int memfd() const noexcept { return file_.fd(); }
+  const SharedFile& file() const noexcept { return file_; }
+  /// A process that has just inherited the file and closes nothing: a fork server.
+  void set_keeper_of_file(pid_t process) noexcept { file_.set_keeper(process); }
   std::byte* base() const noexcept { return base_; }
   std::uint64_t reach() const noexcept { return reach_; }
   const ModuleTable* modules() const noexcept { return &head_->modules; }
@@ -124,8 +129,8 @@ class Region {
   /// A pool's service thread looks after memory that nobody uses: `bell` rings when there is some, and from then on the
   /// thread calls `tend` until that asks for no other time. Without any keeper, warm memory is given back at once, from
   /// a megabyte on.
-  void add_keeper(const EventFd& bell);
-  void remove_keeper(const EventFd& bell) noexcept;
+  void add_keeper(Doorbell& bell);
+  void remove_keeper(Doorbell& bell) noexcept;
   struct Tended {
     std::optional<std::chrono::steady_clock::time_point> again;  ///< when to call it next, unless a bell rings before
     std::uint64_t quiet_whiles = 0;  ///< how often it has been quiet for long: workers may then hold what came back late
@@ -151,7 +156,8 @@ class Region {
   bool drop_pages(Extent extent) noexcept;
   void finish_part_if_empty(Part* part) noexcept;
 
-  UniqueFd memfd_;
+  UniqueFd memfd_;  // the number it was made with
+  SharedFile file_;
   std::byte* base_ = nullptr;
   std::uint64_t reach_ = 0;  // bytes of address space
   RegionHead* head_ = nullptr;
@@ -169,7 +175,7 @@ class Region {
   std::uint64_t peak_ = 0;
   bool unclean_ = false;  // addresses were given back with what was in their pages
 
-  std::vector<const EventFd*> keepers_;
+  std::vector<Doorbell*> keepers_;
   bool tended_ = false;          // the keepers know that there is something to give back
   std::uint64_t uses_ = 0;       // blocks taken and freed so far ...
   std::uint64_t quiet_since_ = 0;  // ... and when the quiet while began

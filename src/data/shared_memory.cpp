@@ -17,7 +17,7 @@ SharedMemoryUsage shared_memory_usage() {
   usage.bytes_peak = now.peak_bytes;
   usage.blocks = now.blocks;
   usage.bytes_warm = now.warm_bytes;
-  usage.bytes_reserved = detail::memory_of_file(region.memfd());
+  usage.bytes_reserved = region.file().memory();
   usage.bytes_limit = limit == detail::MemoryRules::kNone ? 0 : limit;
   return usage;
 }

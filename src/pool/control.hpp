@@ -6,6 +6,8 @@
 #include <cstdint>
 
 #include "data/region.hpp"
+#include "system/doorbell.hpp"
+#include "system/life_bell.hpp"
 #include "system/stack.hpp"
 #include "slot.hpp"
 
@@ -81,6 +83,9 @@ struct Idlers {
 /// | idlers   | workers, ringers          | owner, workers   | owner clears the dead worker's bits and rings |
 /// |          |                           |                  | all, for the dead may have owed a ring        |
 /// | closing  | owner                     | workers, server  | -                                             |
+/// | server   | fork server, kernel       | workers          | the kernel writes that its holder has ended   |
+/// | service_bell | workers, fork server, threads of the owner | service thread | owner rings for every death |
+/// | server_bell  | owner, kernel, fork server itself | fork server | the kernel rings if the owner ends      |
 /// | seats    | see Seat                  |                  | owner clears the seat                         |
 ///
 /// What a stray write changed, the owner or the fork server, who have it in their own memory, write again (inspection.cpp).
@@ -88,9 +93,13 @@ struct Control {
   alignas(64) std::atomic<std::uint64_t> tail;
   alignas(64) std::atomic<std::uint64_t> head;
   alignas(64) std::atomic<std::uint32_t> closing;
+  LifeBell server;  ///< held by the fork server, rung by nobody: workers look at it
   alignas(64) Idlers idlers[kMostWorkers / 64];
+  alignas(64) Doorbell service_bell;
+  alignas(64) LifeBell server_bell;  ///< held by a thread of the owner's (EndWatch)
 };
-static_assert(sizeof(Idlers) == 16 && offsetof(Control, idlers) == 192 && sizeof(Control) == 448);
+static_assert(sizeof(Idlers) == 16 && offsetof(Control, server) == 132 && offsetof(Control, idlers) == 192 &&
+              offsetof(Control, service_bell) == 448 && offsetof(Control, server_bell) == 512 && sizeof(Control) == 576);
 
 /// The shared memory of one pool, as every process of it sees it. Plain pointers: the region lies at the
 /// same address in all of them. Copied into the fork server and the workers by the fork.

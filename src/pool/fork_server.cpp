@@ -6,27 +6,27 @@
 #include <cstdio>
 #include <iterator>
 #include <optional>
-#include <poll.h>
 #include <stdio_ext.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "system/calls.hpp"
 #include "system/fault.hpp"
 #include "system/signals.hpp"
 #include "system/stack.hpp"
-#include "system/wait_for_fds.hpp"
 
 namespace retinue::detail {
 namespace {
+
+LifeBell* bell_of_server = nullptr;  // for the handler of its signals
 
 /// The fork server's loop. What it knows of its children it keeps in private memory: the seats in shared
 /// memory are only told, never trusted, since a worker may have scribbled over them.
 class ForkServer {
  public:
-  explicit ForkServer(const PoolPlan& plan) noexcept : plan_(plan) {}
+  explicit ForkServer(const PoolPlan& plan) noexcept : plan_(plan), bell_(plan.memory.control->server_bell) {}
   [[noreturn]] void run() noexcept;
 
  private:
@@ -35,17 +35,23 @@ class ForkServer {
   void spawn(unsigned index) noexcept;
   void reap() noexcept;
   void serve_seats() noexcept;
+  void sleep() noexcept;
+  bool owner_is_gone() noexcept;
   [[noreturn]] void end_with_owner() noexcept;
   [[noreturn]] static void cannot_begin(int error_number) noexcept { _exit(error_number); }  // the owner throws it
 
   static constexpr std::chrono::milliseconds kKillAgain{10};
+  static constexpr unsigned kMostNaps = 200;
+  // Signals that have it look, the second if the thread that forked it ends, or its whole process; also if it was stopped.
+  static constexpr int kHeard[] = {SIGCHLD, SIGCONT};
   static constexpr int kIgnored[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM};
 
   const PoolPlan& plan_;
   struct sigaction owners_[std::size(kIgnored)];
-  struct sigaction owners_child_;
-  int signals_ = -1;
-  int owner_pidfd_ = -1;
+  struct sigaction owners_heard_[std::size(kHeard)];
+  LifeBell& bell_;
+  pid_t watch_ = 0;             // the thread of the owner's that holds the bell, once one does
+  unsigned naps_ = 0;           // since the bell said that it has ended, and it had not
   pid_t children_[kMostWorkers] = {};
   unsigned alive_ = 0;
   bool refused_ = false;  // a worker could not be killed: to be tried again
@@ -55,20 +61,15 @@ void ForkServer::set_action(int signal, const struct sigaction& action, struct s
   if (sys::sigaction(signal, &action, &before) != 0) cannot_begin(errno);
 }
 
-// The owner's dispositions are put aside for the workers. All signals are blocked since before the fork.
+// The owner's dispositions are put aside for the workers. All signals are blocked, since before the fork, until the first sleep.
 void ForkServer::take_signals() noexcept {
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
   for (std::size_t i = 0; i < std::size(kIgnored); ++i) set_action(kIgnored[i], ignore, owners_[i]);
-  struct sigaction usual {};
-  usual.sa_handler = SIG_DFL;  // if the owner ignored SIGCHLD, children could not be waited for
-  set_action(SIGCHLD, usual, owners_child_);
-  sigset_t child;
-  sigemptyset(&child);
-  sigaddset(&child, SIGCHLD);
-  signals_ = sys::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (signals_ < 0) cannot_begin(errno);  // without it no worker's end would be seen
-  sys::pthread_sigmask(SIG_SETMASK, &child, nullptr);
+  bell_of_server = &bell_;
+  struct sigaction ring {};  // also where the owner ignored SIGCHLD, so that children can be waited for
+  ring.sa_handler = [](int) { bell_of_server->ring(); };
+  for (std::size_t i = 0; i < std::size(kHeard); ++i) set_action(kHeard[i], ring, owners_heard_[i]);
 }
 
 void ForkServer::spawn(unsigned index) noexcept {
@@ -79,9 +80,7 @@ void ForkServer::spawn(unsigned index) noexcept {
   const pid_t pid = sys::fork();
   if (pid == 0) {
     for (std::size_t i = 0; i < std::size(kIgnored); ++i) sys::sigaction(kIgnored[i], &owners_[i], nullptr);
-    sys::sigaction(SIGCHLD, &owners_child_, nullptr);
-    if (signals_ >= 0) close(signals_);
-    close(owner_pidfd_);
+    for (std::size_t i = 0; i < std::size(kHeard); ++i) sys::sigaction(kHeard[i], &owners_heard_[i], nullptr);
     run_worker(plan_, index, self);
   }
   if (pid < 0) {
@@ -93,7 +92,7 @@ void ForkServer::spawn(unsigned index) noexcept {
     seat.pid.store(pid, std::memory_order_relaxed);
     seat.life.store(Life::alive, std::memory_order_release);  // Model: spawn
   }
-  plan_.service_event.ring();
+  plan_.ring_service();
 }
 
 void ForkServer::reap() noexcept {
@@ -109,7 +108,7 @@ void ForkServer::reap() noexcept {
       Seat& seat = plan_.memory.seats[i];
       seat.status.store(status, std::memory_order_relaxed);
       seat.life.store(Life::ended, std::memory_order_release);  // Model: reap
-      plan_.service_event.ring();
+      plan_.ring_service();
       break;
     }
   }
@@ -132,15 +131,44 @@ void ForkServer::serve_seats() noexcept {
   }
 }
 
+// A worker that may not be killed is not waited for: it looks for its parent before it sleeps.
 void ForkServer::end_with_owner() noexcept {
   for (unsigned i = 0; i < plan_.memory.workers; ++i)
-    if (children_[i] != 0) sys::kill(children_[i], SIGKILL);
-  while (alive_ > 0) {
+    if (children_[i] != 0 && sys::kill(children_[i], SIGKILL) != 0) children_[i] = 0;
+  for (unsigned i = 0; i < plan_.memory.workers; ++i) {
     int status = 0;
-    if (sys::waitpid(-1, &status, 0) > 0) --alive_;
-    else if (errno != EINTR) break;
+    while (children_[i] != 0 && sys::waitpid(children_[i], &status, 0) < 0 && errno == EINTR) {
+    }
   }
   _exit(0);
+}
+
+// Asks the kernel, whatever the bell says. An owner that has exec'd is the same process, but has no thread of that time.
+bool ForkServer::owner_is_gone() noexcept {
+  if (getppid() != plan_.owner) return true;
+  if (watch_ == 0) watch_ = bell_.holder();
+  if (watch_ == 0) return bell_.holder_ended();
+  return sys::tgkill(plan_.owner, watch_, 0) != 0 && errno == ESRCH;
+}
+
+void ForkServer::sleep() noexcept {
+  using Clock = std::chrono::steady_clock;
+  std::optional<std::chrono::milliseconds> longest;
+  if (refused_) longest = kKillAgain;
+  sigset_t none;
+  sigemptyset(&none);
+  if (sys::pthread_sigmask(SIG_SETMASK, &none, nullptr) != 0) longest = kKillAgain;  // a signal may be blocked
+#if defined(__SANITIZE_THREAD__)  // which may put a signal off until the next call that it knows
+  longest = kKillAgain;
+#endif
+  if (bell_.holder_ended()) {  // then the thread is about to be gone, or somebody has scribbled over the bell
+    if (++naps_ > kMostNaps) bell_.restore(watch_);
+    const timespec nap{0, 5'000'000};
+    ::nanosleep(&nap, nullptr);
+    return;
+  }
+  naps_ = 0;
+  bell_.wait(longest ? std::optional(Clock::now() + *longest) : std::nullopt);
 }
 
 void ForkServer::run() noexcept {
@@ -149,20 +177,15 @@ void ForkServer::run() noexcept {
   __fpurge(stdout);
   take_signals();
   warm_up_stack_capture();
-  owner_pidfd_ = sys::pidfd_open(plan_.owner);
-  if (owner_pidfd_ < 0 && errno != ESRCH) cannot_begin(errno);
-  if (owner_pidfd_ < 0 || getppid() != plan_.owner) _exit(0);
+  const LifeBell::Hold hold(plan_.memory.control->server);
+  if (sys::prctl(PR_SET_PDEATHSIG, SIGCONT) != 0) cannot_begin(errno);
   for (;;) {
-    plan_.server_event.drain();
+    bell_.drain();
+    if (owner_is_gone()) end_with_owner();
     reap();
     serve_seats();
     if (plan_.memory.control->closing.load(std::memory_order_acquire) == kClosing && alive_ == 0) _exit(0);
-    pollfd fds[3] = {{owner_pidfd_, POLLIN, 0}, {signals_, POLLIN, 0}, {plan_.server_event.fd(), POLLIN, 0}};
-    const bool ready = wait_for_fds(fds, refused_ ? std::optional(kKillAgain) : std::nullopt) > 0;
-    if (fds[0].revents != 0 || (!ready && getppid() != plan_.owner)) end_with_owner();
-    signalfd_siginfo info;
-    while (sys::read(signals_, &info, sizeof info) > 0) {
-    }
+    sleep();
   }
 }
 

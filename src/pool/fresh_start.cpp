@@ -24,7 +24,7 @@ struct Handover {
   std::uint64_t region_base, region_reach, bell, memory;
   std::uint64_t slots, max_tasks, max_memory;
   std::int64_t longest_spin;
-  std::int32_t region_fd, bell_fd, service_event, server_event;
+  std::int32_t region_fd, bell_fd;
   std::int32_t owner;
   std::uint32_t workers, cpus, break_on_death;
   Confinement confinement;
@@ -76,8 +76,9 @@ FreshStart::FreshStart(const PoolPlan& plan, const FreshProgram& program)
   handover.longest_spin = plan.longest_spin.count();
   handover.region_fd = plan.region->memfd();
   handover.bell_fd = plan.owner_bell->memfd();
-  handover.service_event = plan.service_event.fd();
-  handover.server_event = plan.server_event.fd();
+  if (handover.region_fd < 0 || handover.bell_fd < 0)
+    throw Error("this program has closed the descriptors of its shared memory, which a worker that is started anew would inherit; "
+                "make such pools before, or close only descriptors that are the program's own");
   handover.owner = plan.owner;
   handover.workers = plan.memory.workers;
   handover.cpus = plan.cpus;
@@ -87,7 +88,7 @@ FreshStart::FreshStart(const PoolPlan& plan, const FreshProgram& program)
   words_.push_back(to_text(handover));
   for (std::string& word : words_) arguments_.push_back(word.data());
   arguments_.push_back(nullptr);
-  for (const int fd : {handover.region_fd, handover.bell_fd, handover.service_event, handover.server_event})
+  for (const int fd : {handover.region_fd, handover.bell_fd})
     descriptors_.push_back(fd);
 }
 
@@ -105,8 +106,7 @@ PoolPlan* attached = nullptr;  // kept to the end of the process
 
 void attach_as_told(const std::string& told) {
   const Handover handover = from_text(told);
-  auto* plan = new PoolPlan(EventFd(UniqueFd(close_on_exec(handover.service_event))),
-                            EventFd(UniqueFd(close_on_exec(handover.server_event))));
+  auto* plan = new PoolPlan();
   plan->region = &Region::attach(close_on_exec(handover.region_fd), handover.region_base, handover.region_reach);
   plan->owner_bell = &OwnerBell::attach(close_on_exec(handover.bell_fd), handover.bell);
   plan->memory = PoolMemory::at(reinterpret_cast<std::byte*>(handover.memory), handover.workers, handover.slots);
@@ -128,7 +128,6 @@ void serve_as_told(const ProcessHooks& hooks, std::function<void()> initializer)
   sigset_t all;
   sigfillset(&all);
   sys::pthread_sigmask(SIG_SETMASK, &all, nullptr);
-  sys::prctl(PR_SET_PDEATHSIG, 0);  // from now on it watches its owner itself
   run_fork_server(*attached);
 }
 

@@ -120,7 +120,7 @@ bool PoolCore::mend_seats() {
       tended.pid = seat.pid.load(std::memory_order_relaxed);  // it was noted while it was overwritten
     }
   }
-  if (wrong) plan_.server_event.ring();
+  if (wrong) plan_.ring_server();
   return wrong;
 }
 

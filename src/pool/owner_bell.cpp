@@ -9,6 +9,7 @@
 #include <retinue/error.hpp>
 
 #include "system/calls.hpp"
+#include "system/file_identity.hpp"
 #include "system/fork_watch.hpp"
 #include "system/futex.hpp"
 #include "system/memfd.hpp"
@@ -26,6 +27,7 @@ thread_local bool short_sleeps = false;
 struct Maker {
   unsigned generation;  // of the process it was made in
   int memfd;
+  FileIdentity file;
 };
 constexpr std::size_t kMakerOffset = 64;
 Maker& maker_of(const OwnerBell* bell) noexcept {
@@ -59,10 +61,12 @@ OwnerBell& OwnerBell::of_this_process() {
 
   UniqueFd file = create_memfd("retinue-bell");
   reserve(file.get(), 0, page_size());
+  const FileIdentity identity(file.get());
+  if (!identity.is_known()) throw_call_failed("fstat", errno, "the owner's doorbell");
   void* const page = map_page(file.get());
   if (page == MAP_FAILED) throw ResourceExhausted("mmap of one shared page for the owner's doorbell failed", errno);
   auto* const fresh = ::new (page) OwnerBell;  // cppcheck-suppress legacyUninitvar ; it is made just there
-  ::new (static_cast<void*>(static_cast<std::byte*>(page) + kMakerOffset)) Maker{generation, file.get()};
+  ::new (static_cast<void*>(static_cast<std::byte*>(page) + kMakerOffset)) Maker{generation, file.get(), identity};
   if (bell_of_process.compare_exchange_strong(known, fresh, std::memory_order_acq_rel)) {
     (void)file.release();
     return *fresh;
@@ -71,7 +75,10 @@ OwnerBell& OwnerBell::of_this_process() {
   return *known;
 }
 
-int OwnerBell::memfd() const noexcept { return maker_of(this).memfd; }
+int OwnerBell::memfd() const noexcept {
+  const Maker& maker = maker_of(this);
+  return maker.file.is(maker.memfd) ? maker.memfd : -1;
+}
 
 OwnerBell& OwnerBell::attach(int memfd, std::uintptr_t address) {
   void* const page = sys::mmap(reinterpret_cast<void*>(address), page_size(), PROT_READ | PROT_WRITE,

@@ -5,9 +5,9 @@
 #include <bit>
 #include <cerrno>
 #include <csignal>
-#include <poll.h>
 #include <string>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 #include <retinue/cpu_count.hpp>
@@ -16,9 +16,8 @@
 
 #include "system/calls.hpp"
 #include "system/fork_watch.hpp"
-#include "system/pidfd.hpp"
+#include "system/process_state.hpp"
 #include "system/signals.hpp"
-#include "system/wait_for_fds.hpp"
 #include "fork_server.hpp"
 #include "fresh_start.hpp"
 
@@ -34,15 +33,12 @@ std::size_t slots_for(const ProcessPoolOptions& options, unsigned workers) {
 
 // Of a process that was not our child. False if it lives on past the deadline.
 bool wait_for_end_of(pid_t pid, Clock::time_point deadline) noexcept {
-  const UniqueFd process(sys::pidfd_open(pid));  // without one: ask now and then
-  pollfd fd{process.get(), POLLIN, 0};
   for (;;) {
     if (sys::waitpid(pid, nullptr, WNOHANG) == pid) return true;  // it became our child, if we are the reaper here
     if (sys::kill(pid, 0) != 0 && errno == ESRCH) return true;
-    const auto left = deadline - Clock::now();
-    if (left <= Clock::duration::zero()) return false;
-    const auto longest = process ? left : std::min<Clock::duration>(left, std::chrono::milliseconds(1));
-    if (wait_for_fds({&fd, 1}, longest) > 0) return true;
+    if (ProcessState::of(pid).state() == 'Z') return true;  // and nobody reaps it, as in many a container
+    if (Clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
 
@@ -91,7 +87,7 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
     fork_server(program);
     wait_for_first_spawns(program);
     start_service();
-    region().add_keeper(plan_.service_event);
+    region().add_keeper(plan_.memory.control->service_bell);
   } catch (...) {
     end_processes();
     if (!control_lost_) region().give_control(control_extent_);
@@ -117,7 +113,8 @@ void PoolCore::fork_server(const FreshProgram* program) {
   }
   if (pid < 0) throw_call_failed("fork", error_number, "the pool's fork server");
   server_pid_ = pid;
-  server_ = pidfd_open(pid);
+  server_end_.emplace(pid, *plan_.memory.control);
+  region().set_keeper_of_file(pid);
 }
 
 void PoolCore::wait_for_first_spawns(const FreshProgram* program) {
@@ -143,18 +140,17 @@ void PoolCore::wait_for_first_spawns(const FreshProgram* program) {
       tend_seats();
       return;
     }
-    pollfd fds[2] = {{plan_.service_event.fd(), POLLIN, 0}, {server_.get(), POLLIN, 0}};
-    wait_for_fds(fds, std::chrono::milliseconds(100));
-    plan_.service_event.drain();
+    plan_.memory.control->service_bell.wait(Clock::now() + std::chrono::milliseconds(100));
+    plan_.memory.control->service_bell.drain();
     if (int exit_code = 0; server_has_died(&exit_code)) {
       if (program == nullptr && exit_code != 0)
-        throw_call_failed("sigaction, signalfd or pidfd_open", exit_code, "in the pool's fork server");
+        throw_call_failed("sigaction or prctl", exit_code, "in the pool's fork server");
       throw ResourceExhausted("the pool's fork server died while it started the workers", 0);
     }
     if (plan_.hooks->interrupted != nullptr && plan_.hooks->interrupted()) {
       // A program that is still importing does not hear that the pool is closing. Our own child, not yet waited for: the
       // pid is still its.
-      if (answered == 0) sys::kill(server_pid_, SIGKILL);
+      if (answered == 0) (void)kill_server();
       throw Error("the start of the pool was interrupted");
     }
     if (Clock::now() > deadline)
@@ -165,6 +161,10 @@ void PoolCore::wait_for_first_spawns(const FreshProgram* program) {
 
 // Leaves it to be waited for. `exit_code` is 0 also if it was killed.
 bool PoolCore::server_has_ended(int* exit_code) const noexcept {
+  if (server_end_) {
+    if (exit_code != nullptr) *exit_code = server_end_->exit_code();
+    return server_end_->ended();
+  }
   siginfo_t info{};
   while (sys::waitid(P_PID, static_cast<id_t>(server_pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0) {
     if (errno != EINTR) return true;  // the program has waited for it
@@ -179,10 +179,10 @@ bool PoolCore::server_has_died(int* exit_code) const noexcept {
 
 bool PoolCore::wait_for_server(std::chrono::milliseconds longest) const noexcept {
   const auto deadline = Clock::now() + longest;
+  if (server_end_) return server_end_->wait(deadline);
   while (!server_has_ended()) {
     if (Clock::now() >= deadline) return false;
-    pollfd fd{server_.get(), POLLIN, 0};
-    wait_for_fds({&fd, 1}, deadline - Clock::now());
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
 }
@@ -197,8 +197,8 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
     if (at_once && !closed_ && stage_ != Stage::ended) {
       if (!std::exchange(at_once_, true)) at_once_until_ = Clock::now() + kLongestLeaving;
       for (unsigned i = 0; i < workers(); ++i) ask_to_kill(i);
-      plan_.server_event.ring();
-      plan_.service_event.ring();  // its next look must not come later than that
+      plan_.ring_server();
+      plan_.ring_service();  // its next look must not come later than that
     }
     plan_.owner_bell->ring();
     if (stage_ != Stage::open) {  // another thread ends the pool: wait for it
@@ -218,16 +218,7 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
   if (!closed_) closed_why_ = "the pool was shut down";
   closed_ = true;
   stage_ = Stage::ended;
-  if (!on_service_thread()) drop_descriptors();  // else it has still to hear that it is to stop
   stage_changed_.notify_all();
-}
-
-// Futures may be kept for long after the pool. All tasks have ended, so that nobody rings any more but `close`, which
-// looks at the stage first.
-void PoolCore::drop_descriptors() noexcept {
-  plan_.service_event = EventFd(UniqueFd());
-  plan_.server_event = EventFd(UniqueFd());
-  server_.reset();
 }
 
 void PoolCore::shutdown(bool cancel_pending) { close(cancel_pending, false); }
@@ -243,22 +234,15 @@ void PoolCore::tell_to_close() noexcept {
 void PoolCore::end_processes() noexcept {  // Model: shutdown
   tell_to_close();
   ring_all_workers(plan_.memory);
-  plan_.server_event.ring();
-  if (server_pid_ != 0) {
-    if (!server_ || !wait_for_server(kLongestLeaving)) {
-      sys::kill(server_pid_, SIGKILL);  // our own child, not yet waited for: the pid is still its
-    }
-    siginfo_t info;
-    while (sys::waitid(P_PID, static_cast<id_t>(server_pid_), &info, WEXITED) != 0 && errno == EINTR) {
-    }
-    control_lost_ = !workers_are_gone();
-  }
+  plan_.ring_server();
+  if (server_pid_ != 0) control_lost_ = !end_server() || !workers_are_gone();
   if (service_started_) {
     stop_service_.store(true, std::memory_order_release);
-    plan_.service_event.ring();
+    plan_.ring_service();
     if (on_service_thread()) pthread_detach(service_thread_);
     else pthread_join(service_thread_, nullptr);
   }
+  server_end_.reset();
   for (Tended& tended : tended_) {
     if (tended.part != nullptr) region().retire(tended.part);
     tended = {};
@@ -268,12 +252,20 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
     else if (it.block.offset != 0) region().free(it.block.offset, it.block.bytes);
   }
   still_read_.clear();
-  region().remove_keeper(plan_.service_event);
+  region().remove_keeper(plan_.memory.control->service_bell);
+}
+
+// False if it can neither be waited for nor be killed.
+bool PoolCore::end_server() noexcept {
+  if (!wait_for_server(kLongestLeaving) && !(kill_server() && wait_for_server(kLongestLeaving))) return false;
+  reap(server_pid_);
+  return true;
 }
 
 // When the fork server leaves by itself it has waited for its workers. If it was killed, the kernel kills
 // them, but that takes a moment, in which their memory must not be used for anything else.
 bool PoolCore::workers_are_gone() noexcept {
+  kill_orphans();
   const auto deadline = Clock::now() + std::chrono::seconds(2);
   for (unsigned i = 0; i < workers(); ++i) {
     const Seat& seat = plan_.memory.seats[i];

@@ -18,6 +18,7 @@
 
 #include "data/region.hpp"
 #include "control.hpp"
+#include "end_watch.hpp"
 #include "inspection.hpp"
 #include "spin.hpp"
 #include "task_state.hpp"
@@ -233,10 +234,12 @@ class PoolCore {
   std::string trouble_of(unsigned index);
   bool waits_for_server() const noexcept;  // server_watch.cpp
   Deadline tend_server();
+  bool kill_server() const noexcept;
+  void kill_orphans() noexcept;
   void close(bool cancel_pending, bool at_once);
   void tell_to_close() noexcept;
   void end_processes() noexcept;
-  void drop_descriptors() noexcept;  // with the mutex held, once the pool has ended
+  bool end_server() noexcept;
   bool workers_are_gone() noexcept;
 
   // Constant after construction
@@ -244,7 +247,7 @@ class PoolCore {
   Extent control_extent_;
   unsigned generation_;
   PoolCore* left_alone_ = nullptr;
-  UniqueFd server_;  // pidfd
+  std::optional<EndWatch> server_end_;
   pid_t server_pid_ = 0;
   pthread_t service_thread_{};
   bool service_started_ = false;

@@ -99,9 +99,15 @@ std::optional<PrivateMemory> PrivateMemory::of(const void* data, std::size_t byt
   view->length = (offset - first + bytes + kPage - 1) / kPage * kPage;
   const std::lock_guard lock(all.mutex);
   if (all.count >= kMostViews) return std::nullopt;
-  void* pages = sys::mmap(nullptr, view->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, region->memfd(),
+  const int fd = region->memfd();
+  if (fd < 0) return std::nullopt;
+  void* pages = sys::mmap(nullptr, view->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd,
                      static_cast<off_t>(first));
   if (pages == MAP_FAILED) return std::nullopt;
+  if (!region->file().is_fd(fd)) {  // closed by another thread meanwhile: it may be another file that is mapped
+    munmap(pages, view->length);
+    return std::nullopt;
+  }
   view->pages = static_cast<std::byte*>(pages);
   view->data = view->pages + (offset - first);
   view->size = bytes;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <poll.h>
 #include <string>
 #include <sys/wait.h>
 #include <system_error>
@@ -15,7 +14,6 @@
 #include "data/exceptions.hpp"
 #include "system/calls.hpp"
 #include "system/signals.hpp"
-#include "system/wait_for_fds.hpp"
 #include "pool_core.hpp"
 
 namespace retinue::detail {
@@ -52,22 +50,14 @@ void PoolCore::serve() noexcept {
   {
     const std::lock_guard lock(mutex_);  // held by start_service until it has stored service_thread_
   }
+  Doorbell& bell = plan_.memory.control->service_bell;
   for (;;) {
-    plan_.service_event.drain();  // before any look at what it may have been rung for
+    bell.drain();  // before any look at what it may have been rung for
     if (stop_service_.load(std::memory_order_acquire)) break;
     const Deadline deadline = service_round();
-    pollfd fds[2] = {{plan_.service_event.fd(), POLLIN, 0}, {server_.get(), POLLIN, 0}};
-    // Once the pool is closing, the server's end is no news.
-    const bool closing = told_to_close_.load(std::memory_order_acquire);
-    std::optional<std::chrono::nanoseconds> longest;
-    if (deadline) longest = *deadline - Clock::now();
-    wait_for_fds({fds, closing ? 1U : 2U}, longest);
+    bell.wait(deadline);
   }
   while (callbacks_owed()) run_owed_callbacks();
-  {
-    const std::lock_guard lock(mutex_);
-    if (stage_ == Stage::ended) drop_descriptors();
-  }
   release();
 }
 
@@ -77,6 +67,7 @@ Deadline PoolCore::service_round() noexcept {
   try {
     const Hold hold(*this);
     if (server_died) {
+      if (!closed_) kill_orphans();
       break_pool(server_stood_still_ ? "its fork server was stopped and did not go on; make a new pool"
                                      : "its fork server was killed, and its workers with it; make a new pool");
     }
@@ -305,7 +296,7 @@ void PoolCore::want_spawn(unsigned index) {
   seat.part_length = tended.part->extent().length;
   seat.part_check = check_of(seat.part_offset, seat.part_length);
   seat.life.store(Life::spawn_wanted, std::memory_order_release);
-  plan_.server_event.ring();
+  plan_.ring_server();
 }
 
 void PoolCore::on_spawn_failed(unsigned index) {
@@ -424,7 +415,7 @@ void PoolCore::break_pool(const std::string& why) noexcept {
   backlog_.clear();
   tell_to_close();
   ring_all_workers(plan_.memory);
-  plan_.server_event.ring();
+  plan_.ring_server();
   plan_.owner_bell->ring();
 }
 

@@ -124,7 +124,7 @@ bool PoolCore::judge(Slot& slot, TaskState& task, const Suspect& suspect) {
   } else if (doubt >= Inspection::kLongestDoubt) {
     for (unsigned i = 0; i < workers(); ++i)
       if (may_be_in(i, suspect)) ask_to_kill(i);
-    plan_.server_event.ring();
+    plan_.ring_server();
   }
   return false;
 }

@@ -24,7 +24,7 @@ PoolCore::Hold::~Hold() {
   if (first) core_.inspection_.on = true;
   core_.mutex_.unlock();
   if (published) core_.alert(was_idle);
-  if (first) core_.plan_.service_event.ring();
+  if (first) core_.plan_.ring_service();
 }
 
 void PoolCore::refuse_foreign() const {
@@ -104,7 +104,7 @@ void PoolCore::enqueue(TaskState& task, const std::byte* small, std::uint64_t si
   ++unfinished_;
   if (task.timeout.count() > 0 && (timed_++ == 0 || task.timeout < shortest_timeout_)) {
     shortest_timeout_ = task.timeout;
-    plan_.service_event.ring();  // its next look must not come later than this
+    plan_.ring_service();  // its next look must not come later than this
   }
 }
 
@@ -193,7 +193,7 @@ void PoolCore::ask_for_refill() {
     if (try_mark(position - 1)) return;
   for (const Straggler& straggler : stragglers_)
     if (try_mark(straggler.position)) return;
-  if (marked == 0 || room) plan_.service_event.ring();
+  if (marked == 0 || room) plan_.ring_service();
 }
 
 pid_t PoolCore::pid_of(unsigned worker) const noexcept {
@@ -260,7 +260,7 @@ void PoolCore::end_task(TaskState& task, Ending ending) noexcept {
   if (!task.callbacks.empty()) {
     task.add_ref();
     owed_.append(task);
-    plan_.service_event.ring();
+    plan_.ring_service();
   }
   task.ending.store(ending, std::memory_order_release);
 }
@@ -361,8 +361,8 @@ bool PoolCore::condemn(TaskState& task, Ending ending) {
   task.wanted_ending = ending;
   task.worker_pid = pid_of(worker);
   ask_to_kill(worker);
-  plan_.server_event.ring();
-  plan_.service_event.ring();  // it looks after a fork server that does not do it
+  plan_.ring_server();
+  plan_.ring_service();  // it looks after a fork server that does not do it
   return true;
 }
 
@@ -381,7 +381,7 @@ unsigned PoolCore::worker_at(std::uint64_t position) const noexcept {
 // A slot went from ready to free. If its end was to bring waiting tasks into slots, something else must.
 void PoolCore::take_back(Slot& slot, TaskState& task, std::uint64_t state) {  // Model: take_back
   end_slot(slot, task, Ending::cancelled);
-  if ((state & State::kRingService) != 0 || !backlog_.empty()) plan_.service_event.ring();
+  if ((state & State::kRingService) != 0 || !backlog_.empty()) plan_.ring_service();
 }
 
 // Whether a slot's state can be that of the task at `position`, or was overwritten.
@@ -471,7 +471,7 @@ void PoolCore::abandon_with_mutex(std::span<TaskState* const> tasks, const std::
     if (task->ended()) continue;  // NOLINT(clang-analyzer-cplusplus.NewDelete): the map keeps a reference
     if (at_once) condemn(*task, Ending::cancelled);
     if (kept) keep_until_done(*task, kept);
-    if (task->kept && !mark(*task, State::kRingService)) plan_.service_event.ring();  // its memory goes when it ends
+    if (task->kept && !mark(*task, State::kRingService)) plan_.ring_service();  // its memory goes when it ends
   }
 }
 
@@ -482,7 +482,7 @@ void PoolCore::keep_until_done(TaskState& task, const std::shared_ptr<const void
     [[maybe_unused]] auto* const for_ever = new (std::nothrow) auto(kept);
     return;
   }
-  if (!mark(task, State::kRingService)) plan_.service_event.ring();
+  if (!mark(task, State::kRingService)) plan_.ring_service();
 }
 
 }  // namespace retinue::detail

@@ -122,7 +122,7 @@ void PoolCore::on_done(TaskState& task, std::function<void()> callback) {
     const Hold hold(*this);
     if (!harvest_if_done(task)) {
       task.callbacks.push_back(std::move(callback));
-      if (!mark(task, State::kRingService)) plan_.service_event.ring();
+      if (!mark(task, State::kRingService)) plan_.ring_service();
       return;
     }
   }

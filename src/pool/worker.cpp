@@ -26,7 +26,9 @@
 #include "system/fault.hpp"
 #include "system/fork_watch.hpp"
 #include "system/futex.hpp"
+#include "system/file_identity.hpp"
 #include "system/pause.hpp"
+#include "system/process_state.hpp"
 #include "system/stack.hpp"
 #include "spin.hpp"
 #include "worker_heap.hpp"
@@ -47,7 +49,7 @@ std::uint64_t now_ns() noexcept {
 /// (cleared), a ring it owed (the owner rings all), its part of the region (retired).
 class Worker final : TimeLimits {
  public:
-  Worker(const PoolPlan& plan, unsigned index)
+  Worker(const PoolPlan& plan, unsigned index, pid_t parent)
       : plan_(plan),
         memory_(plan.memory),
         control_(*plan.memory.control),
@@ -56,10 +58,15 @@ class Worker final : TimeLimits {
         bit_(std::uint64_t{1} << index % 64),
         index_(index),
         generation_(fork_generation()),
+        parent_(parent),
+        server_(control_.server.look()),
+        may_retire_(plan.max_tasks != 0 || plan.max_memory != 0),
         cursor_(control_.head.load(std::memory_order_acquire)) {
     if (plan.max_memory == 0) return;
     statm_ = sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     if (statm_ < 0) throw_call_failed("open", errno, "/proc/self/statm");
+    statm_file_ = FileIdentity(statm_);
+    if (!statm_file_.is_known()) throw_call_failed("fstat", errno, "/proc/self/statm");
     inherited_ = private_pages();
   }
 
@@ -81,8 +88,11 @@ class Worker final : TimeLimits {
   static void write_exception(TaskContext& context) noexcept;
   void finish(Slot& slot, const TaskContext& context, ResultKind kind) noexcept;
   [[noreturn]] void await_kill() noexcept;
-  bool must_retire() const noexcept;
-  unsigned long private_pages() const noexcept;
+  bool must_retire() noexcept;
+  unsigned long private_pages() noexcept;
+  void look_for_parent() noexcept;
+  bool stay_with_parent() const noexcept;
+  void await_ring() noexcept;
   void follow_tail() noexcept;
   void start_over() noexcept;
   bool work_in_sight() const noexcept;
@@ -99,6 +109,9 @@ class Worker final : TimeLimits {
   const std::uint64_t bit_;
   const unsigned index_;
   const unsigned generation_;
+  const pid_t parent_;            // the fork server
+  std::uint32_t server_;          // what its bell says as long as it lives
+  const bool may_retire_;
 
   std::uint64_t cursor_;          // no position below is ready, ever again
   std::uint64_t known_tail_ = 0;  // positions below have been published
@@ -111,7 +124,8 @@ class Worker final : TimeLimits {
   // Of a task with limits of time: when it began, and whether it is still loading what it needs.
   bool timed_ = false, loading_ = false;
   std::uint64_t started_ns_ = 0;
-  int statm_ = -1;                // what tells how much memory this process has; open to its end
+  int statm_ = -1;                // what tells how much memory this process has; open to its end, unless a task closes it
+  FileIdentity statm_file_;
   unsigned long inherited_ = 0;   // pages of the owner's: the next worker would have them, too
   SpinBudget spin_;
 };
@@ -154,12 +168,13 @@ void Worker::run() {
       if (spinning_ || fresh_awake_) spread_work();
       if (cursor_ + kFetchAhead < known_tail_) prefetch_to_write(&memory_.slot(cursor_ + kFetchAhead));
       run_task(slot);
-      if (must_retire()) {
+      if (control_.server.look() != server_) look_for_parent();
+      if (may_retire_ && must_retire()) {
         // Who publishes while our bit is set counts on us to look. Leaving may take long, so somebody else shall.
         stop_spinning();
         spread_work();
         seat_.retiring.store(1, std::memory_order_release);
-        plan_.service_event.ring();  // it looks after a fork server that does not replace us
+        plan_.ring_service();  // it looks after a fork server that does not replace us
         return;
       }
     } else if (cursor_ < known_tail_) {  // another worker's, taken back, or passed over by the owner
@@ -261,7 +276,7 @@ void Worker::finish(Slot& slot, const TaskContext& context, ResultKind kind) noe
     const auto slot_index = static_cast<std::uint64_t>(&slot - memory_.slots);
     // Model: ring_owner
     if ((before & State::kRingOwner) != 0) plan_.owner_bell->ring(std::uint32_t{1} << (slot_index & 31));
-    if ((before & State::kRingService) != 0) plan_.service_event.ring();  // Model: ring_service
+    if ((before & State::kRingService) != 0) plan_.ring_service();  // Model: ring_service
   }
   if (State::tag(before) == Tag::condemned) {
     // The owner is having this process killed, which may take as long as the fork server stands still. Who publishes
@@ -275,18 +290,19 @@ void Worker::finish(Slot& slot, const TaskContext& context, ResultKind kind) noe
 }
 
 // Whoever condemns a task sets `kill_wanted` right after. Where nobody did, the word was overwritten, and this worker
-// leaves by itself.
+// leaves by itself. So it does where who should kill it has gone.
 void Worker::await_kill() noexcept {
   for (int naps = 0; naps < 100 || seat_.kill_wanted.load(std::memory_order_acquire) == kKillWanted; ++naps) {
+    stay_with_parent();
     const timespec nap{0, 10'000'000};
     ::nanosleep(&nap, nullptr);
   }
   seat_.retiring.store(1, std::memory_order_release);
-  plan_.service_event.ring();
+  plan_.ring_service();
   _exit(kExitRetired);
 }
 
-bool Worker::must_retire() const noexcept {
+bool Worker::must_retire() noexcept {
   if (plan_.max_tasks != 0 && finished_ >= plan_.max_tasks) return true;
   if (plan_.max_memory == 0) return false;
   const unsigned long pages = private_pages();
@@ -294,7 +310,11 @@ bool Worker::must_retire() const noexcept {
 }
 
 // What is resident less what is shared with files and the region. 0 if the kernel does not say.
-unsigned long Worker::private_pages() const noexcept {
+unsigned long Worker::private_pages() noexcept {
+  if (!statm_file_.is(statm_)) {  // a task has closed it
+    statm_ = sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    statm_file_ = FileIdentity(statm_);
+  }
   char text[128] = {};
   if (sys::pread(statm_, text, sizeof text - 1, 0) <= 0) return 0;
   unsigned long total = 0, resident = 0, shared = 0;
@@ -358,6 +378,35 @@ bool Worker::poll() noexcept {
   });
 }
 
+void Worker::await_ring() noexcept {
+  using namespace std::chrono_literals;
+  const auto quiet = std::chrono::steady_clock::now() + 2s;
+  bool warm = this_heap->has_warm_memory();
+  for (;;) {
+    std::optional<std::chrono::steady_clock::time_point> until;
+    if (warm) until = quiet;
+    if (!stay_with_parent()) until = std::min(until.value_or(quiet), std::chrono::steady_clock::now() + 1s);
+    if (futex_wait(seat_.bell, 0, ~std::uint32_t{0}, until)) return;
+    if (!warm || std::chrono::steady_clock::now() < quiet) continue;
+    this_heap->trim();
+    warm = false;
+  }
+}
+
+// A task may have taken back that this process dies with the fork server: a change of user does. To be called before
+// each sleep. False if it may happen again while this thread sleeps: other threads may change the user of all of them.
+bool Worker::stay_with_parent() const noexcept {
+  const bool dies = sys::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
+  if (getppid() != parent_) _exit(0);
+  return dies && is_only_thread();
+}
+
+// The fork server's bell has changed: it has ended, or is about to, or a task has scribbled over the bell.
+void Worker::look_for_parent() noexcept {
+  if (getppid() != parent_) _exit(0);
+  if (!control_.server.holder_ended()) server_ = control_.server.look();
+}
+
 void Worker::sleep() noexcept {
   fresh_awake_ = true;
   start_over();
@@ -367,11 +416,7 @@ void Worker::sleep() noexcept {
   spinning_ = spinning_ || (idlers_.spinning.load(std::memory_order_relaxed) & bit_) != 0;  // set by a stray write
   stop_spinning();
   if (!work_in_sight()) {  // after the bit is set: whoever publishes from now on sees it
-    using namespace std::chrono_literals;
-    if (this_heap->has_warm_memory() &&
-        !futex_wait(seat_.bell, 0, ~std::uint32_t{0}, std::chrono::steady_clock::now() + 2s))
-      this_heap->trim();
-    futex_wait(seat_.bell, 0, ~std::uint32_t{0}, std::nullopt);
+    await_ring();
   }
   idlers_.asleep.fetch_and(~bit_, std::memory_order_seq_cst);
 }
@@ -484,13 +529,14 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
     this_heap = new WorkerHeap(*plan.region, {seat.part_offset, seat.part_length}, seat.returned);
     heap_generation = fork_generation();
     die_with(parent);
-    pthread_setname_np(pthread_self(), "retinue-worker");
+    plan.region->set_keeper_of_file(parent);
+    pthread_setname_np(pthread_self(), kWorkerName);
     set_signals(plan);
     install_crash_handlers(&seat.crash_stack, &seat.crash_signal);
     call(plan.hooks->after_fork_in_worker);
     call(plan.hooks->worker_begins, index);
     end_if_forked();
-    Worker worker(plan, index);  // opens what it needs before the limits hold
+    Worker worker(plan, index, parent);  // opens what it needs before the limits hold
     if (!make_ready(plan, seat)) {
       call(plan.hooks->worker_ends);
       flush_output();

@@ -12,7 +12,6 @@
 
 #include "data/region.hpp"
 #include "system/confinement.hpp"
-#include "system/event_fd.hpp"
 #include "control.hpp"
 
 namespace retinue::detail {
@@ -22,15 +21,9 @@ class OwnerBell;
 /// All that the fork server and the workers of a pool need to know. Made by the owner before the fork,
 /// constant afterwards, copied by the forks.
 struct PoolPlan {
-  PoolPlan() = default;
-  PoolPlan(EventFd service, EventFd server) noexcept
-      : service_event(std::move(service)), server_event(std::move(server)) {}
-
   PoolMemory memory;
   Region* region = nullptr;      ///< the owner's; its workers use only `at`, `memfd` and `modules`
   OwnerBell* owner_bell = nullptr;
-  EventFd service_event;         ///< workers and fork server -> the owner's service thread
-  EventFd server_event;          ///< owner -> fork server
   std::function<void()> initializer;
   const ProcessHooks* hooks = nullptr;
   std::uint64_t max_tasks = 0;
@@ -41,6 +34,11 @@ struct PoolPlan {
   unsigned cpus = 1;
   pid_t owner = 0;
   sigset_t signal_mask{};        ///< the owner's, for the workers
+
+  /// Workers, fork server and threads of the owner -> the service thread.
+  void ring_service() const noexcept { memory.control->service_bell.ring(); }
+  /// Owner -> fork server.
+  void ring_server() const noexcept { memory.control->server_bell.ring(); }
 };
 
 /// Makes a call that a runtime asked for.
@@ -48,6 +46,9 @@ template <class... A>
 void call(void (*hook)(A...) noexcept, A... arguments) noexcept {
   if (hook != nullptr) hook(arguments...);
 }
+
+/// What workers are called in `ps`.
+constexpr const char* kWorkerName = "retinue-worker";
 
 /// Exit codes of workers that leave by their own will.
 constexpr int kExitRetired = 0;

@@ -13,7 +13,7 @@ namespace retinue::detail {
 class WorkerHeap {
  public:
   WorkerHeap(const Region& region, Extent part, ReturnStack& returned)
-      : region_(region), returned_(returned), heap_(region.memfd(), part, &region.rules()) {}
+      : region_(region), returned_(returned), heap_(region.file(), part, &region.rules()) {}
 
   /// Throws ResourceExhausted or bad_alloc.
   std::uint64_t allocate(std::uint64_t bytes);

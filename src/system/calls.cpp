@@ -4,10 +4,8 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/futex.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,16 +23,14 @@ bool fails(const char* call) noexcept {
 
 }  // namespace
 
-int open(const char* path, int flags) noexcept { return fails("open") ? -1 : ::open(path, flags); }
+int open(const char* path, int flags, mode_t mode) noexcept { return fails("open") ? -1 : ::open(path, flags, mode); }
 ssize_t read(int fd, void* into, std::size_t bytes) noexcept { return fails("read") ? -1 : ::read(fd, into, bytes); }
 ssize_t pread(int fd, void* into, std::size_t bytes, off_t offset) noexcept {
   return fails("pread") ? -1 : ::pread(fd, into, bytes, offset);
 }
-ssize_t write(int fd, const void* from, std::size_t bytes) noexcept {
-  return fails("write") ? -1 : ::write(fd, from, bytes);
-}
 int fcntl(int fd, int command, int argument) noexcept { return fails("fcntl") ? -1 : ::fcntl(fd, command, argument); }
 int fstat(int fd, struct stat* file) noexcept { return fails("fstat") ? -1 : ::fstat(fd, file); }
+int stat(const char* path, struct stat* file) noexcept { return fails("stat") ? -1 : ::stat(path, file); }
 int fchmod(int fd, mode_t mode) noexcept { return fails("fchmod") ? -1 : ::fchmod(fd, mode); }
 int ftruncate(int fd, off_t length) noexcept { return fails("ftruncate") ? -1 : ::ftruncate(fd, length); }
 int fallocate(int fd, int mode, off_t offset, off_t length) noexcept {
@@ -43,13 +39,6 @@ int fallocate(int fd, int mode, off_t offset, off_t length) noexcept {
 }
 int memfd_create(const char* name, unsigned flags) noexcept {
   return fails("memfd_create") ? -1 : ::memfd_create(name, flags);
-}
-int eventfd(unsigned count, int flags) noexcept { return fails("eventfd") ? -1 : ::eventfd(count, flags); }
-int signalfd(int fd, const sigset_t* signals, int flags) noexcept {
-  return fails("signalfd") ? -1 : ::signalfd(fd, signals, flags);
-}
-int ppoll(pollfd* fds, nfds_t count, const timespec* time, const sigset_t* mask) noexcept {
-  return fails("poll") ? -1 : ::ppoll(fds, count, time, mask);
 }
 
 void* mmap(void* wish, std::size_t bytes, int protection, int flags, int fd, off_t offset) noexcept {
@@ -66,6 +55,9 @@ long futex_wait(std::uint32_t* word, std::uint32_t expected, const timespec* dea
   // No FUTEX_PRIVATE_FLAG: the sleeper and the waker are different processes.
   return ::syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, deadline, nullptr, bitset);
 }
+long set_robust_list(robust_list_head* list, std::size_t bytes) noexcept {
+  return fails("set_robust_list") ? -1 : ::syscall(SYS_set_robust_list, list, bytes);
+}
 
 pid_t fork() noexcept { return fails("fork") ? -1 : ::fork(); }
 int execv(const char* path, char* const* arguments) noexcept { return fails("execv") ? -1 : ::execv(path, arguments); }
@@ -78,13 +70,6 @@ pid_t waitpid(pid_t pid, int* status, int options) noexcept {
 }
 int waitid(idtype_t what, id_t id, siginfo_t* info, int options) noexcept {
   return fails("waitid") ? -1 : ::waitid(what, id, info, options);
-}
-// Plain system calls: glibc has wrappers only since 2.36.
-int pidfd_open(pid_t pid) noexcept {
-  return fails("pidfd_open") ? -1 : static_cast<int>(::syscall(SYS_pidfd_open, pid, 0U));
-}
-int pidfd_send_signal(int pidfd, int signal) noexcept {
-  return fails("pidfd_send_signal") ? -1 : static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0U));
 }
 int prctl(int option, unsigned long argument) noexcept {
   return fails("prctl") ? -1 : ::prctl(option, argument, 0UL, 0UL, 0UL);

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,23 +13,22 @@
 #include <sys/wait.h>
 #include <time.h>
 
+struct robust_list_head;  // linux/futex.h
+
 namespace retinue::detail::sys {
 
 // Files and descriptors
-int open(const char* path, int flags) noexcept;
+int open(const char* path, int flags, mode_t mode = 0) noexcept;
 ssize_t read(int fd, void* into, std::size_t bytes) noexcept;
 ssize_t pread(int fd, void* into, std::size_t bytes, off_t offset) noexcept;
-ssize_t write(int fd, const void* from, std::size_t bytes) noexcept;
 int fcntl(int fd, int command, int argument) noexcept;
 int fstat(int fd, struct stat* file) noexcept;
+int stat(const char* path, struct stat* file) noexcept;
 int fchmod(int fd, mode_t mode) noexcept;
 int ftruncate(int fd, off_t length) noexcept;
 /// "punch_hole" to injectors where it gives memory back rather than asking for some.
 int fallocate(int fd, int mode, off_t offset, off_t length) noexcept;
 int memfd_create(const char* name, unsigned flags) noexcept;
-int eventfd(unsigned count, int flags) noexcept;
-int signalfd(int fd, const sigset_t* signals, int flags) noexcept;
-int ppoll(pollfd* fds, nfds_t count, const timespec* time, const sigset_t* mask) noexcept;
 
 // Memory
 void* mmap(void* wish, std::size_t bytes, int protection, int flags, int fd, off_t offset) noexcept;
@@ -38,6 +36,7 @@ int mprotect(void* from, std::size_t bytes, int protection) noexcept;
 int madvise(void* from, std::size_t bytes, int advice) noexcept;
 /// FUTEX_WAIT_BITSET, shared between processes.
 long futex_wait(std::uint32_t* word, std::uint32_t expected, const timespec* deadline, std::uint32_t bitset) noexcept;
+long set_robust_list(struct robust_list_head* list, std::size_t bytes) noexcept;
 
 // Processes and threads
 pid_t fork() noexcept;
@@ -46,8 +45,6 @@ int kill(pid_t pid, int signal) noexcept;
 int tgkill(pid_t process, pid_t thread, int signal) noexcept;
 pid_t waitpid(pid_t pid, int* status, int options) noexcept;
 int waitid(idtype_t what, id_t id, siginfo_t* info, int options) noexcept;
-int pidfd_open(pid_t pid) noexcept;
-int pidfd_send_signal(int pidfd, int signal) noexcept;
 int prctl(int option, unsigned long argument) noexcept;
 int setrlimit(int resource, const rlimit* limit) noexcept;
 int setgroups(std::size_t count, const gid_t* groups) noexcept;

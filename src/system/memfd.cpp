@@ -17,6 +17,9 @@
 
 #include "calls.hpp"
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
@@ -56,6 +59,14 @@ std::optional<std::uint64_t> available_memory() noexcept {
   return (kb - kb / 32) * 1024;
 }
 
+void check_available(const std::string& call, std::uint64_t length) {
+  if (length < kAskFrom) return;
+  const auto available = available_memory();
+  if (available && length > *available) {
+    throw ResourceExhausted(call + ": only " + std::to_string(*available) + " bytes of memory and swap can be had", ENOMEM);
+  }
+}
+
 void check_limits(int fd, std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t end = offset + length;
   if (end < offset || end > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) {
@@ -67,13 +78,28 @@ void check_limits(int fd, std::uint64_t offset, std::uint64_t length) {
                                 std::to_string(limit.rlim_cur) + " bytes (ulimit -f)",
                             EFBIG);
   }
-  if (length < kAskFrom) return;
-  const auto available = available_memory();
-  if (available && length > *available) {
-    throw ResourceExhausted("fallocate(" + range_text(fd, offset, length) + "): only " + std::to_string(*available) +
-                                " bytes of memory and swap can be had",
-                            ENOMEM);
-  }
+  check_available("fallocate(" + range_text(fd, offset, length) + ")", length);
+}
+
+struct Pages {
+  std::uint64_t first, last;
+};
+// The kernel would zero partial pages at the ends without freeing them; "whole pages" is the promise.
+Pages whole_pages(std::uint64_t offset, std::uint64_t length) noexcept {
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return {(offset + page - 1) / page * page, (offset + length) / page * page};
+}
+
+// Docker, for one, grants 64 MB of it; then the shortage is told when memory is reserved.
+UniqueFd create_unnamed_file(const std::string& refused, int refusal) {
+  UniqueFd fd(sys::open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (fd) return fd;
+  const int error_number = errno;
+  if (error_number == EMFILE || error_number == ENFILE || error_number == ENOMEM)
+    throw_call_failed("open", error_number, "a nameless file in /dev/shm, for want of " + refused);
+  throw Error(refused + " is refused here (errno " + std::to_string(refusal) +
+              "), and so is a nameless file in /dev/shm (errno " + std::to_string(error_number) +
+              "): process pools need one of them; allow memfd_create, or mount a tmpfs on /dev/shm");
 }
 
 }  // namespace
@@ -82,6 +108,7 @@ UniqueFd create_memfd(const char* name) {
   // Kernels before 6.3 answer EINVAL to the flag they do not know.
   UniqueFd fd(sys::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL));
   if (!fd && errno == EINVAL) fd.reset(sys::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd && (errno == ENOSYS || errno == EPERM || errno == EACCES)) return create_unnamed_file("memfd_create", errno);
   if (!fd) throw_call_failed("memfd_create", errno, std::string("\"") + name + "\"");
   const std::string which = std::string("memfd \"") + name + "\"";
   // Nobody shrinks it, and nobody adds a seal that would keep it from growing or being written.
@@ -114,14 +141,36 @@ void reserve(int fd, std::uint64_t offset, std::uint64_t length) {
 }
 
 void punch_hole(int fd, std::uint64_t offset, std::uint64_t length) {
-  // The kernel would zero partial pages at the ends without freeing them; "whole pages" is the promise.
-  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  const std::uint64_t first = (offset + page - 1) / page * page;
-  const std::uint64_t last = (offset + length) / page * page;
+  const auto [first, last] = whole_pages(offset, length);
   if (first >= last) return;
   while (sys::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(first),
                         static_cast<off_t>(last - first)) != 0) {
     if (errno != EINTR) throw_call_failed("fallocate", errno, "FALLOC_FL_PUNCH_HOLE, " + range_text(fd, offset, length));
+  }
+}
+
+void reserve_mapped(std::byte* base, std::uint64_t offset, std::uint64_t length) {
+  if (length == 0) return;
+  const std::string what = "MADV_POPULATE_WRITE, " + std::to_string(length) + " bytes at " + std::to_string(offset);
+  check_available("madvise(" + what + ")", length);
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t first = offset / page * page, last = (offset + length + page - 1) / page * page;
+  while (sys::madvise(base + first, last - first, MADV_POPULATE_WRITE) != 0) {
+    int error_number = errno;
+    if (error_number == EINTR) continue;
+    if (error_number == EFAULT) error_number = ENOSPC;  // which the file system had said
+    const Pages whole = whole_pages(offset, length);
+    if (whole.first < whole.last) sys::madvise(base + whole.first, whole.last - whole.first, MADV_REMOVE);
+    throw_call_failed("madvise", error_number, what);
+  }
+}
+
+void punch_hole_mapped(std::byte* base, std::uint64_t offset, std::uint64_t length) {
+  const auto [first, last] = whole_pages(offset, length);
+  if (first >= last) return;
+  while (sys::madvise(base + first, last - first, MADV_REMOVE) != 0) {
+    if (errno != EINTR)
+      throw_call_failed("madvise", errno, "MADV_REMOVE, " + std::to_string(length) + " bytes at " + std::to_string(offset));
   }
 }
 

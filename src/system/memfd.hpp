@@ -1,6 +1,7 @@
 // Anonymous shared memory, and getting its pages before anyone writes to them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "fd.hpp"
@@ -9,7 +10,8 @@ namespace retinue::detail {
 
 /// An empty memory file: close-on-exec, for this user alone, not executable where the kernel knows how, and sealed so
 /// that nobody, not even a worker gone wild, can shrink it under the others' mappings, or seal it further. `name` shows in /proc/*/maps.
-/// Throws ResourceExhausted (EMFILE, ENFILE, ENOMEM) or Error.
+/// Where the system has no memfd_create or forbids it, a file in /dev/shm that never has a name; there is no sealing that.
+/// Throws ResourceExhausted (EMFILE, ENFILE, ENOMEM) or Error, which says what to do.
 UniqueFd create_memfd(const char* name);
 
 /// Gives bytes [offset, offset + length) real pages and grows the file to hold them, so that writing there
@@ -25,5 +27,10 @@ void reserve(int fd, std::uint64_t offset, std::uint64_t length);
 /// Gives the whole pages within [offset, offset + length) back to the system; they read as zero, and need
 /// `reserve` before they are written again. The file keeps its length. Throws Error.
 void punch_hole(int fd, std::uint64_t offset, std::uint64_t length);
+
+/// The two without a descriptor, for a file that is mapped at `base`, shared and writable. Reserving so needs Linux 5.14;
+/// what was reserved when it throws is given back.
+void reserve_mapped(std::byte* base, std::uint64_t offset, std::uint64_t length);
+void punch_hole_mapped(std::byte* base, std::uint64_t offset, std::uint64_t length);
 
 }  // namespace retinue::detail

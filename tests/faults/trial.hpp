@@ -114,6 +114,7 @@ class Trial {
 
 /// What a process holds that a run could leave.
 struct Kept {
+  static constexpr const char* kUnnamed = "/dev/shm/#";  // where there is no memfd_create
   std::size_t threads, descriptors, mappings;
 
   static Kept now() {
@@ -122,11 +123,11 @@ struct Kept {
       char target[256] = {};
       if (::readlink(("/proc/self/fd/" + fd).c_str(), target, sizeof target - 1) <= 0) continue;
       const std::string_view name(target);
-      if (name.starts_with("/memfd:retinue") || name.starts_with("anon_inode:")) ++kept.descriptors;
+      if (name.starts_with("/memfd:retinue") || name.starts_with(kUnnamed) || name.starts_with("anon_inode:")) ++kept.descriptors;
     }
     std::istringstream lines(text_of("/proc/self/maps"));
     for (std::string line; std::getline(lines, line);) 
-      if (line.find("/memfd:retinue") != line.npos) ++kept.mappings;
+      if (line.find("/memfd:retinue") != line.npos || line.find(kUnnamed) != line.npos) ++kept.mappings;
     return kept;
   }
 };

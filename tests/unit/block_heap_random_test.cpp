@@ -27,8 +27,9 @@ class Books {
  public:
   explicit Books(std::uint64_t bytes)
       : memfd_(retinue::detail::create_memfd("retinue-test")),
+        file_(memfd_.get()),
         size_(kFrom + bytes),
-        heap_(memfd_.get(), {kFrom, bytes}) {
+        heap_(file_, {kFrom, bytes}) {
     if (::ftruncate(memfd_.get(), static_cast<off_t>(size_)) != 0) throw std::runtime_error("ftruncate");
     void* p = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memfd_.get(), 0);
     if (p == MAP_FAILED) throw std::runtime_error("mmap");
@@ -69,6 +70,7 @@ class Books {
   static constexpr std::uint64_t kFrom = 4096;
 
   retinue::detail::UniqueFd memfd_;
+  retinue::detail::SharedFile file_;
   std::uint64_t size_;
   BlockHeap heap_;
   std::byte* base_ = nullptr;

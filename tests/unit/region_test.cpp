@@ -132,7 +132,7 @@ TEST(Extent, holds_only_what_lies_inside_even_for_absurd_sizes) {
 /// A block heap over a memfd of its own.
 struct OwnHeap {
   explicit OwnHeap(std::uint64_t bytes = 64 * kMiB, std::uint64_t from = 4096)
-      : memfd(retinue::detail::create_memfd("retinue-test")), size(bytes + from), heap(memfd.get(), {from, bytes}) {
+      : memfd(retinue::detail::create_memfd("retinue-test")), file(memfd.get()), size(bytes + from), heap(file, {from, bytes}) {
     if (::ftruncate(memfd.get(), static_cast<off_t>(size)) != 0) throw std::runtime_error("ftruncate");
     base = static_cast<std::byte*>(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memfd.get(), 0));
   }
@@ -143,6 +143,7 @@ struct OwnHeap {
     return static_cast<std::uint64_t>(s.st_blocks) * 512;
   }
   retinue::detail::UniqueFd memfd;
+  retinue::detail::SharedFile file;
   std::uint64_t size;
   BlockHeap heap;
   std::byte* base = nullptr;

@@ -1,4 +1,4 @@
-// The wrappers of src/system: futex, pidfd, eventfd, memfd.
+// The wrappers of src/system: futex, bells, memfd, what is known of processes.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -8,7 +8,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <new>
-#include <poll.h>
 #include <string>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -20,17 +19,20 @@
 
 #include <retinue/error.hpp>
 
-#include "system/event_fd.hpp"
+#include "system/doorbell.hpp"
 #include "system/fault.hpp"
 #include "system/fd.hpp"
 #include "system/futex.hpp"
+#include "system/life_bell.hpp"
 #include "system/memfd.hpp"
-#include "system/pidfd.hpp"
+#include "system/process_state.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
-using retinue::detail::EventFd;
+using retinue::detail::Doorbell;
+using retinue::detail::LifeBell;
+using retinue::detail::ProcessState;
 using retinue::detail::UniqueFd;
 namespace detail = retinue::detail;
 using Clock = std::chrono::steady_clock;
@@ -38,11 +40,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint64_t kMiB = 1 << 20;
 
 bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
-
-bool is_readable(int fd, int timeout_ms) {
-  pollfd p{fd, POLLIN, 0};
-  return ::poll(&p, 1, timeout_ms) == 1;
-}
 
 void reap(pid_t pid) {
   int status = 0;
@@ -132,40 +129,157 @@ TEST(Futex, a_wake_reaches_only_sleepers_whose_bits_meet_its_own) {
   EXPECT_FALSE(woken);
 }
 
-TEST(Pidfd, becomes_readable_when_its_process_ends) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::pause();
-    ::_exit(0);
-  }
-  const UniqueFd pidfd = detail::pidfd_open(child);
-  ASSERT_TRUE(pidfd);
-  EXPECT_TRUE(::fcntl(pidfd.get(), F_GETFD) & FD_CLOEXEC);
-  EXPECT_FALSE(is_readable(pidfd.get(), 0));
-  EXPECT_EQ(::kill(child, SIGKILL), 0);
-  EXPECT_TRUE(is_readable(pidfd.get(), 10'000));
-  reap(child);
-  EXPECT_FALSE(detail::pidfd_open(child));
-}
+/// A T in memory that forked children share.
+template <class T>
+class Shared {
+ public:
+  Shared() : at_(::new (::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) T) {}
+  ~Shared() { ::munmap(at_, sizeof(T)); }
+  T* operator->() const { return at_; }
+  T& operator*() const { return *at_; }
 
-TEST(EventFd, many_rings_are_drained_as_one) {
-  const EventFd bell;
+ private:
+  T* at_;
+};
+
+TEST(Doorbell, many_rings_are_drained_as_one) {
+  Doorbell bell;
   EXPECT_FALSE(bell.drain());
-  EXPECT_FALSE(is_readable(bell.fd(), 0));
   for (int i = 0; i < 3; ++i) bell.ring();
-  EXPECT_TRUE(is_readable(bell.fd(), 0));
+  bell.wait(std::nullopt);
   EXPECT_TRUE(bell.drain());
   EXPECT_FALSE(bell.drain());
-  EXPECT_TRUE(::fcntl(bell.fd(), F_GETFD) & FD_CLOEXEC);
 }
 
-TEST(EventFd, ringing_keeps_errno) {
-  const EventFd bell;
+TEST(Doorbell, wakes_a_sleeper_in_another_process) {
+  const Shared<Doorbell> bell;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(20);
+    while (!bell->drain()) bell->wait(std::nullopt);
+    ::_exit(0);
+  }
+  while (ProcessState::of(child).state() != 'S') std::this_thread::sleep_for(1ms);
   errno = ENOENT;
-  bell.ring();
-  bell.drain();
-  bell.drain();
+  bell->ring();
   EXPECT_EQ(errno, ENOENT);
+  reap(child);
+}
+
+/// Forks a process that waits until the bell's holder has ended, and then exits with 0.
+pid_t fork_listener(LifeBell& bell) {
+  const pid_t child = ::fork();
+  if (child != 0) return child;
+  ::alarm(20);
+  while (!bell.holder_ended()) {
+    bell.drain();
+    bell.wait(std::nullopt);
+  }
+  ::_exit(0);
+}
+
+void expect_heard(pid_t listener) {
+  int status = 0;
+  ASSERT_EQ(::waitpid(listener, &status, 0), listener);
+  EXPECT_EQ(status, 0);
+}
+
+TEST(LifeBell, is_rung_by_the_kernel_when_its_holder_is_killed) {
+  const Shared<LifeBell> bell;
+  const pid_t holder = ::fork();
+  if (holder == 0) {
+    const LifeBell::Hold hold(*bell);
+    for (;;) ::pause();
+  }
+  const pid_t listener = fork_listener(*bell);
+  while (bell->holder() != holder || ProcessState::of(listener).state() != 'S') std::this_thread::sleep_for(1ms);
+  ::kill(holder, SIGKILL);
+  reap(holder);
+  expect_heard(listener);
+}
+
+TEST(LifeBell, is_rung_by_the_kernel_when_another_thread_of_its_process_execs) {
+  const Shared<LifeBell> bell;
+  const pid_t listener = fork_listener(*bell);
+  const pid_t holder = ::fork();
+  if (holder == 0) {
+    std::thread([&] {
+      const LifeBell::Hold hold(*bell);
+      for (;;) ::pause();
+    }).detach();
+    while (bell->holder() == 0) std::this_thread::sleep_for(1ms);
+    ::execl("/bin/sleep", "sleep", "20", static_cast<char*>(nullptr));
+    ::_exit(1);
+  }
+  expect_heard(listener);
+  ::kill(holder, SIGKILL);
+  reap(holder);
+}
+
+TEST(LifeBell, is_not_rung_by_children_of_its_holder) {
+  LifeBell bell;
+  const LifeBell::Hold hold(bell);
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(0);
+  reap(child);
+  const pid_t other = ::vfork();
+  if (other == 0) ::execl("/bin/true", "true", static_cast<char*>(nullptr));
+  reap(other);
+  EXPECT_FALSE(bell.holder_ended());
+  EXPECT_EQ(bell.holder(), ::getpid());
+}
+
+TEST(LifeBell, is_nobodys_once_its_holder_lets_go) {
+  LifeBell bell;
+  std::thread([&] { const LifeBell::Hold hold(bell); }).join();
+  EXPECT_FALSE(bell.holder_ended());
+  EXPECT_EQ(bell.holder(), 0);
+}
+
+TEST(LifeBell, a_ring_before_the_sleep_is_not_missed) {
+  LifeBell bell;
+  bell.drain();
+  bell.ring();
+  bell.wait(std::nullopt);
+}
+
+TEST(LifeBell, who_scribbles_over_it_is_put_right) {
+  LifeBell bell;
+  const LifeBell::Hold hold(bell);
+  const pid_t holder = bell.holder();
+  std::memset(static_cast<void*>(&bell), 0x5f, sizeof bell);
+  bell.restore(holder);
+  EXPECT_EQ(bell.holder(), holder);
+  EXPECT_FALSE(bell.holder_ended());
+}
+
+TEST(ProcessState, tells_a_stopped_process_from_a_dead_one) {
+  const pid_t child = ::fork();
+  if (child == 0)
+    for (;;) ::pause();
+  ::kill(child, SIGSTOP);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, WUNTRACED), child);
+  EXPECT_EQ(ProcessState::of(child).state(), 'T');
+  EXPECT_EQ(ProcessState::of(child).name(), "system_test");
+  ::kill(child, SIGKILL);
+  siginfo_t info{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT), 0);
+  EXPECT_EQ(ProcessState::of(child).state(), 'Z');
+  reap(child);
+  EXPECT_EQ(ProcessState::of(child).state(), '\0');
+}
+
+TEST(ProcessState, knows_whether_this_thread_is_alone) {
+  const pid_t child = ::fork();  // which has one thread whatever the test program has
+  if (child == 0) {
+    ::alarm(20);
+    bool alone_beside_another = true;
+    const bool alone = retinue::detail::is_only_thread();
+    std::thread([&] { alone_beside_another = retinue::detail::is_only_thread(); }).join();
+    ::_exit(alone && !alone_beside_another ? 0 : 1);
+  }
+  expect_heard(child);
 }
 
 TEST(Memfd, cannot_be_shrunk_but_grows) {
@@ -261,8 +375,6 @@ struct Injected {
 TEST(FaultInjection, every_wrapper_turns_an_injected_errno_into_an_exception_that_names_its_call) {
   const Injected injected([](const char*) noexcept { return EMFILE; });
   EXPECT_NE(message_of([] { detail::create_memfd("x"); }).find("memfd_create(\"x\")"), std::string::npos);
-  EXPECT_NE(message_of([] { EventFd bell; }).find("eventfd("), std::string::npos);
-  EXPECT_NE(message_of([] { detail::pidfd_open(1); }).find("pidfd_open(pid 1)"), std::string::npos);
   EXPECT_NE(message_of([] { detail::reserve(-1, 0, 1); }).find("fallocate("), std::string::npos);
   EXPECT_THROW(detail::create_memfd("x"), retinue::ResourceExhausted);
 }

@@ -25,7 +25,7 @@ class OwnerBell {
   /// The bell of the calling process, made on first use; throws ResourceExhausted if that fails.
   static OwnerBell& of_this_process();
 
-  /// The file that the bell lies in, for a program started anew; close-on-exec.
+  /// The file that the bell lies in, for a program started anew; close-on-exec. -1 if this process has closed it.
   int memfd() const noexcept;
   /// The bell of another process, in a program started anew by it: at the same address. Throws ResourceExhausted.
   static OwnerBell& attach(int memfd, std::uintptr_t address);
