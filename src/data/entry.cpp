@@ -388,6 +388,13 @@ void detach_modules(ModuleTable& table) noexcept {
 }
 
 const void* find_code(const ModuleTable* table, EntryRef ref) {
+  // Most tasks in a row call one function. Where a module that was found is unloaded, its functions are not called again.
+  static thread_local constinit struct {
+    std::uint64_t bits = ~std::uint64_t{0};
+    const ModuleTable* table = nullptr;
+    const void* code = nullptr;
+  } last;
+  if (ref.bits == last.bits && table == last.table) [[likely]] return last.code;
   if (!ref.is_whole()) no_such_code();
   const std::size_t index = ref.module();
   const Module* module;
@@ -400,7 +407,8 @@ const void* find_code(const ModuleTable* table, EntryRef ref) {
     module = &serve(*table, index);
   }
   if (!module->has_code_at(ref.offset())) no_such_code();
-  return module->address(ref.offset());
+  last = {ref.bits, table, module->address(ref.offset())};
+  return last.code;
 }
 
 const void* find_code(const ModuleTable* table, CodeName name) {
