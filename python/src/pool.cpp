@@ -100,7 +100,7 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
   Object kept;
   bool to_the_end = false;
   try {
-    const bool again = options.retries != 0;
+    const bool again = options.retries.value_or(0) != 0;
     Encoder encoder(pool.scope.get(), nullptr, again);
     function = pool.functions.for_submit(arguments[0], pool.scope.get(), again);
     function->write(encoder);

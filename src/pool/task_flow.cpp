@@ -66,7 +66,7 @@ Ref<Completion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const
   if (arguments.block() != 0) {
     task->payload.take_owner_block(region(), arguments.block(), arguments.size());
     arguments.release_block();
-  } else if (options.retries != 0) {
+  } else if (task->retries != 0) {
     task->payload.copy(arguments.small(), arguments.size());
   }
   {
