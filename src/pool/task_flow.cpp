@@ -21,10 +21,12 @@ PoolCore::Hold::~Hold() {
   // Model: show_published
   if (published) core_.plan_.memory.control->tail.store(core_.tail_, std::memory_order_release);
   const bool first = published && !core_.inspection_.on;
-  if (first) core_.inspection_.on = true;
+  if (first) {
+    core_.inspection_.on = true;
+    core_.plan_.ring_service();
+  }
   core_.mutex_.unlock();
   if (published) core_.alert(was_idle);
-  if (first) core_.plan_.ring_service();
 }
 
 void PoolCore::refuse_foreign() const {

@@ -20,7 +20,7 @@ def pool_map(v):
 def pool_imap(v):
     results = v.pool_call(lambda: v.pool.imap(work.call_item, v.calls()))
     if results is not None:
-        v.take_map(results, v.tasks, lambda it: it.next(timeout=v.patience))
+        v.take_map(results, v.tasks, v.next_of)
 
 
 @door("pool")
@@ -63,9 +63,8 @@ def apply_async(v):
         if result is not None:
             results.append((i, task, result))
     for i, task, result in results:
-        result.wait(v.patience)
-        if not result.ready():
-            v.judge.fail(f"{task}: nothing came of it in {v.patience} s")
+        if not v.came(result.wait, result.ready):
+            v.judge.fail(f"{task}: nothing came of it, nor of any other")
             continue
         try:
             value = result.get(0)
@@ -88,9 +87,8 @@ def map_async(v):
     ))())  # fmt: skip
     if result is None:
         return
-    result.wait(v.patience)
-    if not result.ready():
-        return v.judge.fail(f"map_async gave nothing in {v.patience} s")
+    if not v.came(result.wait, result.ready):
+        return v.judge.fail("map_async gave nothing, and the pool ended nothing")
     v.take_list(lambda: result.get(0), v.tasks)
     end = time.monotonic() + v.patience
     while len(told) < 1 and not v.judge.ending and time.monotonic() < end:

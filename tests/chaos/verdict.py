@@ -5,7 +5,7 @@ import threading
 import retinue
 from outcomes import line_of_error, line_of_value
 
-PATIENCE = 20.0  # seconds, times RETINUE_TEST_TIME_FACTOR: how long nothing may come of a task
+PATIENCE = 20.0  # seconds, times RETINUE_TEST_TIME_FACTOR: how long a pool may end nothing
 
 
 class Judge:
@@ -21,6 +21,10 @@ class Judge:
         self._tormentor = tormentor
         self._pids = set()
         self._lock = threading.Lock()
+
+    def moved(self):
+        """The pool goes on, though nothing has come of a task that is waited for."""
+        self._moved()
 
     @property
     def done(self):

@@ -1,11 +1,15 @@
 """One batch of tasks on its way through a door."""
 
+import concurrent.futures
+import multiprocessing
+
 import retinue
 import work
 from outcomes import line_of_error, line_of_value
 from retinue.multiprocessing import Pool
 
 DOORS = {}
+SLOTS = 4096  # of a pool, unless it asks for others
 
 
 class InputsEnd(Exception):
@@ -25,7 +29,7 @@ class Visit:
 
     def __init__(self, pool, tasks, random, judge, patience, max_tasks):
         self.pool, self.tasks, self.random, self.judge = pool, tasks, random, judge
-        self.patience = patience  # seconds that may pass until something comes of a task
+        self.patience = patience  # seconds in which a pool that has tasks ends at least one
         self.max_tasks = max_tasks  # per worker
 
     def submit(self, task):
@@ -39,13 +43,50 @@ class Visit:
             self.judge.refused([task], error)
             return None
 
+    def came(self, wait, is_done, began=lambda: True):
+        """Calls ``wait(seconds)`` until ``is_done()``. False if it hangs: the pool has ended nothing in all that time, or ten
+        rounds of later tasks while nobody began this one. How long one task waits says nothing: it may be the machine that
+        is slow. The pool is asked only after a while, for that has it look for results."""
+        first = ended = None
+        while True:
+            wait(self.patience if first is None else self.patience / 2)
+            if is_done():
+                return True
+            stats = self.pool.stats()
+            if first is None:
+                first = stats
+            elif stats["finished"] == ended:
+                return is_done()
+            elif stats["finished"] > first["submitted"] + 10 * SLOTS and not began():
+                return is_done()
+            ended = stats["finished"]
+            self.judge.moved()
+
+    def next_of(self, results):
+        """The next of an iterator whose ``next`` takes a time limit."""
+        came = []
+
+        def wait(seconds):
+            try:
+                came.append(results.next(timeout=seconds))
+            except multiprocessing.TimeoutError:
+                pass
+
+        if not self.came(wait, lambda: bool(came)):
+            raise multiprocessing.TimeoutError
+        return came[0]
+
     def take(self, task, future):
         """Waits for one future, and tells what came."""
+
+        def wait(seconds):
+            concurrent.futures.wait([future], seconds)
+
+        if not self.came(wait, future.done, future.running):
+            return self.judge.fail(f"{task}: nothing came of it, nor of any other")
         try:
-            value = future.result(self.patience)
+            value = future.result(0)
         except BaseException as error:
-            if isinstance(error, TimeoutError) and not future.done():
-                return self.judge.fail(f"{task}: nothing came of it in {self.patience} s")
             return self.judge.error(task, error)
         self.judge.value(task, value)
 
