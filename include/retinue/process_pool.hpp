@@ -143,10 +143,11 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
   detail::PoolCore& core() const;
 
   /// The entry of a kind of call: what runs in the worker.
+  /// Hidden, as is its name below: one that a plugin has in common with the program would be the program's, which another
+  /// copy of this library has named.
   template <class Call>
-  static void run(detail::TaskContext& context) {
+  [[gnu::visibility("hidden")]] static void run(detail::TaskContext& context) {
     Reader arguments(context.arguments().data(), context.arguments().size(), context.modules());
-    if constexpr (!Call::kReadAtOnce) context.loading();
     const auto ready = [&context] { context.loaded(); };
     if constexpr (std::is_void_v<typename Call::Result>) {
       Call::invoke(arguments, ready);
@@ -161,7 +162,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
   }
 
   template <class Call>
-  static detail::EntryRef entry_of() {
+  [[gnu::visibility("hidden")]] static detail::EntryRef entry_of() {
     static const detail::EntryRef entry = detail::name_code(reinterpret_cast<const void*>(&run<Call>));
     return entry;
   }

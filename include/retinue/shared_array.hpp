@@ -28,7 +28,7 @@ class Part;
 struct SharedMemory {
   void* data = nullptr;
   std::uint64_t bytes = 0;
-  unsigned generation = 0;  ///< of the process that allocated it; a forked child does not free it
+  std::uint64_t generation = 0;  ///< of the process that allocated it; a forked child does not free it
   Part* part = nullptr;     ///< of the worker that made it, if it came as a result
 };
 /// From the part of the region that belongs to this process, aligned to 64. Throws ResourceExhausted.

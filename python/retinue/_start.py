@@ -9,7 +9,7 @@ import pickle
 import sys
 from multiprocessing import process
 
-from retinue import _descriptors, _futures, _remote, _worker  # noqa: F401 (to be there before the fork)
+from retinue import _descriptors, _engine, _futures, _remote, _worker  # noqa: F401 (to be there before the fork)
 from retinue._pickling import ForTask, dump_by_value
 from retinue._scope import FreshScope, Scope
 
@@ -96,6 +96,7 @@ def _start_fresh(
 ) -> None:
     from multiprocessing import context, reduction, resource_tracker, spawn, util
 
+    _engine.shared_memory_usage()  # a limit that forbids shared memory says so here, and not below
     spawning = _Spawning()
     context.set_spawning_popen(spawning)
     try:
@@ -127,6 +128,8 @@ def _start_fresh(
                 (program, [data, names, *spawning.descriptors]), limits,
             )  # fmt: skip
         except OSError as error:
+            if error.errno:  # out of memory, descriptors, processes
+                raise
             raise RuntimeError(
                 "the interpreter for the workers could not be started, or this program's main module could not be "
                 "imported there (its error output says more)"

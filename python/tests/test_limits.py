@@ -171,3 +171,154 @@ def test_limits_must_be_limits():
 def test_limits_print_what_they_limit():
     assert repr(retinue.WorkerLimits()) == "WorkerLimits()"
     assert repr(retinue.WorkerLimits(cpu_seconds=1, network=False)) == "WorkerLimits(cpu_seconds=1, network=False)"
+
+
+# What limits count, and limits that the program sets itself ------------------------------------------------------------
+
+ALL_METHODS = ["fork", "spawn", "forkserver"]
+
+
+@pytest.fixture
+def slow_module(tmp_path, monkeypatch):
+    """A module whose import takes a second, of CPU time too, wherever it was not imported yet."""
+    (tmp_path / "slow_to_import.py").write_text(
+        "import os, time\n"
+        "nap = float(os.environ.get('SLOW_NAP', '1')); spin = float(os.environ.get('SLOW_SPIN', '0'))\n"
+        "time.sleep(nap)\n"
+        "end = time.process_time() + spin\n"
+        "while time.process_time() < end: pass\n"
+        "def f(x): return x\n"
+        "def stay(x): time.sleep(60)\n"
+        "def spin_on(x):\n"
+        "    while True: pass\n"
+        "class Box: pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("slow_to_import", None)
+
+    def load():
+        monkeypatch.setenv("SLOW_NAP", "0")
+        monkeypatch.setenv("SLOW_SPIN", "0")
+        import slow_to_import
+
+        return slow_to_import
+
+    yield load
+    sys.modules.pop("slow_to_import", None)
+
+
+@pytest.mark.parametrize("method", ALL_METHODS)
+def test_a_limit_counts_neither_the_import_of_the_function_nor_its_arguments(method, slow_module):
+    for what in ("function", "argument", "map", "retries"):
+        with ProcessPoolExecutor(1, multiprocessing.get_context(method)) as pool:
+            assert pool.submit(abs, -1).result() == 1
+            module = slow_module()
+            timed = pool.options(timeout=0.6, retries=1 if what == "retries" else 0)
+            if what == "argument":
+                assert timed.submit(id, module.Box()).result() != 0
+            elif what == "map":
+                assert list(timed.map(module.f, [1, 2])) == [1, 2]
+            else:
+                assert timed.submit(module.f, 7).result() == 7
+            with pytest.raises(retinue.TaskTimeout) as caught:
+                pool.options(timeout=0.1).submit(module.stay, 1).result()
+            assert "loading" not in str(caught.value)
+        os.environ.pop("SLOW_NAP")
+        sys.modules.pop("slow_to_import")
+
+
+def test_cpu_time_counts_no_import(slow_module, monkeypatch):
+    monkeypatch.setenv("SLOW_NAP", "0")
+    monkeypatch.setenv("SLOW_SPIN", "2.5")
+    with pool_with(cpu_seconds=1) as pool:
+        assert pool.submit(abs, -1).result() == 1
+        module = slow_module()
+        assert pool.submit(module.f, 7).result() == 7
+        with pytest.raises(retinue.WorkerDied) as died:
+            pool.submit(module.spin_on, 7).result()
+        assert died.value.signal == signal.SIGXCPU
+
+
+def test_options_add_up_whatever_their_order():
+    with ProcessPoolExecutor(1) as pool:
+        for both in (pool.options(retries=2).options(timeout=0.1), pool.options(timeout=0.1).options(retries=2)):
+            before = pool.stats()["retried"]
+            with pytest.raises(retinue.TaskTimeout):
+                both.submit(spin).result()
+            with pytest.raises(retinue.WorkerDied):
+                both.options(timeout=None).submit(os._exit, 1).result()
+            assert pool.stats()["retried"] == before + 2
+            with pytest.raises(retinue.WorkerDied):
+                both.options(retries=0).submit(os._exit, 1).result()
+            assert pool.stats()["retried"] == before + 2
+        late = pool.options(ordered=False).options(timeout=60)
+        assert sorted(late.map(abs, range(5))) == list(range(5))
+
+
+def limit_addresses(soft, hard):
+    import resource
+
+    if hard != resource.RLIM_INFINITY and os.getuid() == 0:
+        os.setresuid(65534, 65534, 65534)  # who could raise it again
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_initializer_may_limit_the_addresses_of_its_workers(method):
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(1, context, limit_addresses, (1 << 30, -1)) as pool:
+        assert pool.submit(take, 100).result() == 100 << 20
+        with pytest.raises(MemoryError):
+            pool.submit(take, 2000).result()
+        assert len(pool.submit(bytes, 1 << 20).result()) == 1 << 20
+        assert pool.submit(len, b"y" * (1 << 20)).result() == 1 << 20
+
+
+def test_a_hard_limit_of_addresses_says_what_to_use_instead():
+    with ProcessPoolExecutor(1, initializer=limit_addresses, initargs=(1 << 30, 1 << 30)) as pool:
+        with pytest.raises(retinue.PoolClosed, match=r"WorkerLimits\(address_space="):
+            pool.submit(abs, -1).result()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_limit_of_files_that_was_there_at_the_start_says_that_it_counts_shared_memory(method, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import multiprocessing, resource, sys\n"
+        "import retinue\n"
+        "from retinue.futures import ProcessPoolExecutor\n"
+        "if __name__ == '__main__':\n"
+        "    for size in (0, 100 << 20):\n"
+        "        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))\n"
+        "        try:\n"
+        "            ProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1])).submit(abs, -1)\n"
+        "        except retinue.ResourceExhausted as error:\n"
+        "            assert 'ulimit -f' in str(error), error\n"
+        "        else:\n"
+        "            sys.exit('it was made')\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, resource.RLIM_INFINITY))\n"
+        "    with ProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1])) as pool:\n"
+        "        assert len(pool.submit(bytes, 1 << 20).result()) == 1 << 20\n"
+    )
+    done = subprocess.run([sys.executable, str(program), method], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+
+
+def limit_files(size):
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize("where", ["initializer", "task"])
+def test_a_limit_of_files_in_a_worker_kills_nothing_silently(where):
+    with ProcessPoolExecutor(1, initializer=limit_files if where == "initializer" else None, initargs=(1 << 16,)) as pool:
+        if where == "task":
+            pool.submit(limit_files, 1 << 16).result()
+        pid = pool.submit(os.getpid).result()
+        try:
+            assert len(pool.submit(bytes, 1 << 20).result()) == 1 << 20
+        except retinue.ResourceExhausted as error:
+            assert "ulimit -f" in str(error)
+        assert pool.submit(len, b"y" * (1 << 20)).result() == 1 << 20
+        assert pool.submit(os.getpid).result() == pid

@@ -98,6 +98,12 @@ Region& Region::of_this_process() {
 }
 
 Region::Region() : memfd_(create_memfd("retinue")), file_(memfd_.get()) {
+  if (file_size_limit() < kLeastAddresses)
+    throw ResourceExhausted("the shared region needs " + std::to_string(kLeastAddresses) + " bytes at least, and the limit of " +
+                                std::to_string(file_size_limit()) +
+                                " bytes for files (ulimit -f, RLIMIT_FSIZE) counts for it too: raise it, and set a lower one "
+                                "in the workers' initializer or in tasks",
+                            EFBIG);
   const std::uint64_t most = std::min(kMostAddresses, std::bit_floor(file_size_limit()));
   int error_number = EFBIG;
   for (reach_ = most; reach_ >= kLeastAddresses; reach_ /= 2) {
@@ -111,7 +117,7 @@ Region::Region() : memfd_(create_memfd("retinue")), file_(memfd_.get()) {
   if (base_ == nullptr)
     throw_call_failed("mmap", error_number,
                       "the shared region, " + std::to_string(kLeastAddresses) +
-                          " bytes of addresses at least; see ulimit -v and ulimit -f");
+                          " bytes of addresses at least; see ulimit -v");
   file_.set_base(base_);
   // A core dump must not carry the region, and the file covers all of the mapping: an offset that a
   // stray worker makes up reads as zeros instead of raising SIGBUS.
@@ -160,6 +166,12 @@ Region& Region::attach(int memfd, std::uintptr_t base, std::uint64_t reach) {
   region->older_ = newest_region;
   newest_region = region;
   return *region;
+}
+
+std::uint64_t Region::reserved_addresses() noexcept {
+  std::uint64_t bytes = 0;
+  for (const Region* region = newest_region; region != nullptr; region = region->older_) bytes += region->reach_;
+  return bytes;
 }
 
 bool Region::use_huge_pages() noexcept {

@@ -77,6 +77,9 @@ class Region {
   /// `memfd` and `modules`. Throws ResourceExhausted if something else lies there.
   static Region& attach(int memfd, std::uintptr_t base, std::uint64_t reach);
 
+  /// Bytes of addresses of this process that are regions, its own and inherited ones. For a process with one thread.
+  static std::uint64_t reserved_addresses() noexcept;
+
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
 

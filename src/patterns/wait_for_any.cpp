@@ -1,7 +1,9 @@
 #include <retinue/detail/pool/completion.hpp>
 #include <retinue/detail/pool/owner_bell.hpp>
+#include <retinue/error.hpp>
 
 #include "pool/wait_place.hpp"
+#include "system/fork_watch.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -43,6 +45,8 @@ bool wait_on(std::span<Completion* const> set, const Deadline& deadline, std::ui
   if (spin.until([&] { return look(set) || (deadline && Clock::now() >= *deadline); })) return any_done(set);
 
   OwnerBell& bell = OwnerBell::of_this_process();
+  for (Completion* const c : set)
+    if (c != nullptr && &c->bell() != &bell && !c->done()) throw Error(kTwoCopies);  // nobody would ring here
   const AwayFromPlace away;
   for (;;) {
     const std::uint32_t seen = bell.value();

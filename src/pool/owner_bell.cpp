@@ -25,7 +25,7 @@ thread_local bool short_sleeps = false;
 
 /// Beside the bell in its page; written before the bell is published.
 struct Maker {
-  unsigned generation;  // of the process it was made in
+  std::uint64_t generation;  // of the process it was made in
   int memfd;
   FileIdentity file;
 };
@@ -56,7 +56,7 @@ void* map_page(int fd) noexcept {
 
 OwnerBell& OwnerBell::of_this_process() {
   OwnerBell* known = bell_of_process.load(std::memory_order_acquire);
-  const unsigned generation = fork_generation();
+  const std::uint64_t generation = fork_generation();
   if (known != nullptr && maker_of(known).generation == generation) return *known;
 
   UniqueFd file = create_memfd("retinue-bell");

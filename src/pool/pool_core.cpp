@@ -188,7 +188,7 @@ bool PoolCore::wait_for_server(std::chrono::milliseconds longest) const noexcept
 }
 
 void PoolCore::close(bool cancel_pending, bool at_once) {
-  if (foreign()) return;
+  if (in_forked_child()) return;
   {
     std::unique_lock lock(mutex_);
     if (cancel_pending || at_once) {
@@ -280,7 +280,7 @@ bool PoolCore::workers_are_gone() noexcept {
 void PoolCore::release() noexcept {
   // In a forked child it is left alone: destroying what threads of the parent were using could wait for them.
   if (refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  if (foreign()) left_alone_ = left_alone.exchange(this);
+  if (in_forked_child()) left_alone_ = left_alone.exchange(this);
   else delete this;
 }
 
@@ -289,7 +289,7 @@ PoolCore::~PoolCore() {
 }
 
 PoolStats PoolCore::stats() {
-  if (foreign()) return stats_;
+  if (in_forked_child()) return stats_;
   const Hold hold(*this);
   if (!closed_) pump();
   PoolStats stats = stats_;
@@ -306,7 +306,7 @@ PoolStats PoolCore::stats() {
 
 std::vector<pid_t> PoolCore::worker_pids() {
   std::vector<pid_t> pids;
-  if (!foreign()) {
+  if (!in_forked_child()) {
     const std::lock_guard lock(mutex_);
     if (closed_) return pids;
   }

@@ -66,10 +66,13 @@ class PoolCore {
   PoolStats stats();
   std::vector<pid_t> worker_pids();
   unsigned workers() const noexcept { return plan_.memory.workers; }
-  /// True in a child forked from the owner, where this pool is a memory of the parent's.
+  /// True in a child forked from the owner, where this pool is a memory of the parent's, and for another copy of this
+  /// library in the owner's program.
   bool foreign() const noexcept;
+  /// The child alone; dearer.
+  bool in_forked_child() const noexcept;
   std::string closed_why() const;
-  /// Throws PoolClosed there.
+  /// Throws PoolClosed in the child, Error for another copy.
   void refuse_foreign() const;
 
   // For maps ---------------------------------------------------------------------------------------
@@ -111,6 +114,7 @@ class PoolCore {
 
   /// For TaskState's destructor and its like.
   Region& region() const noexcept { return *plan_.region; }
+  const OwnerBell& bell() const noexcept { return *plan_.owner_bell; }
 
  private:
   ~PoolCore();
@@ -245,7 +249,7 @@ class PoolCore {
   // Constant after construction
   PoolPlan plan_;
   Extent control_extent_;
-  unsigned generation_;
+  std::uint64_t generation_;
   PoolCore* left_alone_ = nullptr;
   std::optional<EndWatch> server_end_;
   pid_t server_pid_ = 0;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "data/exceptions.hpp"
+#include "system/fork_watch.hpp"
 #include "pool_core.hpp"
 
 #include <retinue/detail/pool/owner_bell.hpp>
@@ -30,7 +31,9 @@ PoolCore::Hold::~Hold() {
 }
 
 void PoolCore::refuse_foreign() const {
-  if (foreign()) throw PoolClosed("this pool belongs to the process that made it, and this is a forked child");
+  if (!foreign()) return;
+  if (is_of_another_copy(generation_)) throw Error(kTwoCopies);
+  throw PoolClosed("this pool belongs to the process that made it, and this is a forked child: make another pool here");
 }
 
 void PoolCore::require_open() const {

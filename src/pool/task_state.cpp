@@ -108,6 +108,7 @@ bool TaskState::wait(const Deadline& deadline) { return core->wait(*this, deadli
 bool TaskState::cancel(bool force) { return core->cancel(*this, force); }
 void TaskState::on_done(std::function<void()> callback) { core->on_done(*this, std::move(callback)); }
 bool TaskState::running() const noexcept { return core->is_running(*this); }
+const OwnerBell& TaskState::bell() const { return core->bell(); }
 bool TaskState::arm() { return core->arm(*this); }
 void TaskState::progress() noexcept {
   try {

@@ -117,6 +117,7 @@ class TaskState final : public Completion {
   void on_done(std::function<void()> callback) override;
   bool arm() override;
   void progress() noexcept override;
+  const OwnerBell& bell() const override;
 
   /// A worker has claimed it and is not done with it.
   bool running() const noexcept;

@@ -38,6 +38,7 @@ bool ThreadCore::foreign() const noexcept { return generation_ != fork_generatio
 
 void ThreadCore::enqueue(ThreadTask* task) {
   if (foreign()) {
+    if (is_of_another_copy(generation_)) throw Error(kTwoCopies);
     throw PoolClosed("this ThreadPool was made in the parent process; its threads do not exist here, make a new one");
   }
   ThreadWorker* const worker = ThreadWorker::of_this_thread();

@@ -137,7 +137,7 @@ class ThreadCore : public std::enable_shared_from_this<ThreadCore> {
   const unsigned capacity_;  // of threads: workers_ + kMostSpares
   const std::function<void()> initializer_;
   const std::string name_;
-  const unsigned generation_;  // of the process it was made in
+  const std::uint64_t generation_;  // of the process it was made in
   ThreadTimer timer_;
 
   // The threads by number; an entry is written once, before created_ counts it.

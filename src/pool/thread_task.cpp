@@ -97,6 +97,8 @@ void ThreadTask::on_done(std::function<void()> callback) {
   }
 }
 
+const OwnerBell& ThreadTask::bell() const { return OwnerBell::of_this_process(); }
+
 bool ThreadTask::arm() {
   OwnerBell::of_this_process();
   std::uintptr_t state = state_.load(std::memory_order_acquire);

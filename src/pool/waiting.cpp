@@ -1,5 +1,6 @@
 // How threads of the owner wait: poll a little, then sleep on the owner's bell.
 #include <algorithm>
+#include <unistd.h>
 
 #include <retinue/detail/pool/owner_bell.hpp>
 
@@ -18,6 +19,10 @@ constexpr std::uint64_t kBulk = 256;  // tasks ahead from which on results are w
 
 bool PoolCore::foreign() const noexcept { return generation_ != fork_generation(); }
 
+bool PoolCore::in_forked_child() const noexcept {
+  return foreign() && !(is_of_another_copy(generation_) && getpid() == plan_.owner);
+}
+
 bool PoolCore::on_service_thread() const noexcept {
   return service_started_ && pthread_equal(pthread_self(), service_thread_) != 0;
 }
@@ -32,7 +37,7 @@ bool PoolCore::end_if_foreign(TaskState& task) noexcept {
 }
 
 std::string PoolCore::closed_why() const {
-  if (foreign()) return "it belongs to the process that made its pool, and this is a forked child";
+  if (in_forked_child()) return "it belongs to the process that made its pool, and this is a forked child";
   const std::lock_guard lock(mutex_);
   return closed_why_.empty() ? "the pool was shut down" : closed_why_;
 }
@@ -221,7 +226,7 @@ bool PoolCore::wait_for_nudge(const std::atomic<bool>& nudged, const Deadline& d
 }
 
 bool PoolCore::wait_until_idle(const Deadline& deadline) {
-  if (foreign()) return true;
+  if (in_forked_child()) return true;
   return sleep_until(deadline, OwnerBell::kEveryone, [&] {
     do {
       pump();

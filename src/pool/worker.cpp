@@ -22,6 +22,7 @@
 #include <retinue/error.hpp>
 
 #include "data/exceptions.hpp"
+#include "system/address_limit.hpp"
 #include "system/calls.hpp"
 #include "system/fault.hpp"
 #include "system/fork_watch.hpp"
@@ -37,7 +38,7 @@ namespace retinue::detail {
 namespace {
 
 WorkerHeap* this_heap = nullptr;
-unsigned heap_generation = 0;
+std::uint64_t heap_generation = 0;
 
 std::uint64_t now_ns() noexcept {
   timespec t{};
@@ -61,7 +62,8 @@ class Worker final : TimeLimits {
         parent_(parent),
         server_(control_.server.look()),
         may_retire_(plan.max_tasks != 0 || plan.max_memory != 0),
-        cursor_(control_.head.load(std::memory_order_acquire)) {
+        cursor_(control_.head.load(std::memory_order_acquire)),
+        limits_of_all_(plan.confinement.cpu_seconds != Confinement::kUnlimited ? this : nullptr) {
     if (plan.max_memory == 0) return;
     statm_ = sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     if (statm_ < 0) throw_call_failed("open", errno, "/proc/self/statm");
@@ -108,7 +110,7 @@ class Worker final : TimeLimits {
   Idlers& idlers_;
   const std::uint64_t bit_;
   const unsigned index_;
-  const unsigned generation_;
+  const std::uint64_t generation_;
   const pid_t parent_;            // the fork server
   std::uint32_t server_;          // what its bell says as long as it lives
   const bool may_retire_;
@@ -121,9 +123,9 @@ class Worker final : TimeLimits {
   bool spinning_ = false;   // our bit is set
   bool fresh_awake_ = true; // just woken: may have to wake the next
   std::uint64_t granted_ns_ = 0;  // when CPU time was last granted
-  // Of a task with limits of time: when it began, and whether it is still loading what it needs.
-  bool timed_ = false, loading_ = false;
-  std::uint64_t started_ns_ = 0;
+  TimeLimits* const limits_of_all_;  // this, where CPU time is limited
+  // Of the task that runs, if it has limits of time.
+  bool timed_ = false, cpu_time_to_load_ = false;
   int statm_ = -1;                // what tells how much memory this process has; open to its end, unless a task closes it
   FileIdentity statm_file_;
   unsigned long inherited_ = 0;   // pages of the owner's: the next worker would have them, too
@@ -223,33 +225,31 @@ void Worker::grant_cpu_time() noexcept {
 
 void Worker::begin_limits(const Slot& slot, bool timed) noexcept {
   timed_ = timed;
-  loading_ = false;
   if (plan_.confinement.cpu_seconds != Confinement::kUnlimited) grant_cpu_time();
-  if (timed) seat_.started_ns.store(started_ns_ = now_ns() & ~Seat::kLoading, std::memory_order_release);
+  if (timed) seat_.started_ns.store(now_ns() | Seat::kLoading, std::memory_order_release);
+  cpu_time_to_load_ = false;
   if (slot.block != 0 || slot.entry != last_entry_) loading();
 }
 
 void Worker::loading() noexcept {
-  if (std::exchange(loading_, true)) return;
-  if (timed_) seat_.started_ns.store(started_ns_ | Seat::kLoading, std::memory_order_release);
-  if (plan_.confinement.cpu_seconds >= kLeastLoadingSeconds) return;  // or there is no limit
+  if (plan_.confinement.cpu_seconds >= kLeastLoadingSeconds || cpu_time_to_load_) return;  // or there is no limit
+  cpu_time_to_load_ = true;
   granted_ns_ = 0;  // if this task never gets as far as its function, the next is granted its own
   (void)grant_cpu_seconds(kLeastLoadingSeconds);
 }
 
 void Worker::loaded() noexcept {
-  if (!std::exchange(loading_, false)) return;
-  if (plan_.confinement.cpu_seconds != Confinement::kUnlimited) grant_cpu_time();
+  if (std::exchange(cpu_time_to_load_, false)) grant_cpu_time();
   if (timed_) seat_.started_ns.store(now_ns() & ~Seat::kLoading, std::memory_order_release);
 }
 
 void Worker::run_task(Slot& slot) noexcept {
   const bool timed = (slot.flags() & Slot::kTimed) != 0;
-  const bool limited = timed || plan_.confinement.cpu_seconds != Confinement::kUnlimited;
-  if (limited) [[unlikely]] begin_limits(slot, timed);
+  TimeLimits* const limits = timed ? this : limits_of_all_;
+  if (limits != nullptr) [[unlikely]] begin_limits(slot, timed);
   const std::uint64_t block = slot.block, size = slot.size();
   const std::byte* arguments = block != 0 ? plan_.region->at(block) : slot.payload;
-  TaskContext context({arguments, size}, slot.payload, plan_.region->modules(), generation_, limited ? this : nullptr);
+  TaskContext context({arguments, size}, slot.payload, plan_.region->modules(), generation_, limits);
   ResultKind kind = ResultKind::value;
   try {
     if (size > (block == 0 ? Slot::kInlineBytes : plan_.region->reach() - std::min(block, plan_.region->reach())))
@@ -488,17 +488,30 @@ void end_if_forked() noexcept {
   if (fork_generation() != heap_generation) _exit(0);
 }
 
+// What an initializer throws then is mostly that it had no memory, which would not say why.
+bool report_address_limit(Seat& seat, const AddressLimit& limit) noexcept {
+  try {
+    if (limit.is_out_of_reach()) limit.refuse();
+    return false;
+  } catch (...) {
+    report_trouble(seat, Seat::kLimitsRefused);
+    return true;
+  }
+}
+
 // The initializer, then the limits, which it need not keep. Throws ResourceExhausted for a shortage that may pass.
 bool make_ready(const PoolPlan& plan, Seat& seat) {
+  const AddressLimit address_limit(Region::reserved_addresses());
   try {
     if (plan.initializer) plan.initializer();
     end_if_forked();
   } catch (...) {
     end_if_forked();
-    report_trouble(seat, Seat::kInitializerThrew);
+    if (!report_address_limit(seat, address_limit)) report_trouble(seat, Seat::kInitializerThrew);
     return false;
   }
   try {
+    address_limit.leave_room();
     confine(plan.confinement);
   } catch (const ResourceExhausted&) {
     throw;

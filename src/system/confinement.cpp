@@ -4,8 +4,6 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
-#include <cstdio>
-#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
@@ -19,6 +17,7 @@
 
 #include <retinue/error.hpp>
 
+#include "address_limit.hpp"
 #include "call_filter.hpp"
 #include "calls.hpp"
 #include "fd.hpp"
@@ -97,19 +96,6 @@ void limit(__rlimit_resource_t resource, const char* name, std::uint64_t most) {
   now.rlim_max = std::min<rlim_t>(now.rlim_max, most);
   now.rlim_cur = std::min(now.rlim_cur, now.rlim_max);
   check(sys::setrlimit(resource, &now), "setrlimit", std::string(name) + ", " + std::to_string(most));
-}
-
-std::uint64_t mapped_bytes() {
-  const UniqueFd statm(sys::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
-  if (!statm) throw_call_failed("open", errno, "/proc/self/statm");
-  char text[128] = {};
-  ssize_t length = 0;
-  do length = sys::pread(statm.get(), text, sizeof text - 1, 0);
-  while (length < 0 && errno == EINTR);
-  if (length < 0) throw_call_failed("pread", errno, "/proc/self/statm");
-  unsigned long pages = 0;
-  if (std::sscanf(text, "%lu", &pages) != 1) throw Error("/proc/self/statm does not say how much memory is mapped");
-  return std::uint64_t{pages} * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 // Each of these changes all threads.

@@ -6,13 +6,16 @@
 namespace retinue::detail {
 namespace {
 
-std::atomic<unsigned> generation{1};
-// Registered when the library is loaded, so that no fork is missed.
-[[maybe_unused]] const int registered =
-    pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); });
+std::atomic<std::uint64_t> generation{1};
+
+// Before all that is made in the initializers of the program, and so before any pool.
+[[gnu::constructor(101)]] void watch_forks() {
+  generation.fetch_add(reinterpret_cast<std::uintptr_t>(&generation) << kForkBits, std::memory_order_relaxed);
+  pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); });
+}
 
 }  // namespace
 
-unsigned fork_generation() noexcept { return generation.load(std::memory_order_relaxed); }
+std::uint64_t fork_generation() noexcept { return generation.load(std::memory_order_relaxed); }
 
 }  // namespace retinue::detail

@@ -74,8 +74,9 @@ void check_limits(int fd, std::uint64_t offset, std::uint64_t length) {
   }
   rlimit limit{};
   if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur) {
-    throw ResourceExhausted("fallocate(" + range_text(fd, offset, length) + "): beyond the file-size limit of " +
-                                std::to_string(limit.rlim_cur) + " bytes (ulimit -f)",
+    // The least that is needed to know what to do comes first: without memory, the rest is cut.
+    throw ResourceExhausted("ulimit -f (" + std::to_string(limit.rlim_cur) + " bytes) counts for shared memory, too: fallocate(" +
+                                range_text(fd, offset, length) + ") is beyond it",
                             EFBIG);
   }
   check_available("fallocate(" + range_text(fd, offset, length) + ")", length);

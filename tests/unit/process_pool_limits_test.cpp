@@ -180,6 +180,42 @@ const bool address_space_bodies = [] {
   return true;
 }();
 
+constexpr rlim_t kGigabyte = rlim_t{1} << 30;
+
+retinue::ProcessPoolOptions with_initializer(std::function<void()> initializer) {
+  retinue::ProcessPoolOptions options;
+  options.workers = 1;
+  options.initializer = std::move(initializer);
+  return options;
+}
+
+TEST(ProcessPool, an_initializer_may_limit_its_workers_address_space) {
+  ProcessPool pool(with_initializer([] {
+    const rlimit soft{kGigabyte, RLIM_INFINITY};
+    if (::setrlimit(RLIMIT_AS, &soft) != 0) throw std::runtime_error("setrlimit");
+  }));
+  auto make = [](std::size_t n) { return std::string(n, 'x').size(); };
+  EXPECT_EQ(pool.submit(make, std::size_t{100} << 20).get(), std::size_t{100} << 20);
+  EXPECT_THROW(pool.submit(make, std::size_t{2} << 30).get(), std::bad_alloc);
+  EXPECT_EQ(pool.submit([](std::size_t n) { return std::string(n, 'x'); }, std::size_t{1} << 20).get().size(), std::size_t{1} << 20);
+  EXPECT_EQ(pool.stats().workers_started, 1u);
+}
+
+TEST(ProcessPool, an_address_space_that_an_initializer_has_limited_for_good_is_an_error_that_says_what_to_use) {
+  for (const bool throws : {false, true}) {
+    ProcessPool pool(with_initializer([throws] {
+      if (::getuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) throw std::runtime_error("setresuid");  // who could lift it again
+      const rlimit hard{kGigabyte, kGigabyte};
+      if (::setrlimit(RLIMIT_AS, &hard) != 0) throw std::runtime_error("setrlimit");
+      if (throws) throw std::bad_alloc();
+    }));
+    auto e = thrown_by<PoolClosed>([&] { pool.submit(square, 3).get(); });
+    ASSERT_TRUE(e);
+    EXPECT_NE(std::string(e->what()).find("WorkerLimits::address_space"), std::string::npos) << e->what();
+    EXPECT_NE(std::string(e->what()).find("RLIMIT_AS to 1073741824"), std::string::npos) << e->what();
+  }
+}
+
 TEST(ProcessPool, too_small_an_address_space_is_an_exception) {
   const ChildEnd end = alone("too small an address space");
   EXPECT_TRUE(end.exited_with(0)) << end;

@@ -112,7 +112,7 @@ TEST(ProcessPoolLoading, does_not_count_for_the_cpu_time_of_workers) {
   options.workers = 1;
   options.limits.cpu_time = 1s;
   ProcessPool pool(options);
-  EXPECT_EQ(pool.submit(take, Slow{.spins = 2500}).get(), 0);
+  EXPECT_EQ(pool.submit(take_large, Slow{.spins = 2500}, std::vector<int>(1000)).get(), 1000);
   auto e = thrown_by<WorkerDied>([&] { pool.submit(take_and_stay, Slow{.spins = 10}).get(); });
   ASSERT_TRUE(e);
   EXPECT_EQ(e->signal(), SIGXCPU);

@@ -87,10 +87,6 @@ class CallOf<F, TypeList<Argument...>> {
   using Encoded = std::tuple<typename Argument::Encoded...>;
   using Decoded = std::tuple<typename Argument::Decoded...>;
   using Result = typename Outcome::Type;
-  /// False if reading the payload may take long: there are codecs that run code of the program's, and functions in
-  /// libraries that have to be loaded first.
-  static constexpr bool kReadAtOnce =
-      !kFunctionPointer && Bitwise<F>::value && (Bitwise<typename Argument::Decoded>::value && ...);
 
   /// Does not compile unless the call does and everything in it travels. True, for use in an assertion.
   static constexpr bool check() {

@@ -24,6 +24,8 @@ Clock::time_point deadline_after(const std::chrono::duration<Rep, Period>& time)
   return Clock::now() + std::chrono::ceil<Clock::duration>(time);
 }
 
+class OwnerBell;
+
 /// One task's end. Owned jointly by its Future, its executor and whoever waits (intrusive count).
 /// Thread-safe. It becomes done once and stays so. Lives in the owner's private memory.
 class Completion {
@@ -51,6 +53,8 @@ class Completion {
   /// Asks that the end of this task rings `owner_bell()`. False if it is done already. One arming
   /// serves one ring; arm again before each sleep.
   virtual bool arm() = 0;
+  /// That bell: another one, if the executor is of another copy of this library.
+  virtual const OwnerBell& bell() const = 0;
   /// Wait-loop chores an executor needs done by whoever waits (read finished slots); may do nothing.
   virtual void progress() noexcept {}
 

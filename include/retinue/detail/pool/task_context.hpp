@@ -13,7 +13,7 @@ struct SharedMemory;
 /// Who counts a task's time; in the worker.
 class TimeLimits {
  public:
-  /// What comes before the function is called may now take long.
+  /// What comes before the function is called may now take CPU time.
   virtual void loading() noexcept = 0;
   /// From now on it is the function's time.
   virtual void loaded() noexcept = 0;
@@ -28,14 +28,14 @@ class TaskContext {
  public:
   /// `generation` is the worker's fork_generation(); `limits` is null for a task without limits of time.
   TaskContext(std::span<const std::byte> arguments, std::byte* slot_payload, const ModuleTable* modules,
-              unsigned generation, TimeLimits* limits = nullptr) noexcept
+              std::uint64_t generation, TimeLimits* limits = nullptr) noexcept
       : arguments_(arguments), slot_payload_(slot_payload), modules_(modules), limits_(limits), generation_(generation) {}
 
   std::span<const std::byte> arguments() const noexcept { return arguments_; }
   /// What names the modules of function pointers among the arguments.
   const ModuleTable* modules() const noexcept { return modules_; }
 
-  /// To be called before what may take long though it is not the function: imports, arguments that are no plain bytes.
+  /// To be called before what may take CPU time though it is not the function, in a small payload: imports.
   void loading() noexcept {
     if (limits_ != nullptr) [[unlikely]] limits_->loading();
   }
@@ -66,7 +66,7 @@ class TaskContext {
   std::byte* slot_payload_;
   const ModuleTable* modules_;
   TimeLimits* limits_;
-  unsigned generation_;
+  std::uint64_t generation_;
   std::size_t result_bytes_ = 0;
   std::uint64_t result_block_ = 0;
 };

@@ -39,6 +39,7 @@ class ThreadTask : public Completion {
   bool cancelled() noexcept override { return phase() == kCancelled; }
   void on_done(std::function<void()> callback) override;
   bool arm() override;
+  const OwnerBell& bell() const override;
 
   Phase phase() const noexcept { return Phase(state_.load(std::memory_order_acquire) & kPhases); }
   /// Makes the caller the one that runs this task; false if another one was, or it was cancelled.
