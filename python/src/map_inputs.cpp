@@ -482,16 +482,21 @@ void MapTasks::read_all() {
   all_read_by_ = PyThread_get_thread_ident();
   const std::unique_ptr<unsigned long, void (*)(unsigned long*)> done(&all_read_by_, [](unsigned long* it) { *it = 0; });
   const bool to_the_end = may_be_read_to_the_end();
+  bool none_ran = false;  // when the last item without memory was tried
   while (window_ != nullptr && !inputs_ended_) {
-    const std::size_t running = window_->unfinished();
     const std::uint64_t before = staged_ - calls_.count();
     if (!calls_.empty()) hand_in(calls_.count());
     else if (!to_the_end) return;
     else if (!read_to_end_) read_inputs(kBatch, true);
     else publish();
     check(PyErr_CheckSignals());
-    if (!pending_ && calls_.empty()) continue;
-    if (running == 0 && staged_ - calls_.count() == before) {
+    const bool went_on = staged_ - calls_.count() != before;
+    if (!pending_ && calls_.empty()) {
+      none_ran = false;
+      continue;
+    }
+    if (none_ran && !went_on) {
+      none_ran = false;
       if (!calls_.empty()) {
         fail_oldest(no_memory_for_arguments());
       } else {
@@ -500,7 +505,9 @@ void MapTasks::read_all() {
       }
       continue;
     }
-    for (const std::size_t left = window_->unfinished(); left != 0 && window_->unfinished() == left;) {
+    const std::size_t left = window_->unfinished();
+    none_ran = left == 0;
+    while (left != 0 && window_->unfinished() == left) {
       check(PyErr_CheckSignals());
       const WithoutGil without;
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
