@@ -49,6 +49,8 @@ struct MapPlan {
 /// `itertools.count` and `repeat`, and lists, of whose references a snapshot is taken, unless they are to be read lazily
 /// anyway. Runs code of the iterables. Throws PythonError.
 void take_inputs(MapPlan& plan, PyObject* iterables, Reading reading);
+/// A tuple with other iterators in place of those over lists.
+Object with_lists_as_they_are_now(PyObject* iterators);
 
 /// The inputs and the tasks of one map. With the GIL held, except while it waits. One caller at a time: a second
 /// one, from another thread or from an input that asks for a result, gets a ValueError.
@@ -138,11 +140,7 @@ class MapTasks {
 
   // Inputs, see map_inputs.cpp ----------------------------------------------------------------------
   void write_prefix();
-  void read_in_call();
-  void read_inputs(std::size_t wanted, bool heavy_too = false);
   bool read_one();
-  void publish();
-  void publish_what_is_staged();
   void stage(PyObject* const* arguments, std::size_t count, bool ready);
   void stage_tuple(PyObject* arguments, bool ready);
   void stage_star(PyObject* arguments);
@@ -155,14 +153,18 @@ class MapTasks {
   void keep_in_window(detail::KeptMemory kept, std::size_t bytes);
   bool nothing_under_way() const noexcept;
 
-  // What has been read, see map_inputs.cpp
+  // When they are read, and where they go then, see map_reading.cpp ---------------------------------
+  void read_in_call();
+  void read_inputs(std::size_t wanted, bool heavy_too = false);
+  void publish();
+  void publish_what_is_staged();
   bool hand_in_one();
   void hand_in(std::size_t most);
   void hand_in_what_fits();
   void hand_in_or_read();
   void fail_oldest(const Object& error);
 
-  // The reader
+  // The reader, see map_reader.cpp ------------------------------------------------------------------
   bool has_room() const noexcept;
   void pass_on();
   void wait_for_room();
