@@ -118,7 +118,7 @@ def _reduce_ctype(it: Any) -> Any:
         return it.__reduce__()
     from multiprocessing import sharedctypes
 
-    return sharedctypes.reduce_ctype(it)
+    return sharedctypes.reduce_ctype(it)  # type: ignore[attr-defined]
 
 
 _for_standard = {

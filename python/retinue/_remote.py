@@ -172,8 +172,10 @@ def rebuild(description: Description) -> BaseException:
                 raise
     if not isinstance(error, BaseException):
         error = RemoteError(name, message, traceback)
-    _set_cause(error, _RemoteTraceback(traceback))  # the class may refuse to have its attributes set
-    return error
+    remote: Any = _RemoteTraceback(traceback)  # type: ignore[arg-type]
+    _set_cause(error, remote)  # the class may refuse to have its attributes set
+    made: BaseException = error
+    return made
 
 
 class _ItemNote(str):

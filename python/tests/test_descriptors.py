@@ -173,12 +173,14 @@ def test_the_reader_sees_the_end_while_the_task_goes_on(pool):
 
     future = pool.submit(produce, writer, gate_reader)
     writer.close()
-    assert reader.recv() == 1
-    assert reader.poll(20)
-    with pytest.raises(EOFError):
-        reader.recv()
-    assert not future.done()
-    gate.send("go on")
+    try:
+        assert reader.recv() == 1
+        assert reader.poll(20)
+        with pytest.raises(EOFError):
+            reader.recv()
+        assert not future.done()
+    finally:
+        gate.send("go on")
     assert future.result(20) == "go on"
 
 

@@ -2,12 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <exception>
-#include <filesystem>
 #include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <retinue/error.hpp>
@@ -65,9 +65,11 @@ std::string sent_by(F&& f) {
 
 std::exception_ptr received(std::string_view bytes) { return detail::decode_exception(bytes, 1234, 7); }
 
+using Texts = std::vector<std::string>;
+
 // The texts of an exception and of all that it holds, the outermost first.
-std::vector<std::string> texts(const std::exception_ptr& thrown) {
-  std::vector<std::string> all;
+Texts texts(const std::exception_ptr& thrown) {
+  Texts all;
   std::exception_ptr next = thrown;
   while (next) {
     const std::exception_ptr current = std::exchange(next, nullptr);
@@ -82,8 +84,6 @@ std::vector<std::string> texts(const std::exception_ptr& thrown) {
   }
   return all;
 }
-
-using Texts = std::vector<std::string>;
 
 TEST(NestedExceptions, both_come_back_as_themselves) {
   const auto back = received(sent_by([] {
