@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import errno
 import multiprocessing
 import os
 import signal
@@ -405,3 +406,59 @@ def test_after_the_owner_has_closed_every_descriptor(tmp_path, after):
                        "for f in kept: f.write(b'x')  # still open\n")
     done = subprocess.run([sys.executable, program, folder, os.path.dirname(__file__)], capture_output=True, text=True, timeout=55)
     assert done.returncode == 0, done.stderr
+
+
+# Old kernels and sandboxes --------------------------------------------------------------------------------------------
+
+SANDBOXED = """
+import ctypes, os, signal, struct, sys, time
+import numpy as np
+import retinue
+from retinue.futures import ProcessPoolExecutor
+
+REFUSED = [319, 434, 284, 290, 282, 289]   # memfd_create, pidfd_open, eventfd, eventfd2, signalfd, signalfd4
+def step(code, value, yes=0, no=0):
+    return struct.pack("HBBI", code, yes, no, value)
+program = step(0x20, 0) + b"".join(step(0x15, n, 0, 1) + step(0x06, 0x50000 | int(sys.argv[1])) for n in REFUSED)
+program = ctypes.create_string_buffer(program + step(0x06, 0x7fff0000))
+class Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_void_p)]
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+filter = Filter(2 * len(REFUSED) + 2, ctypes.addressof(program))
+assert libc.prctl(22, 2, ctypes.byref(filter), 0, 0) == 0
+try:
+    os.memfd_create("x")
+    raise SystemExit("it is not refused")
+except OSError:
+    pass
+
+with ProcessPoolExecutor(2) as pool:
+    assert list(pool.map(abs, range(2000))) == list(range(2000))
+    a = np.full(1 << 22, 3, np.uint8)
+    assert (pool.submit(np.add, a, 1).result(timeout=20) == 4).all()
+    try:
+        pool.submit(os.kill, pool.submit(os.getpid).result(), signal.SIGKILL).result(timeout=20)
+    except retinue.WorkerDied:
+        pass
+    try:
+        pool.options(timeout=0.2).submit(time.sleep, 60).result(timeout=20)
+        raise SystemExit("no limit")
+    except retinue.TaskTimeout:
+        pass
+    assert pool.submit(abs, -1).result(timeout=20) == 1
+    print(*pool.map(lambda _: os.getpid(), range(50)), os.getpid(), flush=True)
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the filter has that machine's numbers")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+@pytest.mark.parametrize("end", ["ends", "killed"])
+def test_pools_need_no_memfd_pidfd_eventfd_or_signalfd(number, end):
+    before = set(os.listdir("/dev/shm"))
+    done = subprocess.run([sys.executable, "-c", SANDBOXED, str(number), end], capture_output=True, text=True, timeout=55)
+    assert done.returncode == (0 if end == "ends" else -signal.SIGKILL), done.stderr
+    assert all_gone({int(pid) for pid in done.stdout.split()})
+    assert not any("retinue" in name for name in set(os.listdir("/dev/shm")) - before)

@@ -43,7 +43,6 @@ void* EndWatch::watch(void* argument) noexcept {
   Watched& watched = **kept;
   pthread_setname_np(pthread_self(), "retinue-watch");
   const LifeBell::Hold hold(watched.control.server_bell);
-  watched.control.server_bell.ring();  // for the fork server to note whose end it is to look for
   siginfo_t info{};
   int failed = 0;
   do {
@@ -53,7 +52,7 @@ void* EndWatch::watch(void* argument) noexcept {
   if (failed == 0 && info.si_code == CLD_EXITED) watched.exit_code.store(info.si_status, std::memory_order_relaxed);
   if (watched.stage.exchange(Watched::kEnded, std::memory_order_acq_rel) == Watched::kLeft) reap(watched.server);
   futex_wake(watched.stage, ~std::uint32_t{0});
-  watched.control.service_bell.ring();
+  if (watched.control.closing.load(std::memory_order_acquire) != kClosing) watched.control.service_bell.ring();  // else it is no news
   return nullptr;
 }
 

@@ -21,7 +21,7 @@ namespace retinue::detail {
 class EndWatch {
  public:
   /// `control` is that of the pool of `server`, a child of this process. When the fork server has ended the service bell
-  /// is rung. Throws ResourceExhausted.
+  /// is rung, unless the pool is closing. Throws ResourceExhausted.
   EndWatch(pid_t server, Control& control);
   EndWatch(const EndWatch&) = delete;
   EndWatch& operator=(const EndWatch&) = delete;

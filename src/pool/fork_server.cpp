@@ -40,7 +40,7 @@ class ForkServer {
   [[noreturn]] void end_with_owner() noexcept;
   [[noreturn]] static void cannot_begin(int error_number) noexcept { _exit(error_number); }  // the owner throws it
 
-  static constexpr std::chrono::milliseconds kKillAgain{10};
+  static constexpr std::chrono::milliseconds kLookAgain{10};
   static constexpr unsigned kMostNaps = 200;
   // Signals that have it look, the second if the thread that forked it ends, or its whole process; also if it was stopped.
   static constexpr int kHeard[] = {SIGCHLD, SIGCONT};
@@ -146,7 +146,6 @@ void ForkServer::end_with_owner() noexcept {
 // Asks the kernel, whatever the bell says. An owner that has exec'd is the same process, but has no thread of that time.
 bool ForkServer::owner_is_gone() noexcept {
   if (getppid() != plan_.owner) return true;
-  if (watch_ == 0) watch_ = bell_.holder();
   if (watch_ == 0) return bell_.holder_ended();
   return sys::tgkill(plan_.owner, watch_, 0) != 0 && errno == ESRCH;
 }
@@ -154,12 +153,13 @@ bool ForkServer::owner_is_gone() noexcept {
 void ForkServer::sleep() noexcept {
   using Clock = std::chrono::steady_clock;
   std::optional<std::chrono::milliseconds> longest;
-  if (refused_) longest = kKillAgain;
+  if (watch_ == 0) watch_ = bell_.holder();
+  if (refused_ || watch_ == 0) longest = kLookAgain;  // the thread that is to hold the bell is being made
   sigset_t none;
   sigemptyset(&none);
-  if (sys::pthread_sigmask(SIG_SETMASK, &none, nullptr) != 0) longest = kKillAgain;  // a signal may be blocked
+  if (sys::pthread_sigmask(SIG_SETMASK, &none, nullptr) != 0) longest = kLookAgain;  // a signal may be blocked
 #if defined(__SANITIZE_THREAD__)  // which may put a signal off until the next call that it knows
-  longest = kKillAgain;
+  longest = kLookAgain;
 #endif
   if (bell_.holder_ended()) {  // then the thread is about to be gone, or somebody has scribbled over the bell
     if (++naps_ > kMostNaps) bell_.restore(watch_);

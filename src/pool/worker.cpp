@@ -89,10 +89,10 @@ class Worker final : TimeLimits {
   void call_entry(TaskContext& context, std::uint64_t entry_bits);
   static void write_exception(TaskContext& context) noexcept;
   void finish(Slot& slot, const TaskContext& context, ResultKind kind) noexcept;
-  [[noreturn]] void await_kill() noexcept;
+  [[noreturn, gnu::cold, gnu::noinline]] void await_kill() noexcept;
   bool must_retire() noexcept;
   unsigned long private_pages() noexcept;
-  void look_for_parent() noexcept;
+  [[gnu::cold, gnu::noinline]] void look_for_parent() noexcept;
   bool stay_with_parent() const noexcept;
   void await_ring() noexcept;
   void follow_tail() noexcept;
@@ -278,20 +278,17 @@ void Worker::finish(Slot& slot, const TaskContext& context, ResultKind kind) noe
     if ((before & State::kRingOwner) != 0) plan_.owner_bell->ring(std::uint32_t{1} << (slot_index & 31));
     if ((before & State::kRingService) != 0) plan_.ring_service();  // Model: ring_service
   }
-  if (State::tag(before) == Tag::condemned) {
-    // The owner is having this process killed, which may take as long as the fork server stands still. Who publishes
-    // while our bit is set counts on us to look.
-    stop_spinning();
-    spread_work();
-    await_kill();
-  }
+  if (State::tag(before) == Tag::condemned) await_kill();
   seat_.current.store(0, std::memory_order_relaxed);
   seat_.finished.store(++finished_, std::memory_order_relaxed);
 }
 
-// Whoever condemns a task sets `kill_wanted` right after. Where nobody did, the word was overwritten, and this worker
-// leaves by itself. So it does where who should kill it has gone.
+// The owner is having this process killed, which may take as long as the fork server stands still. Who publishes while our
+// bit is set counts on us to look. Whoever condemns a task sets `kill_wanted` right after. Where nobody did, the word was
+// overwritten, and this worker leaves by itself.
 void Worker::await_kill() noexcept {
+  stop_spinning();
+  spread_work();
   for (int naps = 0; naps < 100 || seat_.kill_wanted.load(std::memory_order_acquire) == kKillWanted; ++naps) {
     stay_with_parent();
     const timespec nap{0, 10'000'000};
