@@ -150,7 +150,8 @@ inline int inject_as_planned(const char* name) noexcept {
   unsigned count = p.counts[role][call].fetch_add(1) + 1;
   if (!p.armed.load() || role != p.fault.role || static_cast<unsigned>(call) != p.fault.call) return 0;
   if (p.fault.lasting == Lasting::once_in_each) {
-    static std::atomic<unsigned> in_this_process{0}, generation{0};  // of the one call that is to fail
+    static std::atomic<unsigned> in_this_process{0};  // of the one call that is to fail
+    static std::atomic<std::uint64_t> generation{0};
     if (generation.exchange(retinue::detail::fork_generation()) != retinue::detail::fork_generation()) in_this_process = 0;
     count = ++in_this_process;
   }
