@@ -128,7 +128,9 @@ TEST(ProcessPoolWildWrites, a_slot_that_names_a_worker_which_runs_something_else
       Queue queue(open, 10);
       const std::uint64_t ready = open.memory.slot(queue.first + 3).state.load();
       open.memory.slot(queue.first + 3).state.store(State::with_tag(State::running(ready, worker), tag));
-      if (worker == 1) EXPECT_EQ(queue.futures[3].wait_for(kLongest), FutureStatus::ready) << "also while the worker is busy";
+      if (worker == 1) {
+        EXPECT_EQ(queue.futures[3].wait_for(kLongest), FutureStatus::ready) << "also while the worker is busy";
+      }
       queue.let_go();
       EXPECT_EQ(queue.overwritten(), 1) << worker;
       expect_well(open.pool);
