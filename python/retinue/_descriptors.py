@@ -226,12 +226,16 @@ class _Server:
                     return fds
         raise OSError(errno.EBADF, "the descriptors of this result are lost")
 
-    def forget(self) -> None:
-        """In the child of a fork: all of it is the parent's."""
+    def leave(self) -> None:
+        """The program may have closed the socket, and have opened a file that has its number, which is not to be closed."""
         if self.is_open():
             self._socket.close()
         else:
             self._socket.detach()
+
+    def forget(self) -> None:
+        """In the child of a fork: all of it is the parent's."""
+        self.leave()
         for lent in list(self.lent.values()):
             lent.close()
         for fds in self._returned.values():
@@ -292,7 +296,10 @@ def prepare() -> _Server:
     """Before workers are started, so that they can find their owner."""
     global _server
     with _lock:
-        if _server is None or not _server.is_open():
+        if _server is not None and not _server.is_open():
+            _server.leave()
+            _server = None
+        if _server is None:
             _server = _Server()
         return _server
 

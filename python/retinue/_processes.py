@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
+import time
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -22,8 +24,16 @@ class WorkerProcess:
         self._descriptor = -1
         try:
             self._descriptor = os.pidfd_open(pid)
-        except ProcessLookupError:
+        except OSError:  # it has gone, or the system has no such descriptors
             pass
+
+    def _is_held(self) -> bool:
+        """False also if the program has closed the descriptor, and perhaps opened another file since."""
+        try:
+            with open(f"/proc/self/fdinfo/{self._descriptor}") as info:
+                return self._descriptor >= 0 and f"Pid:\t{self.pid}" in info.read().splitlines()
+        except OSError:
+            return False
 
     def is_alive(self) -> bool:
         return not self._wait(0)
@@ -41,21 +51,28 @@ class WorkerProcess:
         self._send(signal.SIGKILL)
 
     def _wait(self, timeout: Optional[float]) -> bool:
-        if self._descriptor < 0:
-            return True
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLIN)
-        return bool(poll.poll(None if timeout is None else max(timeout, 0) * 1000))
+        if self._is_held():
+            poll = select.poll()
+            poll.register(self._descriptor, select.POLLIN)
+            return bool(poll.poll(None if timeout is None else max(timeout, 0) * 1000))
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while _is_alive(self.pid):
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        return True
 
     def _send(self, number: int) -> None:
-        if self._descriptor >= 0:
+        if self._is_held():
             try:
                 signal.pidfd_send_signal(self._descriptor, number)
             except ProcessLookupError:
                 pass
+        elif _is_alive(self.pid):
+            raise OSError(errno.EBADF, f"process {self.pid} cannot be signalled: nothing holds it, so it may be another by now")
 
     def __del__(self) -> None:
-        if getattr(self, "_descriptor", -1) >= 0:
+        if getattr(self, "_descriptor", -1) >= 0 and self._is_held():
             os.close(self._descriptor)
 
     def __repr__(self) -> str:
@@ -64,3 +81,11 @@ class WorkerProcess:
 
 def processes_of(pids: Iterable[int]) -> dict[int, WorkerProcess]:
     return {pid: WorkerProcess(pid) for pid in pids}
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import multiprocessing
 import os
@@ -109,8 +110,8 @@ def _start_fresh(
     tracker = getattr(resource_tracker._resource_tracker, "_fd", None)  # type: ignore[attr-defined]
     if tracker is not None:
         spawning.descriptors.append(tracker)
-    data = os.memfd_create("retinue-start")
-    names = os.memfd_create("retinue-names")  # not a pipe, which long lists would fill before anybody reads
+    data = _unnamed_file("retinue-start")
+    names = _unnamed_file("retinue-names")  # not a pipe, which long lists would fill before anybody reads
     try:
         with open(data, "wb", closefd=False) as out:
             out.write(file.getvalue())
@@ -140,6 +141,15 @@ def _start_fresh(
     finally:
         os.close(data)
         os.close(names)
+
+
+def _unnamed_file(name: str) -> int:
+    try:
+        return os.memfd_create(name)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EACCES):
+            raise
+    return os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
 def _both_ways(it: Any) -> tuple[Optional[bytes], Optional[bytes], list[Any]]:

@@ -14,8 +14,7 @@ import time
 import numpy as np
 import pytest
 
-import retinue
-from retinue.futures import BrokenExecutor, ProcessPoolExecutor
+from retinue.futures import ProcessPoolExecutor
 
 PRCTL = ctypes.CDLL(None).prctl
 PR_SET_PDEATHSIG = 1
@@ -322,7 +321,7 @@ CLOSER = """
 import asyncio, os, signal, sys, threading, time
 import numpy as np
 import retinue
-from retinue.futures import ProcessPoolExecutor
+from retinue.futures import BrokenExecutor, ProcessPoolExecutor
 sys.path.insert(0, sys.argv[2])
 from test_leftovers import *
 
@@ -393,6 +392,22 @@ try:
 except retinue.Error as e:
     assert "closed the descriptors" in str(e), e
 """,
+    "workers are looked at": """
+workers = list(pool._processes.values())
+assert all(worker.is_alive() for worker in workers)
+""",
+    "workers that were looked at are forgotten": """
+workers = list(pool._processes.values())
+kept[:] = []
+close_and_open(folder)
+assert all(worker.is_alive() for worker in workers)
+try:
+    workers[0].terminate()
+    raise SystemExit("whom did that reach?")
+except OSError:
+    pass
+del workers
+""",
     "nothing": "",
 }
 
@@ -433,6 +448,10 @@ try:
 except OSError:
     pass
 
+if sys.argv[2] == "spawn":
+    import multiprocessing
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(abs, -1).result(timeout=40) == 1
 with ProcessPoolExecutor(2) as pool:
     assert list(pool.map(abs, range(2000))) == list(range(2000))
     a = np.full(1 << 22, 3, np.uint8)
@@ -455,10 +474,10 @@ with ProcessPoolExecutor(2) as pool:
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the filter has that machine's numbers")
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
-@pytest.mark.parametrize("end", ["ends", "killed"])
+@pytest.mark.parametrize("end", ["ends", "killed", "spawn"])
 def test_pools_need_no_memfd_pidfd_eventfd_or_signalfd(number, end):
     before = set(os.listdir("/dev/shm"))
     done = subprocess.run([sys.executable, "-c", SANDBOXED, str(number), end], capture_output=True, text=True, timeout=55)
-    assert done.returncode == (0 if end == "ends" else -signal.SIGKILL), done.stderr
+    assert done.returncode == (-signal.SIGKILL if end == "killed" else 0), done.stderr
     assert all_gone({int(pid) for pid in done.stdout.split()})
     assert not any("retinue" in name for name in set(os.listdir("/dev/shm")) - before)

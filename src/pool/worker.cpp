@@ -376,13 +376,12 @@ bool Worker::poll() noexcept {
 }
 
 void Worker::await_ring() noexcept {
-  using namespace std::chrono_literals;
-  const auto quiet = std::chrono::steady_clock::now() + 2s;
+  const auto quiet = std::chrono::steady_clock::now() + std::chrono::seconds(2);
   bool warm = this_heap->has_warm_memory();
   for (;;) {
     std::optional<std::chrono::steady_clock::time_point> until;
     if (warm) until = quiet;
-    if (!stay_with_parent()) until = std::min(until.value_or(quiet), std::chrono::steady_clock::now() + 1s);
+    if (!stay_with_parent()) until = std::min(until.value_or(quiet), std::chrono::steady_clock::now() + std::chrono::seconds(1));
     if (futex_wait(seat_.bell, 0, ~std::uint32_t{0}, until)) return;
     if (!warm || std::chrono::steady_clock::now() < quiet) continue;
     this_heap->trim();

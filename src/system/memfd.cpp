@@ -75,7 +75,7 @@ void check_limits(int fd, std::uint64_t offset, std::uint64_t length) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur) {
     // The least that is needed to know what to do comes first: without memory, the rest is cut.
-    throw ResourceExhausted("ulimit -f (" + std::to_string(limit.rlim_cur) + " bytes) counts for shared memory, too: fallocate(" +
+    throw ResourceExhausted("ulimit -f (" + std::to_string(limit.rlim_cur) + " bytes) counts for shared memory, too: " "fallocate(" +
                                 range_text(fd, offset, length) + ") is beyond it",
                             EFBIG);
   }
@@ -142,10 +142,10 @@ void reserve(int fd, std::uint64_t offset, std::uint64_t length) {
 }
 
 void punch_hole(int fd, std::uint64_t offset, std::uint64_t length) {
-  const auto [first, last] = whole_pages(offset, length);
-  if (first >= last) return;
-  while (sys::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(first),
-                        static_cast<off_t>(last - first)) != 0) {
+  const Pages pages = whole_pages(offset, length);
+  if (pages.first >= pages.last) return;
+  while (sys::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(pages.first),
+                        static_cast<off_t>(pages.last - pages.first)) != 0) {
     if (errno != EINTR) throw_call_failed("fallocate", errno, "FALLOC_FL_PUNCH_HOLE, " + range_text(fd, offset, length));
   }
 }
@@ -167,9 +167,9 @@ void reserve_mapped(std::byte* base, std::uint64_t offset, std::uint64_t length)
 }
 
 void punch_hole_mapped(std::byte* base, std::uint64_t offset, std::uint64_t length) {
-  const auto [first, last] = whole_pages(offset, length);
-  if (first >= last) return;
-  while (sys::madvise(base + first, last - first, MADV_REMOVE) != 0) {
+  const Pages pages = whole_pages(offset, length);
+  if (pages.first >= pages.last) return;
+  while (sys::madvise(base + pages.first, pages.last - pages.first, MADV_REMOVE) != 0) {
     if (errno != EINTR)
       throw_call_failed("madvise", errno, "MADV_REMOVE, " + std::to_string(length) + " bytes at " + std::to_string(offset));
   }
