@@ -394,7 +394,7 @@ const void* find_code(const ModuleTable* table, EntryRef ref) {
     const ModuleTable* table = nullptr;
     const void* code = nullptr;
   } last;
-  if (ref.bits == last.bits && table == last.table) [[likely]] return last.code;
+  if (ref.bits == last.bits && table == last.table && last.code != nullptr) [[likely]] return last.code;
   if (!ref.is_whole()) no_such_code();
   const std::size_t index = ref.module();
   const Module* module;

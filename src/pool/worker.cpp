@@ -324,7 +324,7 @@ unsigned long Worker::private_pages() noexcept {
 void Worker::follow_tail() noexcept {
   const std::uint64_t slots = memory_.slot_mask + 1;
   known_tail_ = control_.tail.load(std::memory_order_acquire);
-  if (known_tail_ > slots) cursor_ = std::max(cursor_, known_tail_ - slots);
+  if (known_tail_ > cursor_ + slots) [[unlikely]] cursor_ = known_tail_ - slots;
 }
 
 // Before it sleeps: one that is beyond `tail` was led astray by a `tail` or `head` that was overwritten, or claimed tasks
