@@ -234,14 +234,13 @@ def local_exceptions(r):
 
 
 @kind(1)
-def exceptions_that_do_not_travel(r):
-    remote = "raised RemoteError: odd."
+def exceptions_of_odd_makes(r):
     return r.choice((
-        lambda: (work.raise_two_arguments, ("this", 7), remote + "TwoArguments: this and 7"),
+        lambda: (work.raise_two_arguments, ("this", 7), "raised TwoArguments: this and 7"),
         lambda: (work.raise_made, ("Unspeakable",), "raised Unspeakable: (cannot be shown)"),
-        lambda: (work.raise_made, ("HoldsALock", "lock"), remote + "HoldsALock: lock"),
-        lambda: (work.raise_made, ("RefusesToReduce", "no"), remote + "RefusesToReduce: no"),
-        lambda: (work.raise_made, ("LoadsAsAnother", "x"), remote + "LoadsAsAnother: x"),
+        lambda: (work.raise_made, ("HoldsALock", "lock"), "raised HoldsALock: lock"),
+        lambda: (work.raise_made, ("RefusesToReduce", "no"), "raised RefusesToReduce: no"),
+        lambda: (work.raise_made, ("LoadsAsAnother", "x"), "raised LoadsAsAnother: x"),
     ))()  # fmt: skip
 
 
