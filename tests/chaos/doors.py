@@ -122,9 +122,15 @@ def mapped_from_a_generator(v):
                 raise InputsEnd(i)
             yield function
 
-    results = v.map(functions(), (args for _, args in calls))
-    if results is None:
+    try:
+        results = v.pool.map(work.call, functions(), (args for _, args in calls))
+    except InputsEnd as error:  # as in the standard library: what has not started was taken back
+        if error.args != (stop,):
+            v.judge.fail(f"the inputs ended with {error!r}, not at {stop}")
+        v.judge.judged += len(calls)
         return
+    except Exception as error:
+        return v.judge.refused(v.tasks, error)
     tasks = v.tasks
     if stop is not None:
         v.judge.judged += len(calls) - stop
