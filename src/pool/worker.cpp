@@ -46,6 +46,22 @@ std::uint64_t now_ns() noexcept {
   return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(t.tv_nsec);
 }
 
+// Tells the owner of the exception that is being handled.
+void report_trouble(Seat& seat, std::uint32_t ready) noexcept {
+  try {
+    const std::string bytes = encode_exception(std::current_exception());
+    if (this_heap != nullptr) {
+      const std::uint64_t block = this_heap->allocate(bytes.size());
+      std::memcpy(this_heap->at(block), bytes.data(), bytes.size());
+      seat.trouble_size.store(bytes.size(), std::memory_order_relaxed);
+      seat.trouble.store(block, std::memory_order_relaxed);
+    }
+  } catch (...) {
+    // Reported without its text.
+  }
+  seat.ready.store(ready, std::memory_order_release);
+}
+
 /// One worker's loop. Killed at any instruction it leaves: its slot running (reclaimed), its idler bits
 /// (cleared), a ring it owed (the owner rings all), its part of the region (retired).
 class Worker final : TimeLimits {
@@ -83,6 +99,7 @@ class Worker final : TimeLimits {
   void spread_work() noexcept;
   void run_task(Slot& slot) noexcept;
   void grant_cpu_time() noexcept;
+  [[noreturn, gnu::cold, gnu::noinline]] void leave_without_limits() noexcept;
   void begin_limits(const Slot& slot, bool timed) noexcept;
   void loading() noexcept override;
   void loaded() noexcept override;
@@ -124,8 +141,8 @@ class Worker final : TimeLimits {
   bool fresh_awake_ = true; // just woken: may have to wake the next
   std::uint64_t granted_ns_ = 0;  // when CPU time was last granted
   TimeLimits* const limits_of_all_;  // this, where CPU time is limited
-  // Of the task that runs, if it has limits of time.
-  bool timed_ = false, cpu_time_to_load_ = false;
+  bool timed_ = false;             // the task that runs has a limit of time
+  bool cpu_time_to_load_ = false;  // granted more than a task may use, and not yet taken back
   int statm_ = -1;                // what tells how much memory this process has; open to its end, unless a task closes it
   FileIdentity statm_file_;
   unsigned long inherited_ = 0;   // pages of the owner's: the next worker would have them, too
@@ -218,29 +235,42 @@ void Worker::write_exception(TaskContext& context) noexcept {
 // Not for each of many short tasks: what they would have used by now is less than the limit is exact to.
 void Worker::grant_cpu_time() noexcept {
   const std::uint64_t now = now_ns();
-  if (now - granted_ns_ < kGrantEvery) return;
+  if (!cpu_time_to_load_ && now - granted_ns_ < kGrantEvery) return;
   granted_ns_ = now;
-  (void)grant_cpu_seconds(plan_.confinement.cpu_seconds);  // refused: what the worker was granted at its start holds
+  // Refused: what the worker was granted at its start holds, or what it was granted for loading.
+  if (grant_cpu_seconds(plan_.confinement.cpu_seconds)) cpu_time_to_load_ = false;
 }
 
 void Worker::begin_limits(const Slot& slot, bool timed) noexcept {
   timed_ = timed;
   if (plan_.confinement.cpu_seconds != Confinement::kUnlimited) grant_cpu_time();
   if (timed) seat_.started_ns.store(now_ns() | Seat::kLoading, std::memory_order_release);
-  cpu_time_to_load_ = false;
   if (slot.block != 0 || slot.entry != last_entry_) loading();
 }
 
 void Worker::loading() noexcept {
   if (plan_.confinement.cpu_seconds >= kLeastLoadingSeconds || cpu_time_to_load_) return;  // or there is no limit
   cpu_time_to_load_ = true;
-  granted_ns_ = 0;  // if this task never gets as far as its function, the next is granted its own
   (void)grant_cpu_seconds(kLeastLoadingSeconds);
 }
 
 void Worker::loaded() noexcept {
-  if (std::exchange(cpu_time_to_load_, false)) grant_cpu_time();
+  if (cpu_time_to_load_) {
+    grant_cpu_time();
+    if (cpu_time_to_load_) leave_without_limits();
+  }
   if (timed_) seat_.started_ns.store(now_ns() & ~Seat::kLoading, std::memory_order_release);
+}
+
+// No task runs beyond its limit because the system refuses it: the pool ends, and says so.
+void Worker::leave_without_limits() noexcept {
+  try {
+    throw_call_failed("setrlimit", errno, "RLIMIT_CPU, " + std::to_string(plan_.confinement.cpu_seconds));
+  } catch (...) {
+    report_trouble(seat_, Seat::kLimitsRefused);
+  }
+  plan_.ring_service();
+  _exit(kExitInitializerFailed);
 }
 
 void Worker::run_task(Slot& slot) noexcept {
@@ -461,22 +491,6 @@ void flush_output() noexcept {
   }
   std::fflush(stdout);
   std::fflush(stderr);
-}
-
-// Tells the owner of the exception that is being handled.
-void report_trouble(Seat& seat, std::uint32_t ready) noexcept {
-  try {
-    const std::string bytes = encode_exception(std::current_exception());
-    if (this_heap != nullptr) {
-      const std::uint64_t block = this_heap->allocate(bytes.size());
-      std::memcpy(this_heap->at(block), bytes.data(), bytes.size());
-      seat.trouble_size.store(bytes.size(), std::memory_order_relaxed);
-      seat.trouble.store(block, std::memory_order_relaxed);
-    }
-  } catch (...) {
-    // Reported without its text.
-  }
-  seat.ready.store(ready, std::memory_order_release);
 }
 
 // What runs before and after the tasks may fork, too, and let its child return.
