@@ -258,6 +258,7 @@ TEST(ProcessPool, every_task_is_finished_in_a_slot_or_waiting_for_one) {
   EXPECT_EQ(pool.stats().finished, 300u);
 }
 
+#if !defined(__SANITIZE_THREAD__)  // there the fork server polls, because signals are put off until the next call
 TEST(ProcessPool, an_idle_pool_uses_no_processor) {
   ProcessPool pool(2);
   for (int y : pool.map(square, std::views::iota(0, 10'000))) (void)y;
@@ -280,6 +281,7 @@ TEST(ProcessPool, an_idle_pool_uses_no_processor) {
       },
       20s * kPatience));
 }
+#endif
 
 TEST(ProcessPool, many_threads_may_submit_at_once) {
   ProcessPool pool(2);
