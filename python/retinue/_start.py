@@ -97,7 +97,11 @@ def _start_fresh(
 ) -> None:
     from multiprocessing import context, reduction, resource_tracker, spawn, util
 
-    _engine.shared_memory_usage()  # a limit that forbids shared memory says so here, and not below
+    try:
+        _engine.shared_memory_usage()  # a limit that forbids shared memory says so here, and not below
+    except OSError as error:
+        if error.errno != errno.EBADF:  # closed descriptors: what can be done then is said where they are needed
+            raise
     spawning = _Spawning()
     context.set_spawning_popen(spawning)
     try:
