@@ -11,7 +11,6 @@
 namespace endurance {
 namespace {
 
-int next(int x) { return x + 1; }
 std::string twice(const std::string& s) { return s + s; }
 
 /// Pools differ in their size, in what they do, and in how they end.

@@ -33,7 +33,6 @@ struct Refused : std::runtime_error {
 };
 [[maybe_unused]] const bool refused_travels = retinue::exception_travels<Refused>;
 
-int next(int x) { return x + 1; }
 std::string turned(const std::string& s) { return {s.rbegin(), s.rend()}; }
 [[noreturn]] void for_ever() {
   for (;;) std::this_thread::sleep_for(1h);

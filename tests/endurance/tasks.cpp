@@ -10,8 +10,6 @@
 namespace endurance {
 namespace {
 
-int next(int x) { return x + 1; }
-
 /// Takes `n` results from `result(i)`, with samples on the way.
 template <class F>
 bool take(const Options& options, const std::string& how, std::uint64_t n, F&& result) {

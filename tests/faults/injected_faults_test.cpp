@@ -14,7 +14,7 @@
 #include "unit/random_blocks.hpp"
 #include "scenarios.hpp"
 
-namespace {
+namespace injected_faults_test {
 
 using namespace retinue_test;
 
@@ -237,4 +237,4 @@ TEST(InjectedFaultsPlan, has_no_call_that_no_scenario_makes) {
 INSTANTIATE_TEST_SUITE_P(Of, InjectedFaults, ::testing::ValuesIn(kScenarios),
                          [](const auto& scenario) { return std::string(scenario.param.name); });
 
-}  // namespace
+}  // namespace injected_faults_test

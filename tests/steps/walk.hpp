@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/build_places.hpp"
 #include "system/symbol_table.hpp"
 #include "traced_process.hpp"
 
@@ -73,7 +74,7 @@ class Transitions {
   }
 
   void read(const std::string& file) {
-    std::ifstream text(RETINUE_TEST_SOURCES "/pool/" + file);
+    std::ifstream text(source_folder() + "/src/pool/" + file);
     std::set<std::string> above;  // named by a comment of its own, for the statement after it
     int number = 0;
     for (std::string line; std::getline(text, line);) {
@@ -94,7 +95,7 @@ class Transitions {
       const auto last = line.substr(0, line.find("//")).find_last_not_of(' ');
       if (last != std::string::npos && (line[last] == ';' || line[last] == '{')) above.clear();
     }
-    if (number == 0) throw std::runtime_error(RETINUE_TEST_SOURCES "/pool/" + file + " cannot be read");
+    if (number == 0) throw std::runtime_error(source_folder() + "/src/pool/" + file + " cannot be read");
   }
 
   std::map<std::pair<std::string, int>, std::set<std::string>> lines_;

@@ -4,7 +4,7 @@
 #include "every_place.hpp"
 #include "pool/pool_core.hpp"
 
-namespace {
+namespace worker_condemned_steps_test {
 
 using namespace retinue_test;
 
@@ -141,4 +141,4 @@ TEST(WorkerCondemnedSteps, who_waits_for_a_task_out_of_time_is_rung_wherever_its
   act_at_every_place(scene, "out of time", {"finish", "ring_owner", "ring_service"});
 }
 
-}  // namespace
+}  // namespace worker_condemned_steps_test

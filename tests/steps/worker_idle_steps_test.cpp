@@ -2,7 +2,7 @@
 // left waiting beside an idle worker.
 #include "every_place.hpp"
 
-namespace {
+namespace worker_idle_steps_test {
 
 using namespace retinue_test;
 using Stop = TracedProcess::Stop;
@@ -187,4 +187,4 @@ TEST(WorkerIdleSteps, killed_anywhere_between_polling_and_a_task_it_leaves_no_ta
                      {"claim", "spread_work", "stop_spinning", "somebody_spins", "wake_one", "ring_worker"});
 }
 
-}  // namespace
+}  // namespace worker_idle_steps_test

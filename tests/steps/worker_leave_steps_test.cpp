@@ -2,7 +2,7 @@
 // is shut down.
 #include "every_place.hpp"
 
-namespace {
+namespace worker_leave_steps_test {
 
 using namespace retinue_test;
 using Stop = TracedProcess::Stop;
@@ -179,4 +179,4 @@ TEST(WorkerLeaveSteps, killed_anywhere_in_a_shutdown_the_pool_ends) {
   act_at_every_place(scene, "shut down", {"finish", "ring_owner", "leave"});
 }
 
-}  // namespace
+}  // namespace worker_leave_steps_test

@@ -6,7 +6,7 @@
 #include "every_place.hpp"
 #include "pool/pool_core.hpp"
 
-namespace {
+namespace worker_stall_steps_test {
 
 using namespace retinue_test;
 
@@ -144,4 +144,4 @@ TEST(WorkerStallSteps, a_task_times_out_wherever_its_worker_stands) {
   }
 }
 
-}  // namespace
+}  // namespace worker_stall_steps_test

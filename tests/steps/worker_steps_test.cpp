@@ -1,7 +1,7 @@
 // A worker is killed at every instruction of the ways it takes between two tasks; the pool recovers.
 #include "every_place.hpp"
 
-namespace {
+namespace worker_steps_test {
 
 using namespace retinue_test;
 
@@ -111,4 +111,4 @@ TEST(WorkerSteps, killed_anywhere_between_two_tasks_with_retries_costs_none) {
   act_at_every_place(scene, "with retries", {"finish", "ring_owner", "ring_service", "claim"});
 }
 
-}  // namespace
+}  // namespace worker_steps_test

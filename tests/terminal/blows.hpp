@@ -1,12 +1,13 @@
 // The program that is interrupted here, and what interrupts it.
 #pragma once
 
+#include "support/build_places.hpp"
 #include "terminal.hpp"
 
 namespace retinue_test {
 
 inline Terminal::Words program(const std::string& phase, const std::string& option = "") {
-  Terminal::Words words{RETINUE_TERMINAL_PROGRAM, phase};
+  Terminal::Words words{built_program("terminal_program"), phase};
   if (!option.empty()) words.push_back(option);
   return words;
 }

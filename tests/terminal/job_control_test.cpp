@@ -1,7 +1,7 @@
 // Jobs of a shell: stopped and continued, in the background, in a pipe, beyond the terminal's end.
 #include "blows.hpp"
 
-namespace {
+namespace job_control_test {
 
 using namespace retinue_test;
 
@@ -68,7 +68,7 @@ TEST(Job, that_is_stopped_ends_with_its_terminal) {
 TEST(Job, of_a_shell_is_stopped_sent_to_the_background_fetched_back_and_interrupted) {
   ::setenv("PS1", "", 1);
   Terminal terminal({"sh", "-i"}, true);
-  terminal.type(std::string(RETINUE_TERMINAL_PROGRAM) + " print\n");
+  terminal.type(built_program("terminal_program") + " print\n");
   ASSERT_TRUE(terminal.shows("reached print\r\n")) << terminal.shown();
   const pid_t job = terminal.foreground();
   ASSERT_NE(job, terminal.program());
@@ -89,7 +89,7 @@ TEST(Job, of_a_shell_is_stopped_sent_to_the_background_fetched_back_and_interrup
 }
 
 TEST(Job, whose_reader_leaves_the_pipe_dies_of_it) {
-  Terminal terminal({"sh", "-c", std::string(RETINUE_TERMINAL_PROGRAM) + " owner_prints | head -1"});
+  Terminal terminal({"sh", "-c", built_program("terminal_program") + " owner_prints | head -1"});
   const TerminalEnd end = terminal.end();
   EXPECT_TRUE(end.exited_with(0)) << end;
   EXPECT_TRUE(end.clean()) << end;
@@ -97,7 +97,7 @@ TEST(Job, whose_reader_leaves_the_pipe_dies_of_it) {
 }
 
 TEST(Job, in_the_background_of_a_script_ignores_ctrl_c_as_do_the_programs_of_its_tasks) {
-  Terminal terminal({"sh", "-c", std::string(RETINUE_TERMINAL_PROGRAM) + " child & wait"});
+  Terminal terminal({"sh", "-c", built_program("terminal_program") + " child & wait"});
   ASSERT_TRUE(terminal.shows("reached child\r\n")) << terminal.shown();
   terminal.type(kCtrlC);  // to all of them, for a script's background is in the same group
   ASSERT_TRUE(eventually([&] { return is_gone(terminal.program()); })) << "the script itself ends";
@@ -119,7 +119,7 @@ TEST(Job, in_the_background_of_a_script_ignores_ctrl_c_as_do_the_programs_of_its
 }
 
 TEST(Job, under_nohup_finishes_its_work_when_the_terminal_is_gone) {
-  Terminal terminal({"sh", "-c", "exec nohup " RETINUE_TERMINAL_PROGRAM " finish >out 2>&1"});
+  Terminal terminal({"sh", "-c", "exec nohup " + built_program("terminal_program") + " finish >out 2>&1"});
   const std::string out = terminal.folder() + "/out";
   ASSERT_TRUE(eventually([&] { return text_of(out).find("reached finish\n") != std::string::npos; }));
   EXPECT_EQ(text_of(out).find("reached end"), std::string::npos) << "the terminal goes while it works";
@@ -130,4 +130,4 @@ TEST(Job, under_nohup_finishes_its_work_when_the_terminal_is_gone) {
   EXPECT_EQ(end.left, "out ");
 }
 
-}  // namespace
+}  // namespace job_control_test

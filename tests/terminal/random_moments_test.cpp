@@ -3,7 +3,7 @@
 
 #include <random>
 
-namespace {
+namespace random_moments_test {
 
 using namespace retinue_test;
 
@@ -51,4 +51,4 @@ TEST_P(AtARandomMoment, between_pools_that_start_and_end_a_program_leaves_nothin
   }
 }
 
-}  // namespace
+}  // namespace random_moments_test

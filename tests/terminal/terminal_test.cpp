@@ -1,7 +1,7 @@
 // Keys typed into a terminal, its loss, and signals from outside, in every phase of a program with pools.
 #include "blows.hpp"
 
-namespace {
+namespace terminal_test {
 
 using namespace retinue_test;
 
@@ -138,4 +138,4 @@ TEST(Terminal, when_only_the_owner_is_killed_a_program_that_a_task_started_lives
   EXPECT_EQ(left.begin()->second.name, "sleep");
 }
 
-}  // namespace
+}  // namespace terminal_test

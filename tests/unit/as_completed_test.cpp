@@ -16,7 +16,7 @@
 #include <retinue/serial_executor.hpp>
 #include <retinue/thread_pool.hpp>
 
-namespace {
+namespace as_completed_test {
 
 using namespace std::chrono_literals;
 
@@ -147,4 +147,4 @@ TEST(AsCompleted, works_inside_a_task_of_the_same_pool_of_one) {
   EXPECT_EQ(sum.get(), 328'350);
 }
 
-}  // namespace
+}  // namespace as_completed_test

@@ -14,7 +14,7 @@
 
 #include <retinue/error.hpp>
 
-namespace {
+namespace block_heap_random_test {
 
 using namespace retinue_test;
 using retinue::detail::BlockHeap;
@@ -129,4 +129,4 @@ TEST(BlockHeapRandom, a_part_that_is_always_full_goes_on) {
   EXPECT_LE(books.pages(), books.most_kept());
 }
 
-}  // namespace
+}  // namespace block_heap_random_test

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-namespace {
+namespace codec_call_test {
 
 using retinue::detail::Call;
 
@@ -197,4 +197,4 @@ TEST(Call, a_damaged_call_is_refused) {
   EXPECT_THROW(TheCall::invoke(r), retinue::CodecError);
 }
 
-}  // namespace
+}  // namespace codec_call_test

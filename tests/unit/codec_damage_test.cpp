@@ -19,7 +19,7 @@
 #include <variant>
 #include <vector>
 
-namespace {
+namespace codec_damage_test {
 
 using retinue_test::Payload;
 
@@ -29,16 +29,16 @@ struct Chain { std::unique_ptr<Chain> next; };
 struct Nothing { bool operator==(const Nothing&) const = default; };
 struct Silent { Silent() {} Silent(const Silent&) {} };  // not trivial, and its codec writes nothing
 
-}  // namespace
+}  // namespace codec_damage_test
 
 template <>
-struct retinue::Codec<Silent> {
+struct retinue::Codec<codec_damage_test::Silent> {
   template <class W>
-  static void write(W&, const Silent&) {}
-  static Silent read(Reader&) { return {}; }
+  static void write(W&, const codec_damage_test::Silent&) {}
+  static codec_damage_test::Silent read(Reader&) { return {}; }
 };
 
-namespace {
+namespace codec_damage_test {
 
 using Nested = std::map<std::string, std::vector<std::optional<std::tuple<int, std::string, std::variant<int, std::string, Leaf>>>>>;
 
@@ -195,4 +195,4 @@ TEST(Codec, flipped_bits_never_do_harm) {
   }
 }
 
-}  // namespace
+}  // namespace codec_damage_test

@@ -23,7 +23,7 @@
 #include <variant>
 #include <vector>
 
-namespace {
+namespace codec_property_test {
 
 using retinue_test::Generator;
 using retinue_test::Payload;
@@ -50,21 +50,21 @@ class Account {
   std::int64_t cents_ = 0;
 };
 
-}  // namespace
+}  // namespace codec_property_test
 
 template <>
-struct retinue::Codec<Account> {
+struct retinue::Codec<codec_property_test::Account> {
   template <class W>
-  static void write(W& w, const Account& a) { w(a.owner_, a.cents_); }
-  static Account read(Reader& r) {
-    Account a;
+  static void write(W& w, const codec_property_test::Account& a) { w(a.owner_, a.cents_); }
+  static codec_property_test::Account read(Reader& r) {
+    codec_property_test::Account a;
     a.owner_ = r.value<std::string>();
     a.cents_ = r.value<std::int64_t>();
     return a;
   }
 };
 
-namespace {
+namespace codec_property_test {
 
 template <class... T>
 struct Types {};
@@ -235,4 +235,4 @@ TEST(CodecProperty, many_small_things_arrive) {
   arrives(hashed);
 }
 
-}  // namespace
+}  // namespace codec_property_test

@@ -26,7 +26,7 @@
 #include <variant>
 #include <vector>
 
-namespace {
+namespace codec_test {
 
 using namespace std::chrono_literals;
 using retinue::Travels;
@@ -100,18 +100,18 @@ struct NotCopyable { std::atomic<int> a; };
 
 int plain(int x) { return x; }
 
-}  // namespace
+}  // namespace codec_test
 
 template <>
-struct retinue::Codec<Handle> {
+struct retinue::Codec<codec_test::Handle> {
   template <class W>
-  static void write(W& w, const Handle& h) { w.value(std::to_string(h.fd)); }
-  static Handle read(Reader& r) { return {std::stoi(r.value<std::string>()) + 1}; }
+  static void write(W& w, const codec_test::Handle& h) { w.value(std::to_string(h.fd)); }
+  static codec_test::Handle read(Reader& r) { return {std::stoi(r.value<std::string>()) + 1}; }
 };
 template <>
-inline constexpr bool retinue::enable_bitwise<Window> = true;
+inline constexpr bool retinue::enable_bitwise<codec_test::Window> = true;
 
-namespace {
+namespace codec_test {
 
 // What travels, and how.
 static_assert(bitwise<int> && bitwise<double> && bitwise<bool> && bitwise<Color> && bitwise<std::byte> && bitwise<Point>);
@@ -301,4 +301,4 @@ TEST(Codec, overaligned_elements_arrive) {
   EXPECT_EQ(v[2].x, 3);
 }
 
-}  // namespace
+}  // namespace codec_test

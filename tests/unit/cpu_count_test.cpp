@@ -12,7 +12,7 @@
 
 #include "system/cpu_quota.hpp"
 
-namespace {
+namespace cpu_count_test {
 
 namespace fs = std::filesystem;
 
@@ -169,4 +169,4 @@ TEST_F(CpuCount, a_narrowed_affinity_is_seen_at_once) {
   }).join();
 }
 
-}  // namespace
+}  // namespace cpu_count_test

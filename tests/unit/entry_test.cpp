@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <vector>
 
-namespace {
+namespace entry_test {
 
 using namespace retinue::detail;
 
@@ -270,4 +270,4 @@ TEST(Entry, forking_while_another_thread_registers_does_not_deadlock_the_child) 
   busy.join();
 }
 
-}  // namespace
+}  // namespace entry_test

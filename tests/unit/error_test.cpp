@@ -8,7 +8,7 @@
 
 #include <retinue/error.hpp>
 
-namespace {
+namespace error_test {
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
@@ -69,4 +69,4 @@ TEST(Error, all_errors_can_be_copied_while_one_is_in_flight) {
   static_assert(std::is_base_of_v<retinue::Error, retinue::CodecError>);
 }
 
-}  // namespace
+}  // namespace error_test

@@ -83,7 +83,7 @@ struct retinue::Codec<geo::RefusesToBeRead> {
   static geo::RefusesToBeRead read(Reader&) { throw std::runtime_error("no"); }
 };
 
-namespace {
+namespace exceptions_test {
 
 namespace detail = retinue::detail;
 
@@ -405,4 +405,4 @@ TEST(Exceptions, no_exception_at_all_is_not_a_crash) {
   EXPECT_THROW(std::rethrow_exception(received(detail::encode_exception(nullptr))), retinue::RemoteError);
 }
 
-}  // namespace
+}  // namespace exceptions_test

@@ -17,7 +17,7 @@
 #include <retinue/serial_executor.hpp>
 #include <retinue/thread_pool.hpp>
 
-namespace {
+namespace map_range_test {
 
 using namespace std::chrono_literals;
 
@@ -211,4 +211,4 @@ TEST(MapOfThreads, many_maps_share_a_pool) {
   }
 }
 
-}  // namespace
+}  // namespace map_range_test

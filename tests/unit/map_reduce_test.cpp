@@ -19,7 +19,7 @@
 #include <retinue/serial_executor.hpp>
 #include <retinue/thread_pool.hpp>
 
-namespace {
+namespace map_reduce_test {
 
 using namespace std::chrono_literals;
 
@@ -121,4 +121,4 @@ TEST(MapReduce, spreads_slow_inputs_over_all_workers) {
   EXPECT_GE(std::ranges::unique(threads).begin() - threads.begin(), 2);
 }
 
-}  // namespace
+}  // namespace map_reduce_test

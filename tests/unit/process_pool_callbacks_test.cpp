@@ -15,7 +15,8 @@
 
 #include <retinue/detail/pool/completion.hpp>
 
-namespace {
+namespace process_pool_callbacks_test {
+namespace {  // g++ warns of coroutines in a named one
 
 using namespace retinue_test;
 using retinue::Future;
@@ -285,3 +286,4 @@ TEST(ProcessPoolFuture, many_coroutines_at_once) {
 }
 
 }  // namespace
+}  // namespace process_pool_callbacks_test

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace {
+namespace process_pool_deadlines_test {
 
 using namespace retinue_test;
 using retinue::Cancelled;
@@ -95,4 +95,4 @@ TEST(ProcessPool, different_timeouts_each_have_their_own_time) {
   EXPECT_THROW(l.get(), Cancelled);
 }
 
-}  // namespace
+}  // namespace process_pool_deadlines_test

@@ -13,7 +13,7 @@
 #include "endurance/growth.hpp"
 #include "endurance/meeting.hpp"
 
-namespace {
+namespace process_pool_endurance_test {
 
 using namespace retinue_test;
 using endurance::Meeting;
@@ -150,4 +150,4 @@ TEST(Growth, is_measured_by_what_the_kernel_says) {
   ::close(fd);
 }
 
-}  // namespace
+}  // namespace process_pool_endurance_test

@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-namespace {
+namespace process_pool_faults_test {
 
 using namespace retinue_test;
 using retinue::Future;
@@ -358,4 +358,4 @@ TEST(ProcessPool, retried_tasks_get_their_arguments_again) {
   }
 }
 
-}  // namespace
+}  // namespace process_pool_faults_test

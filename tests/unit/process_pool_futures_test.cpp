@@ -12,7 +12,7 @@
 
 #include <retinue/detail/pool/completion.hpp>
 
-namespace {
+namespace process_pool_futures_test {
 
 using namespace retinue_test;
 using retinue::Cancelled;
@@ -289,4 +289,4 @@ TEST(ProcessPoolFuture, futures_of_several_pools_are_waited_for_together) {
   EXPECT_EQ(f.get(), 1);
 }
 
-}  // namespace
+}  // namespace process_pool_futures_test

@@ -12,7 +12,7 @@
 
 #include <retinue/process_pool.hpp>
 
-namespace {
+namespace process_pool_hostile_test {
 
 using namespace retinue_test;
 using retinue::Future;
@@ -314,4 +314,4 @@ TEST(ProcessPoolHostile, a_worker_that_overwrites_the_whole_pool_ends_every_futu
   EXPECT_TRUE(end.alone) << end;
 }
 
-}  // namespace
+}  // namespace process_pool_hostile_test

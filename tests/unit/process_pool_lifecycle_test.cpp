@@ -13,7 +13,7 @@
 
 #include <retinue/process_pool.hpp>
 
-namespace {
+namespace process_pool_lifecycle_test {
 
 using namespace retinue_test;
 using retinue::Cancelled;
@@ -395,4 +395,4 @@ TEST(ProcessPoolLife, functions_of_a_library_loaded_after_the_pool_was_made_run_
   ::dlclose(library);
 }
 
-}  // namespace
+}  // namespace process_pool_lifecycle_test

@@ -10,7 +10,7 @@
 
 #include "system/fault.hpp"
 
-namespace {
+namespace process_pool_limits_test {
 
 using namespace retinue_test;
 using retinue::PoolClosed;
@@ -289,4 +289,4 @@ TEST(ProcessPool, every_call_that_fails_while_a_pool_is_made_is_an_exception_tha
   }
 }
 
-}  // namespace
+}  // namespace process_pool_limits_test

@@ -9,7 +9,7 @@
 
 #include <retinue/process_pool.hpp>
 
-namespace {
+namespace process_pool_map_ends_test {
 
 using namespace retinue_test;
 using retinue::ProcessPool;
@@ -121,19 +121,19 @@ struct Stubborn {
   int number;
 };
 
-}  // namespace
+}  // namespace process_pool_map_ends_test
 
 template <>
-struct retinue::Codec<Stubborn> {
+struct retinue::Codec<process_pool_map_ends_test::Stubborn> {
   template <class W>
-  static void write(W& w, const Stubborn& s) {
+  static void write(W& w, const process_pool_map_ends_test::Stubborn& s) {
     if (s.number == 5) throw std::domain_error("five does not travel");
     w(s.number);
   }
-  static Stubborn read(Reader& r) { return {r.value<int>()}; }
+  static process_pool_map_ends_test::Stubborn read(Reader& r) { return {r.value<int>()}; }
 };
 
-namespace {
+namespace process_pool_map_ends_test {
 
 TEST(ProcessPoolMap, an_element_that_cannot_be_encoded_ends_the_map_after_those_before_it) {
   ProcessPool pool(2);
@@ -276,4 +276,4 @@ TEST(ProcessPoolMap, a_map_whose_inputs_were_all_read_survives_the_end_of_its_po
   EXPECT_EQ(results.collect(), (std::vector{1, 4, 9, 16, 25}));
 }
 
-}  // namespace
+}  // namespace process_pool_map_ends_test

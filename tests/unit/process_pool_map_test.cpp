@@ -16,7 +16,7 @@
 
 #include <retinue/process_pool.hpp>
 
-namespace {
+namespace process_pool_map_test {
 
 using namespace retinue_test;
 using retinue::ProcessPool;
@@ -317,4 +317,4 @@ TEST(ProcessPoolMap, a_consumer_that_sleeps_finds_everything_afterwards) {
   EXPECT_EQ(k, 3000);
 }
 
-}  // namespace
+}  // namespace process_pool_map_test

@@ -15,7 +15,7 @@
 #include "data/region.hpp"
 #include "random_blocks.hpp"
 
-namespace {
+namespace process_pool_memory_test {
 
 using namespace retinue_test;
 using retinue::Cancelled;
@@ -268,4 +268,4 @@ TEST(ProcessPoolMemory, arguments_of_tasks_that_ran_when_the_fork_server_was_kil
 
 TEST(ProcessPoolMemory, all_comes_back_when_the_pool_is_terminated) { storm_that_ends(End::terminated); }
 
-}  // namespace
+}  // namespace process_pool_memory_test

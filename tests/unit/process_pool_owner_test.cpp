@@ -9,7 +9,7 @@
 
 #include <retinue/shared_memory.hpp>
 
-namespace {
+namespace process_pool_owner_test {
 
 using namespace retinue_test;
 using retinue::Future;
@@ -381,4 +381,4 @@ TEST(ProcessPool, the_death_of_a_worker_may_be_asked_to_end_the_pool) {
   EXPECT_THROW(pool.submit(square, 3), PoolClosed);
 }
 
-}  // namespace
+}  // namespace process_pool_owner_test

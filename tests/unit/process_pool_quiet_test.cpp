@@ -6,7 +6,7 @@
 
 #include <retinue/retinue.hpp>
 
-namespace {
+namespace process_pool_quiet_test {
 
 using namespace retinue_test;
 using retinue::ProcessPool;
@@ -87,4 +87,4 @@ TEST(ProcessPoolQuiet, the_last_pool_gives_back_all_at_once) {
   EXPECT_LT(shared_memory_usage().bytes_reserved, before + kNearly);
 }
 
-}  // namespace
+}  // namespace process_pool_quiet_test

@@ -10,7 +10,7 @@
 #include "pool_tasks.hpp"
 #include "random_blocks.hpp"
 
-namespace {
+namespace process_pool_stopped_server_test {
 
 using namespace retinue_test;
 using retinue::Future;
@@ -275,4 +275,4 @@ TEST(ProcessPoolStoppedServer, no_task_counts_on_a_worker_that_waits_for_its_dea
   }
 }
 
-}  // namespace
+}  // namespace process_pool_stopped_server_test

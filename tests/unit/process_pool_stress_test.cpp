@@ -13,7 +13,7 @@
 
 #include <retinue/process_pool.hpp>
 
-namespace {
+namespace process_pool_stress_test {
 
 using namespace retinue_test;
 using retinue::Cancelled;
@@ -436,4 +436,4 @@ TEST(ProcessPoolStress, a_map_under_way_stays_with_the_parent_of_a_fork) {
   EXPECT_EQ(it, results.end());
 }
 
-}  // namespace
+}  // namespace process_pool_stress_test

@@ -26,7 +26,7 @@
 #include <retinue/cpu_count.hpp>
 #include <retinue/process_pool.hpp>
 
-namespace {
+namespace process_pool_test {
 
 using namespace retinue_test;
 using retinue::ProcessPool;
@@ -452,4 +452,4 @@ TEST(ProcessPool, what_a_task_prints_is_seen_before_the_pool_ends) {
   EXPECT_EQ(end.output, "printed by an idle worker");
 }
 
-}  // namespace
+}  // namespace process_pool_test

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace {
+namespace process_pool_workers_test {
 
 using namespace retinue_test;
 using retinue::Future;
@@ -180,4 +180,4 @@ TEST(ProcessPool, a_slow_initializer_holds_nothing_up_for_ever) {
   EXPECT_EQ(pool.submit(square, 3).get(), 9);
 }
 
-}  // namespace
+}  // namespace process_pool_workers_test

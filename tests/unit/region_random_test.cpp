@@ -9,7 +9,7 @@
 #include "pool/worker_heap.hpp"
 #include "random_blocks.hpp"
 
-namespace {
+namespace region_random_test {
 
 using namespace retinue_test;
 using retinue::detail::BlockHeap;
@@ -153,4 +153,4 @@ TEST(RegionRandom, results_outlive_their_workers_and_nothing_else_does) {
   region.retire(part);
 }
 
-}  // namespace
+}  // namespace region_random_test

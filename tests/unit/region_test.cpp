@@ -19,7 +19,7 @@
 #include "system/fault.hpp"
 #include "system/memfd.hpp"
 
-namespace {
+namespace region_test {
 
 using namespace retinue_test;
 using retinue::CodecError;
@@ -497,4 +497,4 @@ TEST(Region, is_used_by_many_threads_at_once) {
   EXPECT_EQ(region.usage().blocks, before.blocks);
 }
 
-}  // namespace
+}  // namespace region_test

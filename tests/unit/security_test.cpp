@@ -17,7 +17,7 @@
 #include <retinue/shared_array.hpp>
 
 namespace retinue_test {
-namespace {
+namespace security_test {
 
 namespace fs = std::filesystem;
 
@@ -239,5 +239,5 @@ TEST(Security, what_a_pool_adds_to_its_processes_comes_from_their_owner_and_is_n
   }
 }
 
-}  // namespace
+}  // namespace security_test
 }  // namespace retinue_test

@@ -10,7 +10,7 @@
 
 #include <retinue/serial_executor.hpp>
 
-namespace {
+namespace serial_executor_test {
 
 static_assert(retinue::Executor<retinue::SerialExecutor>);
 
@@ -60,4 +60,4 @@ TEST(SerialExecutor, folds) {
   EXPECT_EQ(serial.map_reduce(square, std::views::iota(1, 1001), 0L), 333'833'500);
 }
 
-}  // namespace
+}  // namespace serial_executor_test

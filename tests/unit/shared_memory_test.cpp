@@ -25,7 +25,7 @@
 
 #include "pool_tasks.hpp"
 
-namespace {
+namespace shared_memory_test {
 
 using namespace std::chrono_literals;
 using retinue::ProcessPool;
@@ -276,4 +276,4 @@ TEST(PrivateMemory, comes_and_goes_in_many_threads_while_others_fork) {
   EXPECT_EQ(shared[0], 'a');
 }
 
-}  // namespace
+}  // namespace shared_memory_test

@@ -13,7 +13,7 @@
 
 #include <retinue/retinue.hpp>
 
-namespace {
+namespace shared_view_test {
 
 using namespace retinue_test;
 using retinue::ProcessPool;
@@ -306,4 +306,4 @@ TEST(SharedView, out_of_range_in_a_task_is_the_tasks_exception) {
   EXPECT_EQ(message_of<std::out_of_range>([&] { pool.submit(f, 2).get(); }), "SharedView::at(2, 0) of shape (2, 3)");
 }
 
-}  // namespace
+}  // namespace shared_view_test

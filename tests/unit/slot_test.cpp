@@ -13,7 +13,7 @@
 #include "pool/slot.hpp"
 #include "pool/spin.hpp"
 
-namespace {
+namespace slot_test {
 
 using namespace retinue_test;
 using retinue::detail::OwnerBell;
@@ -281,4 +281,4 @@ TEST(SpinBudget, polls_less_after_long_waits_and_more_again_after_short_ones) {
   EXPECT_GT(looks(), resigned);
 }
 
-}  // namespace
+}  // namespace slot_test

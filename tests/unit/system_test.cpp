@@ -27,7 +27,7 @@
 #include "system/memfd.hpp"
 #include "system/process_state.hpp"
 
-namespace {
+namespace system_test {
 
 using namespace std::chrono_literals;
 using retinue::detail::Doorbell;
@@ -394,4 +394,4 @@ TEST(FaultInjection, an_errno_that_is_no_shortage_is_a_plain_error) {
   }
 }
 
-}  // namespace
+}  // namespace system_test

@@ -20,7 +20,8 @@
 #include <retinue/thread_pool.hpp>
 #include <retinue/wait.hpp>
 
-namespace {
+namespace thread_pool_test {
+namespace {  // g++ warns of coroutines in a named one
 
 using namespace std::chrono_literals;
 using retinue::FutureStatus;
@@ -447,3 +448,4 @@ TEST(ThreadPool, an_idle_pool_uses_no_cpu) {
 }
 
 }  // namespace
+}  // namespace thread_pool_test

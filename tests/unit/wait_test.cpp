@@ -11,7 +11,7 @@
 #include <retinue/thread_pool.hpp>
 #include <retinue/wait.hpp>
 
-namespace {
+namespace wait_test {
 
 using namespace std::chrono_literals;
 using retinue::FutureStatus;
@@ -98,4 +98,4 @@ TEST(WaitAny, wakes_every_thread_that_waits) {
   EXPECT_EQ(woken, 8);
 }
 
-}  // namespace
+}  // namespace wait_test

@@ -20,7 +20,7 @@
 extern "C" char** environ;
 
 namespace retinue_test {
-namespace {
+namespace worker_limits_test {
 
 retinue::ProcessPoolOptions limited(const retinue::WorkerLimits& limits, unsigned workers = 1) {
   retinue::ProcessPoolOptions options;
@@ -365,5 +365,5 @@ TEST_F(WorkerLimitsUser, the_users_workers_are_gone_soon_after_the_owner_was_kil
   ::close(pipe[1]);
 }
 
-}  // namespace
+}  // namespace worker_limits_test
 }  // namespace retinue_test
