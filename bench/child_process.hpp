@@ -18,7 +18,9 @@
 
 namespace bench {
 
-[[noreturn]] inline void call_failed(const char* call) { throw std::system_error(errno, std::generic_category(), call); }
+[[noreturn]] inline void call_failed(const char* call) {
+  throw std::system_error(errno, std::generic_category(), call);
+}
 
 /// A forked child that runs `f` and exits; killed and reaped by the destructor. Dies with its parent.
 class Child {

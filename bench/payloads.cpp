@@ -22,8 +22,8 @@ struct Size {
   std::size_t bytes;
   const char* name;
 };
-constexpr Size kSizes[] = {{8, "8 B"},         {224, "224 B"},     {256, "256 B"},        {4'096, "4 KB"},
-                           {65'536, "64 KB"},  {1'000'000, "1 MB"}, {10'000'000, "10 MB"}, {100'000'000, "100 MB"}};
+constexpr Size kSizes[] = {{8, "8 B"},        {224, "224 B"},      {256, "256 B"},        {4'096, "4 KB"},
+                           {65'536, "64 KB"}, {1'000'000, "1 MB"}, {10'000'000, "10 MB"}, {100'000'000, "100 MB"}};
 constexpr std::size_t kPage = 4096;
 
 /// What is in every page's first byte.

@@ -71,6 +71,6 @@ int main(int argc, char** argv) {
   assert(reread == picture);
   const std::size_t origin = 3 * (static_cast<std::size_t>(kHeight / 2) * kWidth + kWidth * 22 / 32);
   assert(picture[origin] == 0 && picture[origin + 1] == 0 && picture[origin + 2] == 0);
-  assert(std::ranges::equal(row(kHeight / 3), std::views::drop(picture, 3 * kWidth * (kHeight / 3)) |
-                                                  std::views::take(3 * kWidth)));
+  assert(std::ranges::equal(row(kHeight / 3),
+                            std::views::drop(picture, 3 * kWidth * (kHeight / 3)) | std::views::take(3 * kWidth)));
 }

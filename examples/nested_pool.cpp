@@ -11,7 +11,7 @@
 
 struct Answer {
   long sum;
-  pid_t worker;            // who ran the outer task
+  pid_t worker;             // who ran the outer task
   std::set<pid_t> helpers;  // who ran the inner ones
 };
 
@@ -21,8 +21,8 @@ Answer chapter(int first, int last) {
   // Made on the first task of this worker and kept for the following ones. It ends with the worker.
   static retinue::ProcessPool helpers(2);
   Answer answer{0, ::getpid(), {}};
-  for (auto [t, pid] : helpers.map([](int n) { return std::pair(triangle(n), ::getpid()); },
-                                   std::views::iota(first, last))) {
+  for (auto [t, pid] :
+       helpers.map([](int n) { return std::pair(triangle(n), ::getpid()); }, std::views::iota(first, last))) {
     answer.sum += t;
     answer.helpers.insert(pid);
   }

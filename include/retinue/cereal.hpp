@@ -33,21 +33,31 @@ using CountingArchive = OutputArchive<SizeCounter>;
 template <class T>
 concept Serializable =
     (std::is_class_v<T> || std::is_union_v<T>) && !Form<T>::kKnown && std::is_default_constructible_v<T> &&
-    ((Serializes<CountingArchive, T> && Serializes<InputArchive, T>) || (Saves<CountingArchive, T> && Loads<InputArchive, T>));
+    ((Serializes<CountingArchive, T> && Serializes<InputArchive, T>) ||
+     (Saves<CountingArchive, T> && Loads<InputArchive, T>));
 
 /// cereal's wrappers hold references or pointers, so they do not travel by themselves.
 template <class T>
 concept Wrapper = std::is_class_v<T> && !HasCodec<T>;
 template <class T>
-concept NamedValue = Wrapper<T> && requires(T& t) { t.name; t.value; } && !travels<T>();
+concept NamedValue = Wrapper<T> && requires(T& t) {
+  t.name;
+  t.value;
+} && !travels<T>();
 template <class T>
-concept Entry = Wrapper<T> && requires(T& t) { t.key; t.value; } && !travels<T>();
+concept Entry = Wrapper<T> && requires(T& t) {
+  t.key;
+  t.value;
+} && !travels<T>();
 template <class T>
 concept Deferred = Wrapper<T> && !NamedValue<T> && !Entry<T> && requires(T& t) { t.value; } && !travels<T>();
 template <class T>
 concept BaseClass = Wrapper<T> && requires(T& t) { *t.base_ptr; };
 template <class T>
-concept Binary = Wrapper<T> && requires(T& t) { t.data; t.size; } && std::is_pointer_v<decltype(T::data)>;
+concept Binary = Wrapper<T> && requires(T& t) {
+  t.data;
+  t.size;
+} && std::is_pointer_v<decltype(T::data)>;
 template <class T>
 concept SizeTag = Wrapper<T> && !std::is_default_constructible_v<T> && sizeof(T) == sizeof(std::uint64_t) &&
                   requires(T& t) { t.size; } && std::is_integral_v<std::remove_reference_t<decltype(T::size)>>;
@@ -67,9 +77,13 @@ class OutputArchive {
     return *this;
   }
   template <class T>
-  OutputArchive& operator&(const T& value) { return (*this)(value); }
+  OutputArchive& operator&(const T& value) {
+    return (*this)(value);
+  }
   template <class T>
-  OutputArchive& operator<<(const T& value) { return (*this)(value); }
+  OutputArchive& operator<<(const T& value) {
+    return (*this)(value);
+  }
   void saveBinary(const void* data, std::size_t n) { w_.bytes(data, n); }
 
   template <class T>
@@ -118,9 +132,13 @@ class InputArchive {
     return *this;
   }
   template <class T>
-  InputArchive& operator&(T&& value) { return (*this)(value); }
+  InputArchive& operator&(T&& value) {
+    return (*this)(value);
+  }
   template <class T>
-  InputArchive& operator>>(T&& value) { return (*this)(value); }
+  InputArchive& operator>>(T&& value) {
+    return (*this)(value);
+  }
   void loadBinary(void* data, std::size_t n) {
     const std::byte* bytes = r_.bytes(n);
     if (n != 0) std::memcpy(data, bytes, n);

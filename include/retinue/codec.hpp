@@ -88,10 +88,14 @@ class SizeCounter {
   void align(std::size_t alignment) noexcept { size_ = (size_ + alignment - 1) & ~(alignment - 1); }
   /// Counts one value of any type that travels.
   template <class T>
-  void value(const T& v) { detail::encode(*this, v); }
+  void value(const T& v) {
+    detail::encode(*this, v);
+  }
   /// Counts several values, one after the other.
   template <class... T>
-  void operator()(const T&... v) { (detail::encode(*this, v), ...); }
+  void operator()(const T&... v) {
+    (detail::encode(*this, v), ...);
+  }
 
   std::size_t size() const noexcept { return size_; }
   /// Counts at least up to `offset` from the start.
@@ -119,10 +123,14 @@ class Writer {
   void align(std::size_t alignment) { pad_to((size() + alignment - 1) & ~(alignment - 1)); }
   /// Appends one value of any type that travels.
   template <class T>
-  void value(const T& v) { detail::encode(*this, v); }
+  void value(const T& v) {
+    detail::encode(*this, v);
+  }
   /// Appends several values, one after the other.
   template <class... T>
-  void operator()(const T&... v) { (detail::encode(*this, v), ...); }
+  void operator()(const T&... v) {
+    (detail::encode(*this, v), ...);
+  }
 
   /// The number of bytes written so far.
   std::size_t size() const noexcept { return static_cast<std::size_t>(at_ - begin_); }
@@ -168,7 +176,9 @@ class Reader {
   void align(std::size_t alignment) { skip_to((position() + alignment - 1) & ~(alignment - 1)); }
   /// The next value.
   template <class T>
-  T value() { return detail::decode<T>(*this); }
+  T value() {
+    return detail::decode<T>(*this);
+  }
 
   std::size_t remaining() const noexcept { return static_cast<std::size_t>(end_ - at_); }
   /// The number of bytes read so far.

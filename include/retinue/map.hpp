@@ -30,9 +30,9 @@ class ForkedMap final : public MapSource<T> {
   template <class... Rs>
   explicit ForkedMap(F function, Rs&&... inputs)
       : function_(std::make_unique<F>(std::move(function))),
-        results_(pool_.map(InheritedCall<F>{reinterpret_cast<std::uintptr_t>(function_.get())},
-                           std::forward<Rs>(inputs)...)
-                     .outcomes()) {}
+        results_(
+            pool_.map(InheritedCall<F>{reinterpret_cast<std::uintptr_t>(function_.get())}, std::forward<Rs>(inputs)...)
+                .outcomes()) {}
 
   bool next(Outcome<T>& into) override {
     auto it = results_.begin();

@@ -20,7 +20,8 @@ template <class T, class F, class... Rs>
 class SerialMap final : public MapSource<T> {
  public:
   template <class G>
-  explicit SerialMap(G&& f, Rs&&... inputs) : f_(std::forward<G>(f)), inputs_(std::in_place, std::forward<Rs>(inputs)...) {}
+  explicit SerialMap(G&& f, Rs&&... inputs)
+      : f_(std::forward<G>(f)), inputs_(std::in_place, std::forward<Rs>(inputs)...) {}
 
   bool next(Outcome<T>& into) override {
     bool reading = true;  // what reading throws ends the map, what the function throws is the item's outcome
@@ -28,9 +29,9 @@ class SerialMap final : public MapSource<T> {
       const bool more = inputs_.next([&](auto&&... e) {
         std::tuple<Element<Rs>...> elements(element_of<Rs>(std::forward<decltype(e)>(e))...);
         reading = false;
-        into.set_value(index_, std::apply([this](Element<Rs>&... each) -> T {
-          return map_call<F, Element<Rs>...>(f_, std::move(each)...);
-        }, elements));
+        into.set_value(index_, std::apply([this](Element<Rs>&... each)
+                                              -> T { return map_call<F, Element<Rs>...>(f_, std::move(each)...); },
+                                          elements));
       });
       if (!more) return false;
     } catch (...) {

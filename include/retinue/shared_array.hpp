@@ -29,7 +29,7 @@ struct SharedMemory {
   void* data = nullptr;
   std::uint64_t bytes = 0;
   std::uint64_t generation = 0;  ///< of the process that allocated it; a forked child does not free it
-  Part* part = nullptr;     ///< of the worker that made it, if it came as a result
+  Part* part = nullptr;          ///< of the worker that made it, if it came as a result
 };
 /// From the part of the region that belongs to this process, aligned to 64. Throws ResourceExhausted.
 SharedMemory allocate_shared(std::uint64_t bytes);
@@ -73,8 +73,8 @@ class SharedSpan {
   /// The part from `offset`, of `count` elements or to the end. Throws std::out_of_range.
   SharedSpan subspan(std::size_t offset, std::size_t count = std::dynamic_extent) const {
     if (offset > size_ || (count != std::dynamic_extent && count > size_ - offset))
-      throw std::out_of_range("SharedSpan::subspan(" + std::to_string(offset) + ", " + std::to_string(count) +
-                              ") of " + std::to_string(size_) + " elements");
+      throw std::out_of_range("SharedSpan::subspan(" + std::to_string(offset) + ", " + std::to_string(count) + ") of " +
+                              std::to_string(size_) + " elements");
     return {data() + offset, count == std::dynamic_extent ? size_ - offset : count};
   }
   /// The elements as an array of as many dimensions as extents are given, row by row: `span.view(rows, columns)`
@@ -126,7 +126,8 @@ class SharedArray {
   }
   /// A copy of a range.
   template <std::ranges::sized_range R>
-    requires std::convertible_to<std::ranges::range_reference_t<R>, T> && (!std::is_same_v<std::decay_t<R>, SharedArray>)
+    requires std::convertible_to<std::ranges::range_reference_t<R>, T> &&
+             (!std::is_same_v<std::decay_t<R>, SharedArray>)
   explicit SharedArray(R&& values) : SharedArray(Unset{}, static_cast<std::size_t>(std::ranges::size(values))) {
     std::ranges::copy(values, data());
   }
@@ -183,7 +184,8 @@ class SharedArray {
   SharedArray(Unset, std::size_t size) : size_(size) {
     if (size > (std::uint64_t{1} << 62) / sizeof(T))
       throw ResourceExhausted("a SharedArray of " + std::to_string(size) + " elements of " + std::to_string(sizeof(T)) +
-                                  " bytes is more than any machine has", 0);
+                                  " bytes is more than any machine has",
+                              0);
     memory_ = detail::allocate_shared(size * sizeof(T));
   }
   std::size_t checked(std::size_t i) const {

@@ -85,8 +85,8 @@ class ThreadPool : public ExecutorInterface<ThreadPool> {
       return MapRange<T>(std::make_unique<detail::TimedMap<T, Function, decltype(submit), Rs...>>(
           options, look_ahead, order, submit, std::forward<F>(f), std::forward<Rs>(inputs)...));
     }
-    return MapRange<T>(std::make_unique<detail::ThreadMap<T, Function, Rs...>>(core_, options, order, std::forward<F>(f),
-                                                                               std::forward<Rs>(inputs)...));
+    return MapRange<T>(std::make_unique<detail::ThreadMap<T, Function, Rs...>>(
+        core_, options, order, std::forward<F>(f), std::forward<Rs>(inputs)...));
   }
 
  private:

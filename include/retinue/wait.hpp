@@ -97,8 +97,8 @@ std::optional<std::size_t> wait_any(Futures&& futures, const std::chrono::durati
 template <detail::AnyFuture... Futures>
   requires(sizeof...(Futures) > 0)
 std::size_t wait_any(const Futures&... futures) {
-  return *detail::wait_for_first(
-      std::array<detail::Completion*, sizeof...(Futures)>{detail::completion_of(futures)...}, std::nullopt);
+  return *detail::wait_for_first(std::array<detail::Completion*, sizeof...(Futures)>{detail::completion_of(futures)...},
+                                 std::nullopt);
 }
 
 }  // namespace retinue

@@ -19,10 +19,10 @@
 namespace retinue::python {
 
 enum class FunctionKind : std::uint8_t {
-  here,     ///< a pickle, loaded for this call
-  cached,   ///< u64 id, u32 length, pickle: loaded once per worker
-  in_block, ///< u64 id, u64 address, u64 length: likewise, the pickle lies in shared memory
-  raise,    ///< no function: the arguments are the description of an exception, which is the result
+  here,      ///< a pickle, loaded for this call
+  cached,    ///< u64 id, u32 length, pickle: loaded once per worker
+  in_block,  ///< u64 id, u64 address, u64 length: likewise, the pickle lies in shared memory
+  raise,     ///< no function: the arguments are the description of an exception, which is the result
 };
 enum class ArgumentsKind : std::uint8_t {
   values,      ///< u32 count, that many values

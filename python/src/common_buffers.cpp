@@ -53,8 +53,8 @@ void CommonBuffers::begin_task(PyObject* const* arguments, std::size_t count, bo
 std::uint64_t CommonBuffers::place(const void* data, std::size_t size, PyObject* owner) {
   std::shared_ptr<const detail::SharedMemory> block;
   const bool quiet = is_quiet(owner);
-  const auto entry = std::find_if(entries_.begin(), entries_.end(),
-                                  [&](const Entry& e) { return e.data == data && e.size == size; });
+  const auto entry =
+      std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.data == data && e.size == size; });
   if (entry != entries_.end()) {
     block = entry->block.lock();
     // The comparison lets other threads in, which do nothing with this map, for it is busy.
@@ -67,8 +67,8 @@ std::uint64_t CommonBuffers::place(const void* data, std::size_t size, PyObject*
     if (entries_.size() >= kMost) entries_.erase(entries_.begin());
     entries_.push_back({data, size, Object(), block});
   }
-  Entry& found = *std::find_if(entries_.begin(), entries_.end(),
-                               [&](const Entry& e) { return e.data == data && e.size == size; });
+  Entry& found =
+      *std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.data == data && e.size == size; });
   found.owner = quiet ? Object::borrowed(owner) : Object();
   task_.push_back(std::move(block));
   return reinterpret_cast<std::uintptr_t>(task_.back()->data);

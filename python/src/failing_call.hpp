@@ -19,9 +19,10 @@ void with_failing_call(PyObject* error, Stage&& stage) {
   }
   Encoder encoder(nullptr);
   encoder.number(FunctionKind::raise);
-  const Object description = check(Py_BuildValue("(OsOs)", Py_None, "retinue.ResourceExhausted",
-                                                 check(PyUnicode_FromFormat("no shared memory for this task, which failed: %.40s",
-                                                                            Py_TYPE(error)->tp_name)).get(), ""));
+  const Object description = check(Py_BuildValue(
+      "(OsOs)", Py_None, "retinue.ResourceExhausted",
+      check(PyUnicode_FromFormat("no shared memory for this task, which failed: %.40s", Py_TYPE(error)->tp_name)).get(),
+      ""));
   encoder.value(description.get());
   stage(encoder);
 }

@@ -21,8 +21,7 @@ Helper run_callback{"retinue._futures", "run_callback"};
 
 /// All with the GIL held. `task` is given up once its outcome is in `value` or `error`.
 struct FutureObject {
-  PyObject_HEAD
-  PyObject* weak_references;
+  PyObject_HEAD PyObject* weak_references;
   detail::Ref<detail::Completion> task;
   std::shared_ptr<const void> source;  // of a large result, while it is being read
   std::span<const std::byte> source_bytes;
@@ -109,7 +108,8 @@ PyObject* raise_timeout() {
 PyObject* timeout_of(PyObject* const* arguments, Py_ssize_t count, PyObject* names, const char* function) {
   const Py_ssize_t named = names != nullptr ? PyTuple_GET_SIZE(names) : 0;
   if (count + named == 0) return nullptr;
-  if (count + named > 1 || (named == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "timeout") != 0)) {
+  if (count + named > 1 ||
+      (named == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "timeout") != 0)) {
     PyErr_Format(PyExc_TypeError, "%s() takes one argument, timeout", function);
     throw PythonError{};
   }
@@ -163,7 +163,8 @@ PyObject* cancel(PyObject* self, PyObject* arguments, PyObject* names) noexcept 
   return guarded([&]() -> PyObject* {
     static const char* keywords[] = {"force", nullptr};
     int force = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "|$p:cancel", const_cast<char**>(keywords), &force)) return nullptr;
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "|$p:cancel", const_cast<char**>(keywords), &force))
+      return nullptr;
     FutureObject& f = self_of(self);
     const detail::Ref<detail::Completion> task = f.task;
     return PyBool_FromLong(task ? task->cancel(force != 0) : f.cancelled);
@@ -268,7 +269,7 @@ PyObject* add_done_callback(PyObject* self, PyObject* callback) noexcept {
   });
 }
 
-template <PyObject* FutureObject::*member>
+template <PyObject* FutureObject::* member>
 PyObject* get_machinery(PyObject* self, void*) noexcept {
   return guarded([self]() -> PyObject* {
     materialize(self);
@@ -364,7 +365,8 @@ PyMethodDef methods[] = {
     {"cancelled", cancelled, METH_NOARGS, nullptr},
     {"running", running, METH_NOARGS, nullptr},
     {"cancel", method(cancel), METH_VARARGS | METH_KEYWORDS,
-     "cancel(*, force=False) -> bool\n\nTakes the task back if it has not started. With force, a running one is stopped "
+     "cancel(*, force=False) -> bool\n\nTakes the task back if it has not started. With force, a running one is "
+     "stopped "
      "too: its worker is killed and replaced."},
     {"_note_told", note_told, METH_NOARGS, nullptr},
     {"add_done_callback", add_done_callback, METH_O, nullptr},

@@ -32,13 +32,13 @@ enum class Reading : std::uint8_t {
 struct MapPlan {
   detail::CoreRef core;
   FunctionRef function;
-  Object bound;      ///< what split_partial gave, or null: arguments that all tasks have
-  Object iterators;  ///< a tuple: walked together, up to the shortest
+  Object bound;                   ///< what split_partial gave, or null: arguments that all tasks have
+  Object iterators;               ///< a tuple: walked together, up to the shortest
   std::size_t length = kUnknown;  ///< how many inputs there are, if one of them tells its length
   static constexpr std::size_t kUnknown = ~std::size_t{0};
   Reading reading = Reading::lazily;
   bool results_first = false;  ///< a result that is there is given before code of the inputs runs
-  bool star = false; ///< one iterator, of tuples of arguments
+  bool star = false;           ///< one iterator, of tuples of arguments
   TaskOptions options;
   detail::Order order = detail::Order::inputs;
   Deadline deadline;
@@ -179,19 +179,19 @@ class MapTasks {
   CommonBuffers common_;
   std::string prefix_;  // how the function and the bound arguments travel
   bool has_bound_ = false;
-  Object bound_kept_;  // the Python objects that the bound ones name ...
+  Object bound_kept_;                // the Python objects that the bound ones name ...
   detail::KeptMemory bound_blocks_;  // ... and the memory
-  Object pending_;     // the arguments of an item that waits for memory: a tuple
+  Object pending_;                   // the arguments of an item that waits for memory: a tuple
   Object input_error_;
   std::unordered_map<std::uint64_t, Object> kept_;  // by the index of the task that needs it
-  std::uint64_t staged_ = 0;  // inputs read and encoded
+  std::uint64_t staged_ = 0;                        // inputs read and encoded
   std::size_t staged_bytes_ = 0;
   bool read_to_end_ = false;   // the inputs
   bool inputs_ended_ = false;  // and all are handed in, or given up
   bool begun_ = false;
   bool busy_ = false;
   unsigned long all_read_by_ = 0;  // the thread that is in read_all, or 0
-  bool interrupted_ = false;  // by Ctrl-C, in the last wait: nobody wants what runs, once this is dropped
+  bool interrupted_ = false;       // by Ctrl-C, in the last wait: nobody wants what runs, once this is dropped
 
   Records calls_;  // read and not handed in: arguments, or where marked, whole payloads
   struct Named {
@@ -223,7 +223,7 @@ class MapTasks {
   bool consumer_waits_ = false;  // without the GIL ...
   bool nothing_waits_ = false;   // ... and nothing is under way
   bool consumer_nudged_ = false;
-  bool stop_ = false;          // the reader is to end
+  bool stop_ = false;  // the reader is to end
   bool without_bound_ = false;
   bool alone_ = false;
   std::size_t look_ahead_ = 0;  // the window's

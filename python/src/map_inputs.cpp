@@ -121,7 +121,8 @@ void MapTasks::write_prefix() {
 }
 
 bool MapTasks::goes_to_calls() const noexcept {
-  return has_reader_ || (in_call_ && (!calls_.empty() || window_->outstanding() >= kMostHandedIn || window_->is_heavy()));
+  return has_reader_ ||
+         (in_call_ && (!calls_.empty() || window_->outstanding() >= kMostHandedIn || window_->is_heavy()));
 }
 
 void MapTasks::keep_in_window(detail::KeptMemory kept, std::size_t bytes) {
@@ -133,7 +134,8 @@ void MapTasks::keep_in_window(detail::KeptMemory kept, std::size_t bytes) {
 std::size_t MapTasks::new_bytes_of(PyObject* kept) {
   std::size_t bytes = 0;
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(kept); ++i)
-    if (PyObject* memory = PyList_GET_ITEM(kept, i); Py_TYPE(memory) == &SharedMemoryType && counted_.insert(memory).second)
+    if (PyObject* memory = PyList_GET_ITEM(kept, i);
+        Py_TYPE(memory) == &SharedMemoryType && counted_.insert(memory).second)
       bytes += static_cast<std::size_t>(shared_memory_of(memory).bytes);
   return bytes;
 }
@@ -224,7 +226,8 @@ void MapTasks::stage_star(PyObject* arguments) {
 }
 
 void MapTasks::stage_tuple(PyObject* arguments, bool ready) {
-  stage(reinterpret_cast<PyTupleObject*>(arguments)->ob_item, static_cast<std::size_t>(PyTuple_GET_SIZE(arguments)), ready);
+  stage(reinterpret_cast<PyTupleObject*>(arguments)->ob_item, static_cast<std::size_t>(PyTuple_GET_SIZE(arguments)),
+        ready);
 }
 
 bool MapTasks::read_one() {

@@ -10,8 +10,7 @@ namespace {
 Helper timeout_error{"multiprocessing", "TimeoutError"};
 
 struct MapObject {
-  PyObject_HEAD
-  PyObject* weak_references;
+  PyObject_HEAD PyObject* weak_references;
   PyObject* pool;  // kept, so that it is not ended while results are still wanted
   std::shared_ptr<MapTasks> tasks;
 };
@@ -30,7 +29,8 @@ PyObject* next_method(PyObject* self, PyObject* arguments, PyObject* names) noex
   return guarded([&]() -> PyObject* {
     static const char* keywords[] = {"timeout", nullptr};
     PyObject* timeout = nullptr;
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "|O:next", const_cast<char**>(keywords), &timeout)) return nullptr;
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "|O:next", const_cast<char**>(keywords), &timeout))
+      return nullptr;
     const std::shared_ptr<MapTasks> tasks = self_of(self).tasks;
     bool timed_out = false;
     Object value = tasks->next_until(deadline_from(timeout), timed_out);

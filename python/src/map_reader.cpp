@@ -48,7 +48,8 @@ class Claim {
   ~Claim() {
     auto& all = being_read();
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(iterators_); ++i)
-      if (const auto at = std::find(all.begin(), all.end(), PyTuple_GET_ITEM(iterators_, i)); at != all.end()) all.erase(at);
+      if (const auto at = std::find(all.begin(), all.end(), PyTuple_GET_ITEM(iterators_, i)); at != all.end())
+        all.erase(at);
   }
   Claim(const Claim&) = delete;
   Claim& operator=(const Claim&) = delete;
@@ -110,7 +111,8 @@ void MapTasks::pass_on() {
   const std::unique_ptr<bool, void (*)(bool*)> over(&passes_on_, [](bool* it) { *it = false; });
   if (alone_) {
     detail::MapWindow::Result result;
-    while (window_->next(result, Clock::time_point::min()) == detail::MapWindow::Next::result) kept_.erase(result.index);
+    while (window_->next(result, Clock::time_point::min()) == detail::MapWindow::Next::result)
+      kept_.erase(result.index);
   }
   if (without_bound_) hand_in(calls_.count());
   else hand_in_what_fits();

@@ -223,7 +223,8 @@ void MapTasks::read_in_call() {
 void MapTasks::read_all() {
   const Busy busy(*this);
   all_read_by_ = PyThread_get_thread_ident();
-  const std::unique_ptr<unsigned long, void (*)(unsigned long*)> done(&all_read_by_, [](unsigned long* it) { *it = 0; });
+  const std::unique_ptr<unsigned long, void (*)(unsigned long*)> done(&all_read_by_,
+                                                                      [](unsigned long* it) { *it = 0; });
   const bool to_the_end = may_be_read_to_the_end();
   bool none_ran = false;  // when the last item without memory was tried
   while (window_ != nullptr && !inputs_ended_) {

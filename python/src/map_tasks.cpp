@@ -26,11 +26,13 @@ class MapTasks::HandInAtEnd {
   ~HandInAtEnd() {
     if (!tasks_.has_reader_ || tasks_.window_ == nullptr || tasks_.inputs_ended_ || tasks_.calls_.empty()) return;
     const ErrorAside aside;
-    guarded([this] {
-      tasks_.hand_in_what_fits();
-      tasks_.wake_reader_for_more();
-      return 0;
-    }, -1);
+    guarded(
+        [this] {
+          tasks_.hand_in_what_fits();
+          tasks_.wake_reader_for_more();
+          return 0;
+        },
+        -1);
     if (PyErr_Occurred() != nullptr) PyErr_Clear();  // without memory now: whoever comes next tries again
   }
   HandInAtEnd(const HandInAtEnd&) = delete;
@@ -85,8 +87,7 @@ bool MapTasks::drop_results() {
   results_.clear();
   large_results_.clear();
   detail::MapWindow::Result result;
-  while (window_ != nullptr)
-    switch (window_->next(result, Clock::time_point::min())) {
+  while (window_ != nullptr) switch (window_->next(result, Clock::time_point::min())) {
       case detail::MapWindow::Next::over:
         window_.reset();
         bound_kept_ = Object();
@@ -203,7 +204,8 @@ Object MapTasks::read_taken() {
 }
 
 // False if the deadline passed first.
-bool MapTasks::wait_for_result(detail::MapWindow::Result& result, detail::MapWindow::Next& found, const Deadline& deadline) {
+bool MapTasks::wait_for_result(detail::MapWindow::Result& result, detail::MapWindow::Next& found,
+                               const Deadline& deadline) {
   const bool nothing = found == detail::MapWindow::Next::over;
   consumer_waits_ = has_reader_;
   nothing_waits_ = nothing;
@@ -249,9 +251,7 @@ Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
       if (timed_out) break;
     }
     switch (found) {
-      case Next::result:
-        interrupted_ = false;
-        return read(result);
+      case Next::result: interrupted_ = false; return read(result);
       case Next::over:
         bound_kept_ = Object();
         bound_blocks_.clear();

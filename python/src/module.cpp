@@ -19,7 +19,8 @@ PyMethodDef functions[] = {
     {"cpu_count", cpu_count_now, METH_NOARGS,
      "The CPUs this process may use: its affinity and its cgroup's quota, rounded up."},
     {"shared_memory_usage", usage_now, METH_NOARGS,
-     "shared_memory_usage() -> dict\n\nThe memory that this process shares with the workers of all its pools, in bytes: "
+     "shared_memory_usage() -> dict\n\nThe memory that this process shares with the workers of all its pools, in "
+     "bytes: "
      "bytes_in_use by arguments, results and shared arrays, in so many blocks; bytes_peak, the most that has been; "
      "bytes_warm, kept for the next; bytes_reserved, what the kernel counts; bytes_limit, 0 for none."},
     {"limit_shared_memory", limit_memory, METH_O,
@@ -42,8 +43,15 @@ PyMethodDef functions[] = {
     {},
 };
 
-PyModuleDef definition = {PyModuleDef_HEAD_INIT, "retinue._engine", "The C++ engine behind retinue.", -1, functions,
-                          nullptr, nullptr, nullptr, nullptr};
+PyModuleDef definition = {PyModuleDef_HEAD_INIT,
+                          "retinue._engine",
+                          "The C++ engine behind retinue.",
+                          -1,
+                          functions,
+                          nullptr,
+                          nullptr,
+                          nullptr,
+                          nullptr};
 
 }  // namespace
 }  // namespace retinue::python

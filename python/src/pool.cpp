@@ -45,8 +45,7 @@ struct Pool {
 };
 
 struct PoolObject {
-  PyObject_HEAD
-  PyObject* weak_references;
+  PyObject_HEAD PyObject* weak_references;
   std::shared_ptr<Pool> pool;  // also held by what ends it in the background
 };
 
@@ -85,7 +84,8 @@ void start_if_need_be(PyObject* self) {
     check(in_python([self] { return PyObject_CallMethod(self, "_start", nullptr); }));
 }
 
-Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* arguments, std::size_t count, PyObject* names) {
+Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* arguments, std::size_t count,
+                   PyObject* names) {
   if (count == 0) {
     PyErr_SetString(PyExc_TypeError, "submit() needs a function as its first argument");
     throw PythonError{};
@@ -146,17 +146,18 @@ PyObject* submit_with(PyObject* self, PyObject* const* arguments, Py_ssize_t cou
 // In the line that called `map` of an executor, which calls a function that calls this.
 int warn_of_too_much() {
   return in_python([] {
-    return PyErr_WarnEx(PyExc_RuntimeWarning,
-                        "a map's inputs are more than is read in the call (64 MB, or an eighth of the limit of shared memory): "
-                        "the others are read as results are taken, as they are then. Say buffersize= to have all read so",
-                        3);
+    return PyErr_WarnEx(
+        PyExc_RuntimeWarning,
+        "a map's inputs are more than is read in the call (64 MB, or an eighth of the limit of shared memory): "
+        "the others are read as results are taken, as they are then. Say buffersize= to have all read so",
+        3);
   });
 }
 
 PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
   return guarded([&]() -> PyObject* {
-    static const char* keywords[] = {"function", "iterables", "star", "ordered", "look_ahead",
-                                     "timeout", "task_timeout", "retries", "reading", nullptr};
+    static const char* keywords[] = {"function", "iterables",    "star",    "ordered", "look_ahead",
+                                     "timeout",  "task_timeout", "retries", "reading", nullptr};
     PyObject *callable = nullptr, *iterables = nullptr, *timeout = nullptr, *task_timeout = nullptr, *retries = nullptr;
     int star = 0, ordered = 1, reading = 0;
     Py_ssize_t look_ahead = 0;
@@ -252,9 +253,8 @@ PyObject* wait_until_idle(PyObject* self, PyObject* timeout) noexcept {
   return guarded([&]() -> PyObject* {
     const detail::CoreRef core = pool_of(self).core;
     if (core.get() == nullptr) return Py_NewRef(Py_True);
-    return PyBool_FromLong(wait_in_slices(deadline_from(timeout), [&core](const Deadline& slice) {
-      return detail::wait_until_idle(*core, slice);
-    }));
+    return PyBool_FromLong(wait_in_slices(
+        deadline_from(timeout), [&core](const Deadline& slice) { return detail::wait_until_idle(*core, slice); }));
   });
 }
 
@@ -290,7 +290,8 @@ PyObject* shut_down(PyObject* self, PyObject* cancel_pending) noexcept {
 PyObject* shut_down_later(PyObject* self, PyObject* cancel_pending) noexcept {
   return guarded([&]() -> PyObject* {
     const bool cancel = PyObject_IsTrue(cancel_pending) == 1;
-    if (detail::CoreRef core = core_to_end(self); core.get() != nullptr) closing().begin(std::move(core), cancel, object_of(self).pool);
+    if (detail::CoreRef core = core_to_end(self); core.get() != nullptr)
+      closing().begin(std::move(core), cancel, object_of(self).pool);
     return Py_NewRef(Py_None);
   });
 }
@@ -325,9 +326,9 @@ PyObject* stats(PyObject* self, PyObject*) noexcept {
   return guarded([&]() -> PyObject* {
     const detail::CoreRef core = pool_of(self).core;
     const PoolStats s = core.get() != nullptr ? detail::stats_of(*core) : PoolStats{};
-    return Py_BuildValue("{sK sK sK sK sK sK sK sI sI sK sK sK sK sK sK}", "submitted", s.submitted, "finished", s.finished,
-                         "failed", s.failed, "cancelled", s.cancelled, "retried", s.retried, "waiting", s.waiting,
-                         "in_slots", s.in_slots, "workers", s.workers, "workers_alive", s.workers_alive,
+    return Py_BuildValue("{sK sK sK sK sK sK sK sI sI sK sK sK sK sK sK}", "submitted", s.submitted, "finished",
+                         s.finished, "failed", s.failed, "cancelled", s.cancelled, "retried", s.retried, "waiting",
+                         s.waiting, "in_slots", s.in_slots, "workers", s.workers, "workers_alive", s.workers_alive,
                          "workers_died", s.workers_died, "workers_started", s.workers_started, "bytes_in_use",
                          s.bytes_in_use, "bytes_peak", s.bytes_peak, "blocks", s.blocks, "bytes_warm", s.bytes_warm);
   });

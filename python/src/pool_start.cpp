@@ -31,7 +31,8 @@ struct Initializer {
     try {
       const Object told = initializer_text(error.get());
       Py_ssize_t size = 0;
-      if (const char* utf8 = PyUnicode_AsUTF8AndSize(told.get(), &size)) text.assign(utf8, static_cast<std::size_t>(size));
+      if (const char* utf8 = PyUnicode_AsUTF8AndSize(told.get(), &size))
+        text.assign(utf8, static_cast<std::size_t>(size));
     } catch (const PythonError&) {
       PyErr_Clear();
     }
@@ -87,15 +88,15 @@ WorkerLimits limits_from(PyObject* tuple) {
 }  // namespace
 
 detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scope, const bool& refused) {
-  static const char* keywords[] = {"workers", "scope", "initializer", "initargs", "max_tasks", "max_memory",
-                                   "break_on_death", "program", "limits", nullptr};
+  static const char* keywords[] = {"workers",    "scope",          "initializer", "initargs", "max_tasks",
+                                   "max_memory", "break_on_death", "program",     "limits",   nullptr};
   unsigned workers = 0;
   PyObject *initializer = nullptr, *initargs = nullptr;
   unsigned long long max_tasks = 0, max_memory = 0;
   int break_on_death = 0;
   PyObject *program = nullptr, *limits = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(arguments, names, "IOOO!|KKpOO:_start_engine", const_cast<char**>(keywords), &workers,
-                                   &scope, &initializer, &PyTuple_Type, &initargs, &max_tasks, &max_memory,
+  if (!PyArg_ParseTupleAndKeywords(arguments, names, "IOOO!|KKpOO:_start_engine", const_cast<char**>(keywords),
+                                   &workers, &scope, &initializer, &PyTuple_Type, &initargs, &max_tasks, &max_memory,
                                    &break_on_death, &program, &limits))
     throw PythonError{};
   look_up_for_workers();

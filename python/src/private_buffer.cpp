@@ -10,8 +10,7 @@ namespace retinue::python {
 namespace {
 
 struct PrivateBufferObject {
-  PyObject_HEAD
-  std::optional<detail::PrivateMemory> memory;
+  PyObject_HEAD std::optional<detail::PrivateMemory> memory;
   int read_only;
 };
 

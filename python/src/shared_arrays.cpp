@@ -26,7 +26,8 @@ void append(SharedName& name, T value) noexcept {
 
 /// The arrays this worker has attached, by name. What tasks get are views of them, whose shape is theirs to change.
 std::unordered_map<std::string, Object>& attached() {
-  static auto& all = *new std::unordered_map<std::string, Object>;  // never destroyed: the interpreter may be gone by then
+  static auto& all =
+      *new std::unordered_map<std::string, Object>;  // never destroyed: the interpreter may be gone by then
   return all;
 }
 constexpr std::size_t kMostAttached = 256;
@@ -75,7 +76,8 @@ bool name_array(PyObject* object, SharedName& name) {
   const SharedMemoryObject& all = shared_memory_of(memory);
   append(name, static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(all.data)));
   append(name, static_cast<std::uint64_t>(all.bytes));
-  append(name, static_cast<std::uint64_t>(static_cast<const std::byte*>(array.buf) - static_cast<const std::byte*>(all.data)));
+  append(name, static_cast<std::uint64_t>(static_cast<const std::byte*>(array.buf) -
+                                          static_cast<const std::byte*>(all.data)));
   append(name, static_cast<std::uint8_t>(array.ndim));
   append(name, array.format[0]);
   append(name, array.format[1]);
@@ -92,7 +94,8 @@ bool name_value(PyObject* object, SharedName& name) {
   static PyObject* const token_name = PyUnicode_InternFromString("_token");
   static PyObject* const memory_name = PyUnicode_InternFromString("_memory");
   const Object token(PyObject_GetAttr(object, token_name));
-  if (!token || !PyBytes_CheckExact(token.get()) || PyBytes_GET_SIZE(token.get()) > static_cast<Py_ssize_t>(SharedName::kMost)) {
+  if (!token || !PyBytes_CheckExact(token.get()) ||
+      PyBytes_GET_SIZE(token.get()) > static_cast<Py_ssize_t>(SharedName::kMost)) {
     PyErr_Clear();
     return false;
   }
@@ -136,9 +139,12 @@ Object attach_shared_array(Decoder& decoder) {
       std::memcpy(&strides[i], extents + 16 * i + 8, 8);
     }
     const char format[3] = {static_cast<char>(head[25]), static_cast<char>(head[26]), '\0'};
-    const Object arguments[] = {check(PyLong_FromUnsignedLongLong(memory[0])), check(PyLong_FromUnsignedLongLong(memory[1])),
-                                check(PyLong_FromUnsignedLongLong(memory[2])), tuple_of(shape, dimensions),
-                                tuple_of(strides, dimensions), check(PyUnicode_FromString(format))};
+    const Object arguments[] = {check(PyLong_FromUnsignedLongLong(memory[0])),
+                                check(PyLong_FromUnsignedLongLong(memory[1])),
+                                check(PyLong_FromUnsignedLongLong(memory[2])),
+                                tuple_of(shape, dimensions),
+                                tuple_of(strides, dimensions),
+                                check(PyUnicode_FromString(format))};
     Object array = attach_array(arguments[0].get(), arguments[1].get(), arguments[2].get(), arguments[3].get(),
                                 arguments[4].get(), arguments[5].get());
     if (attached().size() >= kMostAttached) attached().clear();

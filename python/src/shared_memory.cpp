@@ -70,7 +70,9 @@ PyObject* get_address(PyObject* self, void*) noexcept {
   return PyLong_FromUnsignedLongLong(reinterpret_cast<std::uintptr_t>(self_of(self).data));
 }
 
-PyObject* get_is_own(PyObject* self, void*) noexcept { return PyBool_FromLong(detail::is_own_shared(self_of(self).data)); }
+PyObject* get_is_own(PyObject* self, void*) noexcept {
+  return PyBool_FromLong(detail::is_own_shared(self_of(self).data));
+}
 
 PyGetSetDef properties[] = {
     {"is_own", get_is_own, nullptr, "Whether it is this process's own, not one that its owner has.", nullptr},
@@ -109,9 +111,9 @@ PyObject* find_shared_memory(const void* data, std::size_t bytes) noexcept {
 PyObject* usage_now(PyObject*, PyObject*) noexcept {
   return guarded([]() -> PyObject* {
     const SharedMemoryUsage now = shared_memory_usage();
-    return Py_BuildValue("{sK sK sK sK sK sK}", "bytes_in_use", now.bytes_in_use, "bytes_peak", now.bytes_peak, "blocks",
-                         now.blocks, "bytes_warm", now.bytes_warm, "bytes_reserved", now.bytes_reserved, "bytes_limit",
-                         now.bytes_limit);
+    return Py_BuildValue("{sK sK sK sK sK sK}", "bytes_in_use", now.bytes_in_use, "bytes_peak", now.bytes_peak,
+                         "blocks", now.blocks, "bytes_warm", now.bytes_warm, "bytes_reserved", now.bytes_reserved,
+                         "bytes_limit", now.bytes_limit);
   });
 }
 
@@ -154,7 +156,8 @@ PyTypeObject SharedMemoryType = [] {
   type.tp_as_sequence = &sequence;
   type.tp_getset = properties;
   type.tp_doc =
-      "SharedMemory(size, address=0, read_only=False, zeroed=True)\n\nMemory that this process and its workers see at the same "
+      "SharedMemory(size, address=0, read_only=False, zeroed=True)\n\nMemory that this process and its workers see at "
+      "the same "
       "address, freed with this object; or, with an address, a view of such memory in another process of the owner.";
   return type;
 }();

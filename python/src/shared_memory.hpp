@@ -10,8 +10,7 @@
 namespace retinue::python {
 
 struct SharedMemoryObject {
-  PyObject_HEAD
-  PyObject* weak_references;
+  PyObject_HEAD PyObject* weak_references;
   detail::SharedMemory owned;  // .data is null where it is another process's
   void* data;
   Py_ssize_t bytes;

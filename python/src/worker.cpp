@@ -266,7 +266,9 @@ void end() noexcept {
 // One handover of the GIL for all callbacks that are due: between two of them a busy main thread would keep it for
 // milliseconds.
 thread_local std::vector<PyGILState_STATE> during_callbacks;  // one a run: a callback that waits may nest them
-void before_callbacks() noexcept { during_callbacks.push_back(in_python([] { return PyGILState_Ensure(); })); }
+void before_callbacks() noexcept {
+  during_callbacks.push_back(in_python([] { return PyGILState_Ensure(); }));
+}
 void after_callbacks() noexcept {
   const PyGILState_STATE before = during_callbacks.back();
   during_callbacks.pop_back();
@@ -306,7 +308,8 @@ void look_up_for_workers() {
     helper->get();
 }
 
-const detail::ProcessHooks kOwnerHooks{.interrupted = interrupted, .before_callbacks = before_callbacks, .after_callbacks = after_callbacks};
+const detail::ProcessHooks kOwnerHooks{
+    .interrupted = interrupted, .before_callbacks = before_callbacks, .after_callbacks = after_callbacks};
 
 const detail::ProcessHooks kHooks{
     .before_fork = before_fork,

@@ -57,8 +57,8 @@ Extent BlockHeap::take_large(std::uint64_t length) {
 Extent BlockHeap::take_cold(std::uint64_t length) {
   const Extent extent = cold_.take_first(length);
   if (extent.length == 0)
-    throw ResourceExhausted("this process's part of the shared region is used up (" + std::to_string(in_use_) +
-                                " of " + std::to_string(part_.length) + " bytes in use, " + std::to_string(length) +
+    throw ResourceExhausted("this process's part of the shared region is used up (" + std::to_string(in_use_) + " of " +
+                                std::to_string(part_.length) + " bytes in use, " + std::to_string(length) +
                                 " asked for)",
                             0);
   try {

@@ -61,7 +61,7 @@ class BlockHeap {
   AddressSpace warm_;  // reserved, free
   AddressSpace cold_;  // not reserved
   std::array<std::vector<std::uint64_t>, kClasses> free_small_;
-  Extent chunk_;       // what is left of the chunk that small blocks are being cut from
+  Extent chunk_;  // what is left of the chunk that small blocks are being cut from
   std::uint64_t in_use_ = 0;
 };
 

@@ -116,7 +116,8 @@ std::unique_ptr<Module> describe(const dl_phdr_info& info) {
     if (segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0)
       module->text.push_back({segment.p_vaddr, segment.p_vaddr + segment.p_memsz});
   }
-  if (!module->text.empty()) module->loading = loading_at(module->base + module->text.front().begin).value_or(Module::Loading{});
+  if (!module->text.empty())
+    module->loading = loading_at(module->base + module->text.front().begin).value_or(Module::Loading{});
   Hash hash;
   hash.add(module->path.data(), module->path.size());
   hash.add(&module->build, sizeof module->build);
@@ -194,7 +195,8 @@ Registry& registry() noexcept { return immortal.registry; }
 
 /// Writes what is not there as it is to be; true if anything of what the table says it has was not.
 bool publish(ModuleTable& table, const Registry& r) {
-  const std::uint32_t count = r.count.load(std::memory_order_relaxed), told = table.count.load(std::memory_order_relaxed);
+  const std::uint32_t count = r.count.load(std::memory_order_relaxed),
+                      told = table.count.load(std::memory_order_relaxed);
   bool wrong = told > count;
   for (std::uint32_t i = 0; i < count; ++i) {
     const Module& module = *r.modules[i].load(std::memory_order_relaxed);
@@ -224,12 +226,13 @@ std::size_t enrol(std::unique_ptr<Module> module) {
     const Module* known = r.modules[i].load(std::memory_order_relaxed);
     if (known->fingerprint != module->fingerprint) continue;
     // Unloaded and loaded again: the index stays, the base is the new one.
-    if (known->base != module->base || known->loading != module->loading) r.modules[i].store(module.release(), std::memory_order_release);
+    if (known->base != module->base || known->loading != module->loading)
+      r.modules[i].store(module.release(), std::memory_order_release);
     return i;
   }
   if (count == kMaxModules)
-    throw Error("functions of more than " + std::to_string(kMaxModules) +
-                " libraries were sent to worker processes; " + std::string(module->name()) + " is one too many");
+    throw Error("functions of more than " + std::to_string(kMaxModules) + " libraries were sent to worker processes; " +
+                std::string(module->name()) + " is one too many");
   r.modules[count].store(module.release(), std::memory_order_release);
   r.count.store(count + 1, std::memory_order_release);
   const pid_t self = ::getpid();
@@ -276,8 +279,9 @@ bool name_known(const void* code, Named& place) noexcept {
   const auto address = reinterpret_cast<std::uintptr_t>(code);
   auto module = find_loaded([address](const dl_phdr_info& info) { return covers(info, address); });
   if (!module)
-    throw Error("a function at an address that belongs neither to the program nor to a shared library cannot be "
-                "run in a worker process");
+    throw Error(
+        "a function at an address that belongs neither to the program nor to a shared library cannot be "
+        "run in a worker process");
   const std::uint64_t offset = address - module->base;
   const std::uint64_t fingerprint = module->fingerprint;
   place = {code, EntryRef::make(enrol(std::move(module)), offset), {fingerprint, offset}};
@@ -304,19 +308,22 @@ std::unique_ptr<Module> find_same(const ModuleRecord& wanted, std::string_view p
 std::unique_ptr<Module> summon(const ModuleRecord& wanted) {
   const std::string path(wanted.path, ::strnlen(wanted.path, sizeof wanted.path));
   if (auto module = find_same(wanted, path)) return module;
-  if (path.empty()) throw Error("a task is of another program than this worker process runs, or of another build of it");
+  if (path.empty())
+    throw Error("a task is of another program than this worker process runs, or of another build of it");
   void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     const char* why = ::dlerror();
-    throw Error("a worker process cannot load " + path + ", which the owner loaded after the pool was made: " +
-                (why != nullptr ? why : "dlopen failed"));
+    throw Error("a worker process cannot load " + path +
+                ", which the owner loaded after the pool was made: " + (why != nullptr ? why : "dlopen failed"));
   }
   const link_map* map = nullptr;
   ::dlinfo(handle, RTLD_DI_LINKMAP, &map);
-  auto module = find_loaded([map](const dl_phdr_info& info) { return map != nullptr && info.dlpi_addr == map->l_addr; });
+  auto module =
+      find_loaded([map](const dl_phdr_info& info) { return map != nullptr && info.dlpi_addr == map->l_addr; });
   if (!module || module->build != wanted.build) {
     ::dlclose(handle);
-    throw Error("the file " + path + " is not the one the owner loaded: it was changed since, so a worker process "
+    throw Error("the file " + path +
+                " is not the one the owner loaded: it was changed since, so a worker process "
                 "cannot run its functions");
   }
   return module;  // the handle stays open: the module is needed from now on
@@ -349,7 +356,8 @@ const Module* find_enrolled(std::uint64_t fingerprint) noexcept {
 const Module& serve(const ModuleTable& table, std::size_t index) {
   const ModuleRecord& wanted = table.records[index];
   const Module* known = registry().served[index].load(std::memory_order_acquire);
-  if (known != nullptr && known->fingerprint == wanted.fingerprint) [[likely]] return *known;
+  if (known != nullptr && known->fingerprint == wanted.fingerprint) [[likely]]
+    return *known;
   return serve_anew(wanted, index);
 }
 
@@ -357,13 +365,15 @@ const Module& serve(const ModuleTable& table, std::size_t index) {
 
 EntryRef name_code(const void* code) {
   Named& place = named(code);
-  if (place.code != code || code == nullptr) [[unlikely]] name_slowly(code, place);
+  if (place.code != code || code == nullptr) [[unlikely]]
+    name_slowly(code, place);
   return place.ref;
 }
 
 CodeName portable_name(const void* code) {
   Named& place = named(code);
-  if (place.code != code || code == nullptr) [[unlikely]] name_slowly(code, place);
+  if (place.code != code || code == nullptr) [[unlikely]]
+    name_slowly(code, place);
   return place.name;
 }
 
@@ -394,7 +404,8 @@ const void* find_code(const ModuleTable* table, EntryRef ref) {
     const ModuleTable* table = nullptr;
     const void* code = nullptr;
   } last;
-  if (ref.bits == last.bits && table == last.table && last.code != nullptr) [[likely]] return last.code;
+  if (ref.bits == last.bits && table == last.table && last.code != nullptr) [[likely]]
+    return last.code;
   if (!ref.is_whole()) no_such_code();
   const std::size_t index = ref.module();
   const Module* module;

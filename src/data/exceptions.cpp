@@ -292,7 +292,8 @@ std::string encode_exception_within(std::size_t most, const std::exception_ptr& 
     ExceptionImage image = image_of(thrown);
     image.frames.clear();
     if (size_of(image) > most) image.inner.clear();
-    if (size_of(image) > most && image.form == static_cast<std::uint32_t>(ImageForm::kKnown)) image.readable_type.clear();
+    if (size_of(image) > most && image.form == static_cast<std::uint32_t>(ImageForm::kKnown))
+      image.readable_type.clear();
     if (const std::size_t size = size_of(image); size > most)
       image.message.resize(image.message.size() - std::min(image.message.size(), size - most + kPayloadAlignment));
     if (size_of(image) <= most) return bytes_of(image);

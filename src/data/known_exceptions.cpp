@@ -139,7 +139,7 @@ bool save_remote(const std::exception& thrown, ExceptionImage& image) {
 std::exception_ptr make_remote(const ExceptionImage& image) {
   if (image.texts.size() != 3 || image.numbers.size() != 2) return nullptr;
   return made(RemoteError(image.texts[0], image.texts[1], static_cast<pid_t>(image.numbers[0]),
-                                             static_cast<std::uint64_t>(image.numbers[1]), image.texts[2]));
+                          static_cast<std::uint64_t>(image.numbers[1]), image.texts[2]));
 }
 
 bool save_died(const std::exception& thrown, ExceptionImage& image) {
@@ -154,7 +154,7 @@ std::exception_ptr make_died(const ExceptionImage& image) {
   const auto& n = image.numbers;
   if (image.texts.size() != 1 || n.size() != 4) return nullptr;
   return made(WorkerDied(static_cast<int>(n[0]), static_cast<int>(n[1]), static_cast<pid_t>(n[2]),
-                                            static_cast<std::uint64_t>(n[3]), image.texts[0]));
+                         static_cast<std::uint64_t>(n[3]), image.texts[0]));
 }
 
 template <class E>

@@ -29,7 +29,8 @@ namespace {
 // fallocate does and reports.
 void populate(std::uintptr_t base, Extent extent) noexcept {
   constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
-  if (extent.length >= kHugePage) sys::madvise(reinterpret_cast<void*>(base + extent.offset), extent.length, MADV_POPULATE_WRITE);
+  if (extent.length >= kHugePage)
+    sys::madvise(reinterpret_cast<void*>(base + extent.offset), extent.length, MADV_POPULATE_WRITE);
 }
 
 }  // namespace
@@ -38,7 +39,8 @@ void reserve_within(const MemoryRules& rules, const SharedFile& file, Extent ext
   const std::uint64_t most = rules.limit.load(std::memory_order_relaxed);
   const std::uint64_t before = most != MemoryRules::kNone ? file.memory() : 0;
   if (extent.length > most || before > most - extent.length) refuse(extent.length, before, most);
-  if (const std::uintptr_t base = rules.huge_pages_from.load(std::memory_order_relaxed); base != 0) populate(base, extent);
+  if (const std::uintptr_t base = rules.huge_pages_from.load(std::memory_order_relaxed); base != 0)
+    populate(base, extent);
   try {
     file.reserve(extent.offset, extent.length);
   } catch (...) {

@@ -32,7 +32,8 @@ constexpr std::uint64_t kMostAddresses = 16 * 1024 * kGiB;
 constexpr std::uint64_t kLeastAddresses = kGiB / 4;
 
 void* map_shared(std::uintptr_t wish, std::uint64_t bytes, int fd, int flags = 0) noexcept {
-  return sys::mmap(reinterpret_cast<void*>(wish), bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | flags, fd, 0);
+  return sys::mmap(reinterpret_cast<void*>(wish), bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | flags, fd,
+                   0);
 }
 
 // Where a program keeps nothing of its own, so that one started anew can have the region at the same address; several,
@@ -99,11 +100,12 @@ Region& Region::of_this_process() {
 
 Region::Region() : memfd_(create_memfd("retinue")), file_(memfd_.get()) {
   if (file_size_limit() < kLeastAddresses)
-    throw ResourceExhausted("the shared region needs " + std::to_string(kLeastAddresses) + " bytes at least, and the limit of " +
-                                std::to_string(file_size_limit()) +
-                                " bytes for files (ulimit -f, RLIMIT_FSIZE) counts for it too: raise it, and set a lower one "
-                                "in the workers' initializer or in tasks",
-                            EFBIG);
+    throw ResourceExhausted(
+        "the shared region needs " + std::to_string(kLeastAddresses) + " bytes at least, and the limit of " +
+            std::to_string(file_size_limit()) +
+            " bytes for files (ulimit -f, RLIMIT_FSIZE) counts for it too: raise it, and set a lower one "
+            "in the workers' initializer or in tasks",
+        EFBIG);
   const std::uint64_t most = std::min(kMostAddresses, std::bit_floor(file_size_limit()));
   int error_number = EFBIG;
   for (reach_ = most; reach_ >= kLeastAddresses; reach_ /= 2) {
@@ -115,9 +117,9 @@ Region::Region() : memfd_(create_memfd("retinue")), file_(memfd_.get()) {
     error_number = errno;
   }
   if (base_ == nullptr)
-    throw_call_failed("mmap", error_number,
-                      "the shared region, " + std::to_string(kLeastAddresses) +
-                          " bytes of addresses at least; see ulimit -v");
+    throw_call_failed(
+        "mmap", error_number,
+        "the shared region, " + std::to_string(kLeastAddresses) + " bytes of addresses at least; see ulimit -v");
   file_.set_base(base_);
   // A core dump must not carry the region, and the file covers all of the mapping: an offset that a
   // stray worker makes up reads as zeros instead of raising SIGBUS.
@@ -344,7 +346,8 @@ void Region::release(Part* part, std::uint64_t offset, std::uint64_t bytes) noex
     do {
       link[0] = top;
       link[2] = check_of(offset, top, bytes);
-    } while (!part->home_->top.compare_exchange_weak(top, offset, std::memory_order_release, std::memory_order_relaxed));
+    } while (
+        !part->home_->top.compare_exchange_weak(top, offset, std::memory_order_release, std::memory_order_relaxed));
     call_keepers();
   } else {
     drop_pages({offset, BlockHeap::footprint(bytes)});

@@ -52,7 +52,7 @@ class Part {
  private:
   friend class Region;
   Extent extent_;
-  ReturnStack* home_ = nullptr;               // null once the worker has died
+  ReturnStack* home_ = nullptr;                  // null once the worker has died
   std::map<std::uint64_t, std::uint64_t> live_;  // blocks in the owner's hands: offset -> bytes
 };
 
@@ -87,9 +87,7 @@ class Region {
   std::uint64_t offset_of(const void* p) const noexcept {
     return static_cast<std::uint64_t>(static_cast<const std::byte*>(p) - base_);
   }
-  bool holds(const void* p) const noexcept {
-    return p >= base_ && static_cast<const std::byte*>(p) < base_ + reach_;
-  }
+  bool holds(const void* p) const noexcept { return p >= base_ && static_cast<const std::byte*>(p) < base_ + reach_; }
   /// -1 if this process has closed it, and it cannot be had again.
   int memfd() const noexcept { return file_.fd(); }
   const SharedFile& file() const noexcept { return file_; }
@@ -136,17 +134,18 @@ class Region {
   void remove_keeper(Doorbell& bell) noexcept;
   struct Tended {
     std::optional<std::chrono::steady_clock::time_point> again;  ///< when to call it next, unless a bell rings before
-    std::uint64_t quiet_whiles = 0;  ///< how often it has been quiet for long: workers may then hold what came back late
+    std::uint64_t quiet_whiles =
+        0;  ///< how often it has been quiet for long: workers may then hold what came back late
   };
   /// Gives warm memory back once no block was taken or freed for two seconds.
   Tended tend() noexcept;
 
   struct Usage {
-    std::uint64_t owner_bytes = 0;    ///< blocks of the owner in use
-    std::uint64_t result_bytes = 0;   ///< results of workers in the owner's hands
-    std::uint64_t warm_bytes = 0;     ///< reserved, kept for the next block
+    std::uint64_t owner_bytes = 0;   ///< blocks of the owner in use
+    std::uint64_t result_bytes = 0;  ///< results of workers in the owner's hands
+    std::uint64_t warm_bytes = 0;    ///< reserved, kept for the next block
     std::uint64_t blocks = 0;
-    std::uint64_t peak_bytes = 0;     ///< the most that owner_bytes and result_bytes have been together
+    std::uint64_t peak_bytes = 0;  ///< the most that owner_bytes and result_bytes have been together
   };
   Usage usage() const;
 
@@ -179,8 +178,8 @@ class Region {
   bool unclean_ = false;  // addresses were given back with what was in their pages
 
   std::vector<Doorbell*> keepers_;
-  bool tended_ = false;          // the keepers know that there is something to give back
-  std::uint64_t uses_ = 0;       // blocks taken and freed so far ...
+  bool tended_ = false;            // the keepers know that there is something to give back
+  std::uint64_t uses_ = 0;         // blocks taken and freed so far ...
   std::uint64_t quiet_since_ = 0;  // ... and when the quiet while began
   std::optional<std::chrono::steady_clock::time_point> quiet_ends_;
   std::uint64_t quiet_whiles_ = 0;

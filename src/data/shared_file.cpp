@@ -39,7 +39,8 @@ int SharedFile::reopened() const noexcept {
   if (keeper == 0) return -1;
   int seen = fd_.load(std::memory_order_relaxed);
   char path[48];
-  std::snprintf(path, sizeof path, "/proc/%d/fd/%d", static_cast<int>(keeper >> 32), static_cast<int>(keeper & 0xffff'ffff));
+  std::snprintf(path, sizeof path, "/proc/%d/fd/%d", static_cast<int>(keeper >> 32),
+                static_cast<int>(keeper & 0xffff'ffff));
   // The keeper may be gone and its number another's: nothing must come of opening that one's files.
   const int fresh = sys::open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fresh < 0) return -1;
@@ -65,8 +66,9 @@ void SharedFile::punch_hole(std::uint64_t offset, std::uint64_t length) const {
 std::uint64_t SharedFile::memory() const {
   const int descriptor = fd();
   if (descriptor < 0)
-    throw ResourceExhausted("how much shared memory is taken cannot be seen: this process has closed the descriptor", EBADF);
-  struct stat file {};
+    throw ResourceExhausted("how much shared memory is taken cannot be seen: this process has closed the descriptor",
+                            EBADF);
+  struct stat file{};
   if (sys::fstat(descriptor, &file) != 0) throw_call_failed("fstat", errno, "the shared region");
   return static_cast<std::uint64_t>(file.st_blocks) * 512;
 }

@@ -29,8 +29,7 @@ void limit_shared_memory(std::uint64_t bytes) {
 void trim_shared_memory() { detail::Region::of_this_process().trim(); }
 
 bool use_huge_pages() {
-  const std::string settings =
-      detail::text_of_file("/sys/kernel/mm/transparent_hugepage/shmem_enabled").value_or("");
+  const std::string settings = detail::text_of_file("/sys/kernel/mm/transparent_hugepage/shmem_enabled").value_or("");
   const bool given = detail::Region::of_this_process().use_huge_pages();
   return given && !settings.empty() && settings.find("[never]") == std::string::npos &&
          settings.find("[deny]") == std::string::npos;

@@ -56,7 +56,8 @@ MapFlow::MapFlow(std::shared_ptr<ThreadCore> core, Order order, std::size_t look
     : core_(std::move(core)),
       order_(order),
       fixed_window_(look_ahead != 0),
-      window_(fixed_window_ ? look_ahead : std::min<std::size_t>(std::size_t{4} * worker_count(*core_), kLargestWindow)),
+      window_(fixed_window_ ? look_ahead
+                            : std::min<std::size_t>(std::size_t{4} * worker_count(*core_), kLargestWindow)),
       capacity_(std::max(window_, fixed_window_ ? std::size_t{1} : kLargestWindow)),
       ring_(std::make_unique<std::atomic<MapCell*>[]>(capacity_)) {
   OwnerBell::of_this_process();  // so that ringing it cannot fail
@@ -85,7 +86,8 @@ void MapFlow::publish(MapCell& cell) {
   filled_.store(++published_, std::memory_order_seq_cst);
   const std::uint32_t active = active_.load(std::memory_order_seq_cst);
   // With some runners already there, more come only if the items are not taken at once.
-  if (active < worker_count(*core_) && filled_.load(std::memory_order_relaxed) - next_.load(std::memory_order_relaxed) > active) {
+  if (active < worker_count(*core_) &&
+      filled_.load(std::memory_order_relaxed) - next_.load(std::memory_order_relaxed) > active) {
     launch();
   }
 }
@@ -167,7 +169,9 @@ void MapFlow::runner_lost() noexcept {
   OwnerBell::of_this_process().ring(bell_mask());
 }
 
-void MapFlow::abandon() noexcept { next_.store(std::numeric_limits<std::uint64_t>::max() / 2, std::memory_order_seq_cst); }
+void MapFlow::abandon() noexcept {
+  next_.store(std::numeric_limits<std::uint64_t>::max() / 2, std::memory_order_seq_cst);
+}
 
 MapCell* MapFlow::next_finished() {
   if (!takes_tasks(*core_) && !on_thread_of(*core_)) refused_ = true;
@@ -234,7 +238,8 @@ void MapFlow::wait(MapCell* expected) {
   while (!ready(expected)) {
     if (lost()) throw_refusal();
     const std::uint32_t seen = bell.value();
-    MapCell* const target = far ? ring_[(consumed_ + under_way() / 2) % capacity_].load(std::memory_order_relaxed) : expected;
+    MapCell* const target =
+        far ? ring_[(consumed_ + under_way() / 2) % capacity_].load(std::memory_order_relaxed) : expected;
     if (!arm(target)) {
       far = false;
       continue;

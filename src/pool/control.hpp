@@ -38,12 +38,12 @@ struct alignas(64) Seat {
   std::atomic<std::uint64_t> current;
   /// CLOCK_MONOTONIC at the start of a timed task, or of what it loads: then with kLoading, its lowest bit.
   std::atomic<std::uint64_t> started_ns;
-  std::atomic<std::uint64_t> finished;    ///< tasks since the worker's start
-  std::atomic<std::uint32_t> ready;       ///< 0, or one of those above
-  std::atomic<std::uint32_t> retiring;    ///< 1: leaves by its own will (max_tasks_per_worker ...)
-  std::atomic<std::uint64_t> trouble;     ///< block with the exception that ended it, in its own part
+  std::atomic<std::uint64_t> finished;  ///< tasks since the worker's start
+  std::atomic<std::uint32_t> ready;     ///< 0, or one of those above
+  std::atomic<std::uint32_t> retiring;  ///< 1: leaves by its own will (max_tasks_per_worker ...)
+  std::atomic<std::uint64_t> trouble;   ///< block with the exception that ended it, in its own part
   std::atomic<std::uint64_t> trouble_size;
-  std::atomic<std::uint64_t> rests;       ///< how often it ran out of work
+  std::atomic<std::uint64_t> rests;  ///< how often it ran out of work
 
   // Its doorbell: 1 when rung. Written by ringers, cleared by the worker.
   alignas(64) std::atomic<std::uint32_t> bell;
@@ -99,7 +99,8 @@ struct Control {
   alignas(64) LifeBell server_bell;  ///< held by a thread of the owner's (EndWatch)
 };
 static_assert(sizeof(Idlers) == 16 && offsetof(Control, server) == 132 && offsetof(Control, idlers) == 192 &&
-              offsetof(Control, service_bell) == 448 && offsetof(Control, server_bell) == 512 && sizeof(Control) == 576);
+              offsetof(Control, service_bell) == 448 && offsetof(Control, server_bell) == 512 &&
+              sizeof(Control) == 576);
 
 /// The shared memory of one pool, as every process of it sees it. Plain pointers: the region lies at the
 /// same address in all of them. Copied into the fork server and the workers by the fork.

@@ -52,13 +52,15 @@ void* EndWatch::watch(void* argument) noexcept {
   if (failed == 0 && info.si_code == CLD_EXITED) watched.exit_code.store(info.si_status, std::memory_order_relaxed);
   if (watched.stage.exchange(Watched::kEnded, std::memory_order_acq_rel) == Watched::kLeft) reap(watched.server);
   futex_wake(watched.stage, ~std::uint32_t{0});
-  if (watched.control.closing.load(std::memory_order_acquire) != kClosing) watched.control.service_bell.ring();  // else it is no news
+  if (watched.control.closing.load(std::memory_order_acquire) != kClosing)
+    watched.control.service_bell.ring();  // else it is no news
   return nullptr;
 }
 
 EndWatch::~EndWatch() {
   std::uint32_t stage = Watched::kRuns;
-  if (watched_->stage.compare_exchange_strong(stage, Watched::kLeft, std::memory_order_acq_rel)) pthread_detach(thread_);
+  if (watched_->stage.compare_exchange_strong(stage, Watched::kLeft, std::memory_order_acq_rel))
+    pthread_detach(thread_);
   else pthread_join(thread_, nullptr);
 }
 

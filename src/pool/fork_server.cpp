@@ -50,8 +50,8 @@ class ForkServer {
   struct sigaction owners_[std::size(kIgnored)];
   struct sigaction owners_heard_[std::size(kHeard)];
   LifeBell& bell_;
-  pid_t watch_ = 0;             // the thread of the owner's that holds the bell, once one does
-  unsigned naps_ = 0;           // since the bell said that it has ended, and it had not
+  pid_t watch_ = 0;    // the thread of the owner's that holds the bell, once one does
+  unsigned naps_ = 0;  // since the bell said that it has ended, and it had not
   pid_t children_[kMostWorkers] = {};
   unsigned alive_ = 0;
   bool refused_ = false;  // a worker could not be killed: to be tried again
@@ -63,11 +63,11 @@ void ForkServer::set_action(int signal, const struct sigaction& action, struct s
 
 // The owner's dispositions are put aside for the workers. All signals are blocked, since before the fork, until the first sleep.
 void ForkServer::take_signals() noexcept {
-  struct sigaction ignore {};
+  struct sigaction ignore{};
   ignore.sa_handler = SIG_IGN;
   for (std::size_t i = 0; i < std::size(kIgnored); ++i) set_action(kIgnored[i], ignore, owners_[i]);
   bell_of_server = &bell_;
-  struct sigaction ring {};  // also where the owner ignored SIGCHLD, so that children can be waited for
+  struct sigaction ring{};  // also where the owner ignored SIGCHLD, so that children can be waited for
   ring.sa_handler = [](int) { bell_of_server->ring(); };
   for (std::size_t i = 0; i < std::size(kHeard); ++i) set_action(kHeard[i], ring, owners_heard_[i]);
 }

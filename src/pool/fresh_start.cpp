@@ -77,8 +77,10 @@ FreshStart::FreshStart(const PoolPlan& plan, const FreshProgram& program)
   handover.region_fd = plan.region->memfd();
   handover.bell_fd = plan.owner_bell->memfd();
   if (handover.region_fd < 0 || handover.bell_fd < 0)
-    throw Error("this program has closed the descriptors of its shared memory, which a worker that is started anew would inherit; "
-                "make such pools before, or close only descriptors that are the program's own");
+    throw Error(
+        "this program has closed the descriptors of its shared memory, which a worker that is started anew would "
+        "inherit; "
+        "make such pools before, or close only descriptors that are the program's own");
   handover.owner = plan.owner;
   handover.workers = plan.memory.workers;
   handover.cpus = plan.cpus;
@@ -88,8 +90,7 @@ FreshStart::FreshStart(const PoolPlan& plan, const FreshProgram& program)
   words_.push_back(to_text(handover));
   for (std::string& word : words_) arguments_.push_back(word.data());
   arguments_.push_back(nullptr);
-  for (const int fd : {handover.region_fd, handover.bell_fd})
-    descriptors_.push_back(fd);
+  for (const int fd : {handover.region_fd, handover.bell_fd}) descriptors_.push_back(fd);
 }
 
 void FreshStart::exec() const noexcept {

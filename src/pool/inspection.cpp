@@ -104,8 +104,10 @@ bool PoolCore::mend_seats() {
     }
     const Life life = seat.life.load(std::memory_order_acquire);
     const bool asked = life == Life::spawn_wanted || life == Life::spawn_failed;
-    const bool is_alive = life == Life::alive && (tended.pid == 0 || seat.pid.load(std::memory_order_relaxed) == tended.pid);
-    const bool right = tended.part == nullptr ? life == Life::empty : is_alive || life == Life::ended || (asked && tended.pid == 0);
+    const bool is_alive =
+        life == Life::alive && (tended.pid == 0 || seat.pid.load(std::memory_order_relaxed) == tended.pid);
+    const bool right =
+        tended.part == nullptr ? life == Life::empty : is_alive || life == Life::ended || (asked && tended.pid == 0);
     tended.odd = right ? 0 : tended.odd + 1;
     if (right) continue;
     wrong = true;

@@ -81,7 +81,8 @@ class MapWindow::State {
 
   std::size_t unfinished() {
     core_->collect();
-    return static_cast<std::size_t>(std::count_if(all_.begin(), all_.end(), [](const TaskState* t) { return !t->ended(); }));
+    return static_cast<std::size_t>(
+        std::count_if(all_.begin(), all_.end(), [](const TaskState* t) { return !t->ended(); }));
   }
 
   void hold_back() noexcept { held_back_ = true; }
@@ -110,7 +111,9 @@ class MapWindow::State {
     if (nudged) nudged_.store(false);
     return nudged;
   }
-  bool is_heavy() const noexcept { return outstanding_bytes_ > kMostBytesAhead && outstanding_ >= 2 * core_->workers(); }
+  bool is_heavy() const noexcept {
+    return outstanding_bytes_ > kMostBytesAhead && outstanding_ >= 2 * core_->workers();
+  }
 
   void unstage() noexcept {
     drop(staged_.back().task);
@@ -323,8 +326,8 @@ class MapWindow::State {
   std::size_t outstanding_ = 0;  // staged and under way, and ended but not given yet
   std::size_t outstanding_bytes_ = 0;
   std::uint64_t next_index_ = 0;
-  std::size_t taken_ = 0;                       // results since ...
-  Clock::time_point turned_ = Clock::now();     // ... the last time a whole window had been taken
+  std::size_t taken_ = 0;                    // results since ...
+  Clock::time_point turned_ = Clock::now();  // ... the last time a whole window had been taken
   bool inputs_ended_ = false;
   bool inputs_wait_ = false;
   bool held_back_ = false;
@@ -335,12 +338,12 @@ class MapWindow::State {
   std::vector<Unit> staging_;
   std::size_t staged_bytes_ = 0;  // in units of 32 bytes
   std::vector<PoolCore::Staged> batch_;
-  std::vector<TaskState*> all_;        // every task made, each with our reference
-  std::vector<TaskState*> spare_;      // those to use again
-  std::deque<TaskState*> under_way_;   // those handed to the pool, in order; of an ordered map only
-  std::vector<TaskState*> last_;       // for last_under_way
-  FinishedList finished_;              // appended to by the pool under its mutex; of an unordered map only
-  TaskState* ready_ = nullptr;         // taken from finished_
+  std::vector<TaskState*> all_;       // every task made, each with our reference
+  std::vector<TaskState*> spare_;     // those to use again
+  std::deque<TaskState*> under_way_;  // those handed to the pool, in order; of an ordered map only
+  std::vector<TaskState*> last_;      // for last_under_way
+  FinishedList finished_;             // appended to by the pool under its mutex; of an unordered map only
+  TaskState* ready_ = nullptr;        // taken from finished_
   TaskState* given_ = nullptr;
 };
 

@@ -44,7 +44,7 @@ void* map_page(int fd) noexcept {
   for (std::uintptr_t level = 0; level < 16; ++level) {
     const std::uintptr_t wish = kWish + level * page_size();
     void* const page = sys::mmap(reinterpret_cast<void*>(wish), page_size(), PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+                                 MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
     if (reinterpret_cast<std::uintptr_t>(page) == wish) return page;
     if (page != MAP_FAILED) ::munmap(page, page_size());
   }
@@ -82,9 +82,10 @@ int OwnerBell::memfd() const noexcept {
 
 OwnerBell& OwnerBell::attach(int memfd, std::uintptr_t address) {
   void* const page = sys::mmap(reinterpret_cast<void*>(address), page_size(), PROT_READ | PROT_WRITE,
-                            MAP_SHARED | MAP_FIXED_NOREPLACE, memfd, 0);
+                               MAP_SHARED | MAP_FIXED_NOREPLACE, memfd, 0);
   if (reinterpret_cast<std::uintptr_t>(page) != address)
-    throw ResourceExhausted("mmap of the owner's doorbell at its address, where this program has something else", errno);
+    throw ResourceExhausted("mmap of the owner's doorbell at its address, where this program has something else",
+                            errno);
   return *std::launder(static_cast<OwnerBell*>(page));
 }
 

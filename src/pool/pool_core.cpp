@@ -27,8 +27,8 @@ namespace {
 constexpr std::size_t kFewestSlots = 64, kMostSlots = std::size_t{1} << 20;
 
 std::size_t slots_for(const ProcessPoolOptions& options, unsigned workers) {
-  return std::bit_ceil(std::clamp<std::size_t>(std::max<std::size_t>(options.slots, 4 * workers), kFewestSlots,
-                                               kMostSlots));
+  return std::bit_ceil(
+      std::clamp<std::size_t>(std::max<std::size_t>(options.slots, 4 * workers), kFewestSlots, kMostSlots));
 }
 
 // Of a process that was not our child. False if it lives on past the deadline.
@@ -57,7 +57,8 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
   plan_.cpus = cpu_count();
   const unsigned workers = options.workers != 0 ? options.workers : std::min(plan_.cpus, kMostWorkers);
   if (workers > kMostWorkers)
-    throw Error("a ProcessPool has at most " + std::to_string(kMostWorkers) + " workers, not " + std::to_string(workers));
+    throw Error("a ProcessPool has at most " + std::to_string(kMostWorkers) + " workers, not " +
+                std::to_string(workers));
   plan_.region = &Region::of_this_process();
   plan_.owner_bell = &OwnerBell::of_this_process();
   plan_.initializer = options.initializer;
@@ -81,8 +82,8 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
     for (unsigned i = 0; i < workers; ++i) {
       want_spawn(i);
       if (tended_[i].part == nullptr)
-        throw ResourceExhausted("no room in the shared region for worker " + std::to_string(i + 1) + " of " +
-                                    std::to_string(workers), 0);
+        throw ResourceExhausted(
+            "no room in the shared region for worker " + std::to_string(i + 1) + " of " + std::to_string(workers), 0);
     }
     fork_server(program);
     wait_for_first_spawns(program);
@@ -154,8 +155,9 @@ void PoolCore::wait_for_first_spawns(const FreshProgram* program) {
       throw Error("the start of the pool was interrupted");
     }
     if (Clock::now() > deadline)
-      throw ResourceExhausted("the workers could not be started in time: " + std::to_string(answered) +
-                                  " of " + std::to_string(workers()), 0);
+      throw ResourceExhausted(
+          "the workers could not be started in time: " + std::to_string(answered) + " of " + std::to_string(workers()),
+          0);
   }
 }
 

@@ -125,7 +125,7 @@ class PoolCore {
     bool spawn_again = false;  // it could not be forked or not begin: try later
     bool seen_ready = false;
     bool kill_asked = false;
-    unsigned odd = 0;          // looks in a row that found its life or its pid overwritten
+    unsigned odd = 0;                     // looks in a row that found its life or its pid overwritten
     std::uint64_t seen = 0, seen_at = 0;  // a claimed task without a start, and when it was seen (ns)
   };
 
@@ -270,19 +270,19 @@ class PoolCore {
   std::deque<TaskState*> backlog_;     // likewise; ended ones are passed over
   std::uint64_t in_slots_ = 0;
   std::uint64_t unfinished_ = 0;
-  std::uint64_t timed_ = 0;            // unfinished tasks with a timeout
+  std::uint64_t timed_ = 0;  // unfinished tasks with a timeout
   std::chrono::nanoseconds shortest_timeout_{0};
   Inspection inspection_;
-  FinishedList owed_;                  // tasks whose callbacks are due; each holds a reference
+  FinishedList owed_;  // tasks whose callbacks are due; each holds a reference
   bool refill_asked_ = false;
-  bool published_ = false;             // since the mutex was taken ...
-  bool was_idle_ = false;              // ... one task, and nothing was in slots before
+  bool published_ = false;  // since the mutex was taken ...
+  bool was_idle_ = false;   // ... one task, and nothing was in slots before
   bool closed_ = false;
   std::string closed_why_;
   enum class Stage { open, draining, ended } stage_ = Stage::open;
   PoolStats stats_;
-  std::vector<Tended> tended_;         // by seat
-  unsigned deaths_at_start_ = 0;       // in a row, before a worker was ready ...
+  std::vector<Tended> tended_;                // by seat
+  unsigned deaths_at_start_ = 0;              // in a row, before a worker was ready ...
   Clock::time_point first_death_at_start_{};  // ... and when the first of them was
   Clock::time_point spawn_again_at_{};
   std::chrono::milliseconds spawn_pause_{10};

@@ -102,7 +102,7 @@ std::optional<PrivateMemory> PrivateMemory::of(const void* data, std::size_t byt
   const int fd = region->memfd();
   if (fd < 0) return std::nullopt;
   void* pages = sys::mmap(nullptr, view->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd,
-                     static_cast<off_t>(first));
+                          static_cast<off_t>(first));
   if (pages == MAP_FAILED) return std::nullopt;
   if (!region->file().is_fd(fd)) {  // closed by another thread meanwhile: it may be another file that is mapped
     munmap(pages, view->length);

@@ -14,7 +14,9 @@ ProcessPool::~ProcessPool() {
 }
 
 detail::PoolCore& ProcessPool::core() const {
-  if (core_.get() == nullptr) throw Error("this ProcessPool is empty: it was moved from, or this is one of its own workers, forked while it was made");
+  if (core_.get() == nullptr)
+    throw Error(
+        "this ProcessPool is empty: it was moved from, or this is one of its own workers, forked while it was made");
   return *core_;
 }
 

@@ -41,8 +41,10 @@ Deadline PoolCore::tend_server() {
   if (stands_still || (at_once_ && now >= at_once_until_)) {
     server_stood_still_ = stands_still;
     if (!kill_server())
-      break_pool("its fork server was stopped, and this process may not kill it (EPERM), as it has given up the rights that "
-                 "it had when it made the pool; process " + std::to_string(server_pid_) + " is left");
+      break_pool(
+          "its fork server was stopped, and this process may not kill it (EPERM), as it has given up the rights that "
+          "it had when it made the pool; process " +
+          std::to_string(server_pid_) + " is left");
   } else if (at_once_ && at_once_until_ < *server_look_) {
     return at_once_until_;
   }

@@ -220,7 +220,8 @@ void PoolCore::on_worker_end(unsigned index) {  // Model: on_worker_end
     if (++deaths_at_start_ == 1) first_death_at_start_ = Clock::now();
     // And none got as far as being ready in between. Kills from outside may come faster than a busy machine starts workers.
     const bool from_outside = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    if (deaths_at_start_ > 4 + 4 * workers() && (!from_outside || Clock::now() - first_death_at_start_ > kLongestKilling))
+    if (deaths_at_start_ > 4 + 4 * workers() &&
+        (!from_outside || Clock::now() - first_death_at_start_ > kLongestKilling))
       trouble = "its workers die before they are ready" +
                 std::string(plan_.initializer ? ", perhaps in the initializer; the last one " : "; the last one ") +
                 (WIFSIGNALED(status) ? "died of signal " + std::to_string(WTERMSIG(status))
@@ -258,8 +259,8 @@ std::string PoolCore::trouble_of(unsigned index) {
   std::string text = "it gave no reason";
   if (part != nullptr && block != 0 && size < 1'000'000 && part->extent().holds(block, size)) {
     try {
-      std::rethrow_exception(decode_exception({reinterpret_cast<const char*>(region().at(block)), size},
-                                              seat.pid.load(), 0));
+      std::rethrow_exception(
+          decode_exception({reinterpret_cast<const char*>(region().at(block)), size}, seat.pid.load(), 0));
     } catch (const RemoteError& e) {
       text = e.type_name() + ": " + e.message();
     } catch (const std::exception& e) {
@@ -355,7 +356,8 @@ Deadline PoolCore::kill_overdue() {
     if (is_consistent(state, current - 1) && (State::tag(state) != Tag::running || State::worker(state) != i)) continue;
     if (started == 0 || started > now_ns) started = first_seen(tended_[i], current, now);
     const bool loading = (started & Seat::kLoading) != 0;
-    const Clock::time_point due(std::chrono::nanoseconds(started) + (loading ? loading_limit(task->timeout) : task->timeout));
+    const Clock::time_point due(std::chrono::nanoseconds(started) +
+                                (loading ? loading_limit(task->timeout) : task->timeout));
     if (now >= due) condemn(*task, loading ? Ending::timed_out_loading : Ending::timed_out);  // Model: kill_overdue
     else next = earlier(next, due);
   }

@@ -39,8 +39,7 @@ void free_shared(const SharedMemory& memory) noexcept {
   WorkerHeap* heap = worker_heap();
   if (heap != nullptr && heap->region().holds(memory.data))
     heap->free(heap->region().offset_of(memory.data), memory.bytes);
-  else
-    Region::of_this_process().free(Region::of_this_process().offset_of(memory.data), memory.bytes);
+  else Region::of_this_process().free(Region::of_this_process().offset_of(memory.data), memory.bytes);
 }
 
 }  // namespace retinue::detail

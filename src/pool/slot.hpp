@@ -64,9 +64,9 @@ struct alignas(64) Slot {
   static constexpr std::uint8_t kTimed = 1;  ///< flag: the worker must note when it starts
 
   std::atomic<std::uint64_t> state;
-  std::uint64_t entry;                   ///< EntryRef
-  std::uint64_t block;                   ///< offset of the payload in the region, or 0: it is inline
-  std::uint64_t size_and_kind;           ///< bytes of the payload << 16 | flags << 8 | ResultKind
+  std::uint64_t entry;          ///< EntryRef
+  std::uint64_t block;          ///< offset of the payload in the region, or 0: it is inline
+  std::uint64_t size_and_kind;  ///< bytes of the payload << 16 | flags << 8 | ResultKind
   std::byte payload[kInlineBytes];
 
   std::uint64_t size() const noexcept { return size_and_kind >> 16; }

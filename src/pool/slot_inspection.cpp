@@ -30,7 +30,8 @@ bool PoolCore::runs(unsigned worker, std::uint64_t position) const noexcept {
   if (task == nullptr || task->position.load(std::memory_order_relaxed) != position) return false;
   const std::uint64_t state = plan_.memory.slot(position).state.load(std::memory_order_acquire);
   return is_consistent(state, position) && (State::tag(state) == Tag::running || State::tag(state) == Tag::condemned) &&
-         State::worker(state) == worker && plan_.memory.seats[worker].current.load(std::memory_order_acquire) == position + 1;
+         State::worker(state) == worker &&
+         plan_.memory.seats[worker].current.load(std::memory_order_acquire) == position + 1;
 }
 
 // What its record and that slot say agrees: it cannot be in that of `position`.
@@ -63,7 +64,8 @@ bool PoolCore::inspect_slots(bool all) {
       wrong |= inspect_slot(plan_.memory.slot(position), *task, suspects);
   };
   for (const Straggler& straggler : stragglers_) inspect_at(straggler.position);
-  for (std::uint64_t position = oldest_; position < tail_ && (all || position == oldest_); ++position) inspect_at(position);
+  for (std::uint64_t position = oldest_; position < tail_ && (all || position == oldest_); ++position)
+    inspect_at(position);
   inspection_.suspects = std::move(suspects);
   return wrong;
 }
@@ -79,7 +81,8 @@ bool PoolCore::inspect_slot(Slot& slot, TaskState& task, std::vector<Suspect>& s
       return true;
     }
     if (tended_[State::worker(state)].part != nullptr && runs(State::worker(state), position)) return false;
-    if (slot.state.load(std::memory_order_acquire) != state) return false;  // it has ended meanwhile, or somebody marked it
+    if (slot.state.load(std::memory_order_acquire) != state)
+      return false;  // it has ended meanwhile, or somebody marked it
   }
   state &= ~State::kRings;
   const auto known = std::find_if(inspection_.suspects.begin(), inspection_.suspects.end(),
@@ -106,14 +109,16 @@ bool PoolCore::judge(Slot& slot, TaskState& task, const Suspect& suspect) {
   if (says_so < workers() && may_be_in(says_so, suspect) && !(consistent && State::worker(state) == says_so)) {
     const std::uint64_t ready = State::ready(suspect.position & State::kPositionMask, State::kRings);
     const Tag tag = task.wanted_ending != Ending::pending ? Tag::condemned : Tag::running;
-    slot.state.compare_exchange_strong(state, State::with_tag(State::running(ready, says_so), tag), std::memory_order_acq_rel);
+    slot.state.compare_exchange_strong(state, State::with_tag(State::running(ready, says_so), tag),
+                                       std::memory_order_acq_rel);
     return true;
   }
   bool anybody = false;
   for (unsigned i = 0; i < workers() && !anybody; ++i) anybody = may_be_in(i, suspect);
   if (!anybody || (consistent && !may_be_in(State::worker(state), suspect))) {
     // Nobody changes the word but who has it in hand; the compare is for one who dies hard.
-    if (slot.state.compare_exchange_strong(state, State::with_tag(suspect.position << 24, Tag::free), std::memory_order_acq_rel))
+    if (slot.state.compare_exchange_strong(state, State::with_tag(suspect.position << 24, Tag::free),
+                                           std::memory_order_acq_rel))
       end_overwritten(slot, task);
     return true;
   }

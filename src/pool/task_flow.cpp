@@ -96,7 +96,8 @@ void PoolCore::submit_all(std::span<const Staged> tasks, std::size_t& taken) {
 }
 
 void PoolCore::enqueue(TaskState& task, const std::byte* small, std::uint64_t size) {
-  if (task.timeout.count() < 0) [[unlikely]] return end_unrun(task);
+  if (task.timeout.count() < 0) [[unlikely]]
+    return end_unrun(task);
   Slot* slot = backlog_.empty() || refill() ? free_slot() : nullptr;  // Model: enqueue
   if (slot != nullptr) {
     publish(*slot, task, small, size);
@@ -361,7 +362,7 @@ bool PoolCore::condemn(TaskState& task, Ending ending) {
     }
     if (State::tag(state) != Tag::running || is_elsewhere(State::worker(state), position)) return false;
     worker = State::worker(state);
-  // Model: condemn
+    // Model: condemn
   } while (!word.compare_exchange_weak(state, State::with_tag(state, Tag::condemned), std::memory_order_acq_rel));
   task.wanted_ending = ending;
   task.worker_pid = pid_of(worker);

@@ -25,7 +25,7 @@ namespace {
 constexpr std::size_t kGrain = 64;
 constexpr std::size_t kSizes = RETINUE_RECYCLES ? 4 : 0;
 constexpr std::size_t kLargest = kGrain * kSizes;
-constexpr std::uint32_t kBatch = 64;           // pieces that threads trade at once
+constexpr std::uint32_t kBatch = 64;            // pieces that threads trade at once
 constexpr std::uint32_t kExchangeBatches = 64;  // kept for trade; beyond that memory goes back to the system
 
 struct Piece {

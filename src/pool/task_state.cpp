@@ -120,15 +120,19 @@ void TaskState::progress() noexcept {
 
 std::exception_ptr TaskState::error() const {
   const std::string task = "task " + std::to_string(index);
-  const auto killed = [this] { return "; its worker (pid " + std::to_string(worker_pid) + ") was killed and replaced"; };
+  const auto killed = [this] {
+    return "; its worker (pid " + std::to_string(worker_pid) + ") was killed and replaced";
+  };
   switch (ending.load(std::memory_order_acquire)) {
     case Ending::exception: {
       if (payload.lies_in_result_block() && core->foreign())
-        return std::make_exception_ptr(PoolClosed(task + " ended with an exception that only its pool's process can read"));
+        return std::make_exception_ptr(
+            PoolClosed(task + " ended with an exception that only its pool's process can read"));
       const auto bytes = payload.bytes();
       if (bytes.empty())
         return std::make_exception_ptr(ResourceExhausted(
-            task + ": its worker (pid " + std::to_string(worker_pid) + ") had no memory left to report an exception", 0));
+            task + ": its worker (pid " + std::to_string(worker_pid) + ") had no memory left to report an exception",
+            0));
       return decode_exception({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, worker_pid, index);
     }
     case Ending::died:
@@ -137,8 +141,10 @@ std::exception_ptr TaskState::error() const {
           WorkerDied(death->signal, death->exit_code, death->pid, index, describe_stack(death->stack, death->pid)));
     case Ending::timed_out:
       if (timeout.count() < 0)
-        return std::make_exception_ptr(TaskTimeout(task + " was not run: its timeout of " + seconds_text(timeout) + " had passed"));
-      return std::make_exception_ptr(TaskTimeout(task + " ran longer than its timeout of " + seconds_text(timeout) + killed()));
+        return std::make_exception_ptr(
+            TaskTimeout(task + " was not run: its timeout of " + seconds_text(timeout) + " had passed"));
+      return std::make_exception_ptr(
+          TaskTimeout(task + " ran longer than its timeout of " + seconds_text(timeout) + killed()));
     case Ending::timed_out_loading:
       return std::make_exception_ptr(
           TaskTimeout(task + " ran longer than " + seconds_text(PoolCore::loading_limit(timeout)) +
@@ -147,8 +153,9 @@ std::exception_ptr TaskState::error() const {
     case Ending::cancelled: return std::make_exception_ptr(Cancelled(task + " was cancelled"));
     case Ending::overwritten:
       return std::make_exception_ptr(MemoryOverwritten(
-          task + ": its record in shared memory was overwritten by a stray write of some task, and it may have run; "
-                 "find the task that writes out of bounds, or give TaskOptions::retries to run this one again"));
+          task +
+          ": its record in shared memory was overwritten by a stray write of some task, and it may have run; "
+          "find the task that writes out of bounds, or give TaskOptions::retries to run this one again"));
     case Ending::closed: return std::make_exception_ptr(PoolClosed(task + ": " + core->closed_why()));
     default: return std::make_exception_ptr(Error(task + " has not ended"));
   }

@@ -19,7 +19,17 @@
 namespace retinue::detail {
 
 /// How a task ended.
-enum class Ending : std::uint8_t { pending, value, exception, died, timed_out, timed_out_loading, cancelled, closed, overwritten };
+enum class Ending : std::uint8_t {
+  pending,
+  value,
+  exception,
+  died,
+  timed_out,
+  timed_out_loading,
+  cancelled,
+  closed,
+  overwritten
+};
 
 /// Bytes of arguments or of a result, wherever they lie. Owns what it holds.
 class Payload {
@@ -108,7 +118,11 @@ class TaskState final : public Completion {
   static constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
 
   TaskState(CoreRef pool, EntryRef run, const ChosenOptions& options, std::uint32_t references)
-      : Completion(references), core(std::move(pool)), entry(run.bits), retries(options.retries), timeout(sensible(options.timeout)) {}
+      : Completion(references),
+        core(std::move(pool)),
+        entry(run.bits),
+        retries(options.retries),
+        timeout(sensible(options.timeout)) {}
 
   bool done() noexcept override;
   bool wait(const Deadline& deadline) override;
@@ -129,14 +143,14 @@ class TaskState final : public Completion {
 
   const CoreRef core;
   const std::uint64_t entry;
-  std::uint64_t index = 0;                       ///< place in its map, or number of its submit
+  std::uint64_t index = 0;                        ///< place in its map, or number of its submit
   std::atomic<std::uint64_t> position{kNowhere};  ///< of its slot, or kNowhere before and after
   std::atomic<Ending> ending{Ending::pending};
   Ending wanted_ending = Ending::pending;  ///< set when its worker is being killed for it
   std::uint8_t rings = 0;                  ///< State::kRing... to publish it with
-  bool taken = false;  ///< its result block was given away
+  bool taken = false;                      ///< its result block was given away
   bool lent = false;  ///< a map keeps it alive, and the pool holds no reference: spares two locked counts a task
-  std::uint64_t argument_bytes = 0;        ///< for a map's count of what it has under way
+  std::uint64_t argument_bytes = 0;  ///< for a map's count of what it has under way
   unsigned retries;
   std::chrono::nanoseconds timeout;
   pid_t worker_pid = 0;

@@ -57,7 +57,7 @@ class alignas(64) ThreadWorker final : public WaitPlace {
   std::atomic<std::uint64_t> cancelled_{0};
   std::atomic<std::uint32_t> woken_{0};  // what it sleeps on when it has nothing to do
   // Guarded by ThreadCore::lock_.
-  unsigned absences_ = 0;  // reasons why its place is given away: a wait, an overdue task
+  unsigned absences_ = 0;      // reasons why its place is given away: a wait, an overdue task
   std::uint32_t overdue_ = 0;  // tasks on its stack that have timed out
 };
 
@@ -102,7 +102,7 @@ class ThreadCore : public std::enable_shared_from_this<ThreadCore> {
  private:
   friend class ThreadWorker;
   static constexpr unsigned kMostSpares = 256;  // threads that stand in for others, beyond the places
-  static constexpr std::uint64_t kIdle = 1;                         // units in census_
+  static constexpr std::uint64_t kIdle = 1;     // units in census_
   static constexpr std::uint64_t kSearching = std::uint64_t{1} << 32;
 
   static std::uint64_t idle_in(std::uint64_t census) noexcept { return census & (kSearching - 1); }
@@ -145,21 +145,21 @@ class ThreadCore : public std::enable_shared_from_this<ThreadCore> {
   std::atomic<unsigned> created_{0};
 
   alignas(64) std::atomic<std::uint64_t> census_{0};
-  std::atomic<unsigned> surplus_{0};  // written under lock_
-  std::atomic<bool> closed_{false};   // written under intake_'s lock
+  std::atomic<unsigned> surplus_{0};   // written under lock_
+  std::atomic<bool> closed_{false};    // written under intake_'s lock
   std::atomic<bool> refusing_{false};  // not even from its own threads; written under lock_
-  std::atomic<bool> ending_{false};   // threads end when they next look; written under lock_
+  std::atomic<bool> ending_{false};    // threads end when they next look; written under lock_
 
   alignas(64) TaskQueue intake_;
 
-  alignas(64) mutable ShortLock lock_;  // taken before a queue's lock, never after it
+  alignas(64) mutable ShortLock lock_;   // taken before a queue's lock, never after it
   std::vector<ThreadWorker*> sleepers_;  // with a place
   std::vector<ThreadWorker*> spares_;    // without one
   unsigned open_places_;
-  unsigned withheld_places_ = 0;  // open, but no thread can be had for them
-  unsigned gone_ = 0;             // threads that have ended
-  bool closing_ = false;          // a shutdown waits for quiet
-  bool ends_itself_ = false;      // it was called in a thread of the pool: the threads end when all is quiet
+  unsigned withheld_places_ = 0;         // open, but no thread can be had for them
+  unsigned gone_ = 0;                    // threads that have ended
+  bool closing_ = false;                 // a shutdown waits for quiet
+  bool ends_itself_ = false;             // it was called in a thread of the pool: the threads end when all is quiet
   std::atomic<std::uint32_t> quiet_{0};  // futex: all that was submitted has ended
 
   std::mutex shutdown_mutex_;  // one shutdown at a time; taken before threads_mutex_

@@ -20,7 +20,8 @@ bool ThreadTask::claim() noexcept {
   std::uintptr_t state = kReady;
   do {
     if ((state & kPhases) != kReady) return false;
-  } while (!state_.compare_exchange_weak(state, state | kRunning, std::memory_order_acq_rel, std::memory_order_acquire));
+  } while (
+      !state_.compare_exchange_weak(state, state | kRunning, std::memory_order_acq_rel, std::memory_order_acquire));
   return true;
 }
 
@@ -128,8 +129,9 @@ void ThreadTask::throw_end(Phase phase) const {
                         " ms; its thread cannot be stopped and goes on unseen (a ProcessPool can stop it)");
     case kTaken: throw Error("the value of this future was moved out by an earlier get(), for it cannot be copied");
     default:
-      throw PoolClosed("the task was under way in the parent process when this process was forked; its future ends "
-                       "there, make a pool of your own here");
+      throw PoolClosed(
+          "the task was under way in the parent process when this process was forked; its future ends "
+          "there, make a pool of your own here");
   }
 }
 

@@ -72,7 +72,8 @@ std::chrono::nanoseconds PoolCore::longest_spin(const Deadline& deadline) const 
   if (!deadline) return plan_.longest_spin;
   const auto now = Clock::now();
   // One long past may be too far from now for a difference.
-  return *deadline > now ? std::min<std::chrono::nanoseconds>(plan_.longest_spin, *deadline - now) : std::chrono::nanoseconds::zero();
+  return *deadline > now ? std::min<std::chrono::nanoseconds>(plan_.longest_spin, *deadline - now)
+                         : std::chrono::nanoseconds::zero();
 }
 
 bool PoolCore::wait(TaskState& task, const Deadline& deadline) {
@@ -185,8 +186,7 @@ bool PoolCore::sleep_for_half(std::chrono::nanoseconds longest) {
   sleep_until(Clock::now() + longest, OwnerBell::kEveryone, [&] {
     pump();
     TaskState* task = owners_[half & plan_.memory.slot_mask];
-    return task == nullptr || task->position.load(std::memory_order_relaxed) != half ||
-           !mark(*task, State::kRingOwner);
+    return task == nullptr || task->position.load(std::memory_order_relaxed) != half || !mark(*task, State::kRingOwner);
   });
   return true;
 }

@@ -92,7 +92,7 @@ class Worker final : TimeLimits {
 
  private:
   static constexpr std::uint64_t kFetchAhead = 8;
-  static constexpr std::uint64_t kGrantEvery = 10'000'000;  // ns
+  static constexpr std::uint64_t kGrantEvery = 10'000'000;   // ns
   static constexpr std::uint64_t kLeastLoadingSeconds = 60;  // of CPU time
 
   bool claim(Slot& slot, std::uint64_t state) noexcept;
@@ -128,8 +128,8 @@ class Worker final : TimeLimits {
   const std::uint64_t bit_;
   const unsigned index_;
   const std::uint64_t generation_;
-  const pid_t parent_;            // the fork server
-  std::uint32_t server_;          // what its bell says as long as it lives
+  const pid_t parent_;    // the fork server
+  std::uint32_t server_;  // what its bell says as long as it lives
   const bool may_retire_;
 
   std::uint64_t cursor_;          // no position below is ready, ever again
@@ -137,15 +137,15 @@ class Worker final : TimeLimits {
   std::uint64_t finished_ = 0, rests_ = 0;
   std::uint64_t last_entry_ = ~std::uint64_t{0};
   Entry last_function_ = nullptr;
-  bool spinning_ = false;   // our bit is set
-  bool fresh_awake_ = true; // just woken: may have to wake the next
-  std::uint64_t granted_ns_ = 0;  // when CPU time was last granted
+  bool spinning_ = false;            // our bit is set
+  bool fresh_awake_ = true;          // just woken: may have to wake the next
+  std::uint64_t granted_ns_ = 0;     // when CPU time was last granted
   TimeLimits* const limits_of_all_;  // this, where CPU time is limited
-  bool timed_ = false;             // the task that runs has a limit of time
-  bool cpu_time_to_load_ = false;  // granted more than a task may use, and not yet taken back
-  int statm_ = -1;                // what tells how much memory this process has; open to its end, unless a task closes it
+  bool timed_ = false;               // the task that runs has a limit of time
+  bool cpu_time_to_load_ = false;    // granted more than a task may use, and not yet taken back
+  int statm_ = -1;  // what tells how much memory this process has; open to its end, unless a task closes it
   FileIdentity statm_file_;
-  unsigned long inherited_ = 0;   // pages of the owner's: the next worker would have them, too
+  unsigned long inherited_ = 0;  // pages of the owner's: the next worker would have them, too
   SpinBudget spin_;
 };
 
@@ -276,7 +276,8 @@ void Worker::leave_without_limits() noexcept {
 void Worker::run_task(Slot& slot) noexcept {
   const bool timed = (slot.flags() & Slot::kTimed) != 0;
   TimeLimits* const limits = timed ? this : limits_of_all_;
-  if (limits != nullptr) [[unlikely]] begin_limits(slot, timed);
+  if (limits != nullptr) [[unlikely]]
+    begin_limits(slot, timed);
   const std::uint64_t block = slot.block, size = slot.size();
   const std::byte* arguments = block != 0 ? plan_.region->at(block) : slot.payload;
   TaskContext context({arguments, size}, slot.payload, plan_.region->modules(), generation_, limits);
@@ -354,7 +355,8 @@ unsigned long Worker::private_pages() noexcept {
 void Worker::follow_tail() noexcept {
   const std::uint64_t slots = memory_.slot_mask + 1;
   known_tail_ = control_.tail.load(std::memory_order_acquire);
-  if (known_tail_ > cursor_ + slots) [[unlikely]] cursor_ = known_tail_ - slots;
+  if (known_tail_ > cursor_ + slots) [[unlikely]]
+    cursor_ = known_tail_ - slots;
 }
 
 // Before it sleeps: one that is beyond `tail` was led astray by a `tail` or `head` that was overwritten, or claimed tasks
@@ -388,8 +390,8 @@ bool Worker::poll() noexcept {
   if (!spinning_) {
     unsigned spinners = 0;
     for (unsigned word = 0; word < memory_.idler_words(); ++word)
-      spinners += static_cast<unsigned>(
-          __builtin_popcountll(control_.idlers[word].spinning.load(std::memory_order_relaxed)));
+      spinners +=
+          static_cast<unsigned>(__builtin_popcountll(control_.idlers[word].spinning.load(std::memory_order_relaxed)));
     if (spinners < std::max(1u, plan_.cpus - 1)) {
       idlers_.spinning.fetch_or(bit_, std::memory_order_seq_cst);  // Model: poll
       spinning_ = true;
@@ -411,7 +413,8 @@ void Worker::await_ring() noexcept {
   for (;;) {
     std::optional<std::chrono::steady_clock::time_point> until;
     if (warm) until = quiet;
-    if (!stay_with_parent()) until = std::min(until.value_or(quiet), std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    if (!stay_with_parent())
+      until = std::min(until.value_or(quiet), std::chrono::steady_clock::now() + std::chrono::seconds(1));
     if (futex_wait(seat_.bell, 0, ~std::uint32_t{0}, until)) return;
     if (!warm || std::chrono::steady_clock::now() < quiet) continue;
     this_heap->trim();
@@ -438,7 +441,7 @@ void Worker::sleep() noexcept {
   start_over();
   seat_.rests.store(++rests_, std::memory_order_relaxed);
   seat_.bell.store(0, std::memory_order_relaxed);
-  idlers_.asleep.fetch_or(bit_, std::memory_order_seq_cst);  // Model: sleep
+  idlers_.asleep.fetch_or(bit_, std::memory_order_seq_cst);                                 // Model: sleep
   spinning_ = spinning_ || (idlers_.spinning.load(std::memory_order_relaxed) & bit_) != 0;  // set by a stray write
   stop_spinning();
   if (!work_in_sight()) {  // after the bit is set: whoever publishes from now on sees it
@@ -467,16 +470,16 @@ void set_signals(const PoolPlan& plan) {
   // What a terminal sends to the whole foreground group is the owner's to handle: Ctrl-C, Ctrl-\ and the hang-up. A
   // handler that does nothing, not SIG_IGN, so that programs a task starts get the default back; but what the owner
   // ignores (nohup, a shell's `&`), they ignore too. The dispositions found here are the owner's.
-  struct sigaction nothing {};
+  struct sigaction nothing{};
   nothing.sa_handler = [](int) {};
   nothing.sa_flags = SA_RESTART;
   for (const int signal : {SIGINT, SIGQUIT, SIGHUP}) {
-    struct sigaction owners {};
+    struct sigaction owners{};
     sys::sigaction(signal, nullptr, &owners);
     if (owners.sa_handler != SIG_IGN) sys::sigaction(signal, &nothing, nullptr);
   }
   // A handler of the owner's must not keep `kill` from ending a worker.
-  struct sigaction usual {};
+  struct sigaction usual{};
   usual.sa_handler = SIG_DFL;
   sys::sigaction(SIGTERM, &usual, nullptr);
   sys::pthread_sigmask(SIG_SETMASK, &plan.signal_mask, nullptr);

@@ -22,7 +22,7 @@ class OwnerBell;
 /// constant afterwards, copied by the forks.
 struct PoolPlan {
   PoolMemory memory;
-  Region* region = nullptr;      ///< the owner's; its workers use only `at`, `memfd` and `modules`
+  Region* region = nullptr;  ///< the owner's; its workers use only `at`, `memfd` and `modules`
   OwnerBell* owner_bell = nullptr;
   std::function<void()> initializer;
   const ProcessHooks* hooks = nullptr;
@@ -33,7 +33,7 @@ struct PoolPlan {
   std::chrono::nanoseconds longest_spin{0};
   unsigned cpus = 1;
   pid_t owner = 0;
-  sigset_t signal_mask{};        ///< the owner's, for the workers
+  sigset_t signal_mask{};  ///< the owner's, for the workers
 
   /// Workers, fork server and threads of the owner -> the service thread.
   void ring_service() const noexcept { memory.control->service_bell.ring(); }

@@ -64,8 +64,8 @@ std::byte* TaskContext::result(std::size_t bytes) {
 
 bool TaskContext::give(const SharedMemory& memory, std::size_t bytes) noexcept {
   const WorkerHeap* heap = worker_heap();
-  if (fork_generation() != generation_ || heap == nullptr || memory.part != nullptr || memory.generation != generation_ ||
-      memory.bytes != bytes || !heap->region().holds(memory.data))
+  if (fork_generation() != generation_ || heap == nullptr || memory.part != nullptr ||
+      memory.generation != generation_ || memory.bytes != bytes || !heap->region().holds(memory.data))
     return false;
   result_bytes_ = bytes;
   result_block_ = heap->region().offset_of(memory.data);

@@ -54,11 +54,12 @@ void AddressLimit::refuse() const {
   const rlimit found = now();
   const rlimit most{found.rlim_max, found.rlim_max};
   (void)sys::setrlimit(RLIMIT_AS, &most);
-  throw Error("the initializer has set RLIMIT_AS to " + std::to_string(found.rlim_cur) + " bytes, but " +
-              std::to_string(reserved_) +
-              " bytes of addresses are reserved for shared memory, and count though they take none. Use "
-              "WorkerLimits::address_space instead (in Python, WorkerLimits(address_space=...)), which counts from what a "
-              "worker has by then, or set the soft limit alone");
+  throw Error(
+      "the initializer has set RLIMIT_AS to " + std::to_string(found.rlim_cur) + " bytes, but " +
+      std::to_string(reserved_) +
+      " bytes of addresses are reserved for shared memory, and count though they take none. Use "
+      "WorkerLimits::address_space instead (in Python, WorkerLimits(address_space=...)), which counts from what a "
+      "worker has by then, or set the soft limit alone");
 }
 
 }  // namespace retinue::detail

@@ -44,7 +44,9 @@ class Program {
     when(BPF_JGE, 0x4000'0000, refuse(EPERM));  // x32
 #endif
   }
-  void refuse_call(long number, int error_number) { when(BPF_JEQ, static_cast<std::uint32_t>(number), refuse(error_number)); }
+  void refuse_call(long number, int error_number) {
+    when(BPF_JEQ, static_cast<std::uint32_t>(number), refuse(error_number));
+  }
   /// socket(), but for families of the same machine.
   void refuse_sockets() {
     add(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 4);
@@ -76,8 +78,8 @@ class Program {
 
 // What could reach a network without socket(): through the kernel's queues, or through another process.
 constexpr long kWaysRound[] = {
-    SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev,
-    SYS_pidfd_getfd,
+    SYS_io_uring_setup,   SYS_io_uring_enter,    SYS_io_uring_register, SYS_ptrace,
+    SYS_process_vm_readv, SYS_process_vm_writev, SYS_pidfd_getfd,
 };
 
 }  // namespace

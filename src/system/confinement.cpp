@@ -55,7 +55,8 @@ void look_up(const std::string& user, Confinement& into) {
     error = is_number ? getpwuid_r(number, &entry, text.data(), text.size(), &found)
                       : getpwnam_r(user.c_str(), &entry, text.data(), text.size(), &found);
   }
-  if (found == nullptr && error != 0 && error != ENOENT && error != ESRCH) throw_call_failed("getpwnam_r", error, "'" + user + "'");
+  if (found == nullptr && error != 0 && error != ENOENT && error != ESRCH)
+    throw_call_failed("getpwnam_r", error, "'" + user + "'");
   if (found == nullptr && !is_number) throw Error("WorkerLimits::user: there is no user '" + user + "' here");
   into.other_user = 1;
   into.uid = found != nullptr ? found->pw_uid : number;
@@ -81,13 +82,15 @@ void check(int result, const char* name, const std::string& argument) {
 
 // Also where the owner ignores the signal, or has it blocked.
 void hear_of_cpu_limit() {
-  struct sigaction usual {};
+  struct sigaction usual{};
   usual.sa_handler = SIG_DFL;
   check(sys::sigaction(SIGXCPU, &usual, nullptr), "sigaction", "SIGXCPU");
   sigset_t mask;
-  if (const int error = sys::pthread_sigmask(SIG_SETMASK, nullptr, &mask); error != 0) throw_call_failed("pthread_sigmask", error, "SIGXCPU");
+  if (const int error = sys::pthread_sigmask(SIG_SETMASK, nullptr, &mask); error != 0)
+    throw_call_failed("pthread_sigmask", error, "SIGXCPU");
   sigdelset(&mask, SIGXCPU);
-  if (const int error = sys::pthread_sigmask(SIG_SETMASK, &mask, nullptr); error != 0) throw_call_failed("pthread_sigmask", error, "SIGXCPU");
+  if (const int error = sys::pthread_sigmask(SIG_SETMASK, &mask, nullptr); error != 0)
+    throw_call_failed("pthread_sigmask", error, "SIGXCPU");
 }
 
 void limit(__rlimit_resource_t resource, const char* name, std::uint64_t most) {
@@ -134,7 +137,8 @@ void confine(const Confinement& confinement) {
   if (confinement.any == 0) return;
   if (confinement.cpu_seconds != Confinement::kUnlimited) {
     hear_of_cpu_limit();
-    check(grant_cpu_seconds(confinement.cpu_seconds) ? 0 : -1, "setrlimit", "RLIMIT_CPU, " + std::to_string(confinement.cpu_seconds));
+    check(grant_cpu_seconds(confinement.cpu_seconds) ? 0 : -1, "setrlimit",
+          "RLIMIT_CPU, " + std::to_string(confinement.cpu_seconds));
   }
   if (confinement.address_space != Confinement::kUnlimited) {
     const std::uint64_t mapped = mapped_bytes();

@@ -99,7 +99,7 @@ std::uintptr_t interrupted_address(int signal, const siginfo_t& info, ucontext_t
 }
 
 void set_default(int signal) noexcept {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = SIG_DFL;
   sys::sigaction(signal, &action, nullptr);
 }
@@ -145,7 +145,7 @@ void install_crash_handlers(StackRecord* where, std::atomic<int>* signal_seen) {
   thread_local AlternateStack alternate;
   alternate.use();  // a sanitizer or the task may have put its own in place since
 
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_sigaction = retinue_detail_on_crash;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   ::sigfillset(&action.sa_mask);

@@ -60,8 +60,7 @@ std::string death_text(int signal, int exit_code, pid_t worker_pid, std::uint64_
 
 std::string exhausted_text(const std::string& what, int error_number) {
   if (error_number == 0) return what;
-  return what + ": " + std::generic_category().message(error_number) + " (errno " +
-         std::to_string(error_number) + ")";
+  return what + ": " + std::generic_category().message(error_number) + " (errno " + std::to_string(error_number) + ")";
 }
 
 }  // namespace

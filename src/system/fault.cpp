@@ -10,9 +10,7 @@ std::atomic<ProcessRole> role{ProcessRole::owner};
 
 }  // namespace
 
-void set_fault_injector(FaultInjector injector) noexcept {
-  fault_injector.store(injector, std::memory_order_release);
-}
+void set_fault_injector(FaultInjector injector) noexcept { fault_injector.store(injector, std::memory_order_release); }
 
 int injected_fault(const char* call) noexcept {
   const FaultInjector injector = fault_injector.load(std::memory_order_relaxed);

@@ -19,10 +19,8 @@ bool means_exhausted(int error_number) noexcept {
     case EFBIG:
     case EDQUOT:
     case ENOBUFS:
-    case EOVERFLOW:
-      return true;
-    default:
-      return false;
+    case EOVERFLOW: return true;
+    default: return false;
   }
 }
 
@@ -39,8 +37,8 @@ void UniqueFd::reset(int fd) noexcept {
 void throw_call_failed(const char* call, int error_number, const std::string& argument) {
   const std::string what = std::string(call) + "(" + argument + ")";
   if (means_exhausted(error_number)) throw ResourceExhausted(what, error_number);
-  throw Error(what + ": " + std::generic_category().message(error_number) + " (errno " +
-              std::to_string(error_number) + ")");
+  throw Error(what + ": " + std::generic_category().message(error_number) + " (errno " + std::to_string(error_number) +
+              ")");
 }
 
 }  // namespace retinue::detail

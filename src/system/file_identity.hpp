@@ -15,7 +15,7 @@ class FileIdentity {
   FileIdentity() = default;
   /// The file that `fd` stands for now; none, and errno, if the kernel does not say.
   explicit FileIdentity(int fd) noexcept {
-    struct stat file {};
+    struct stat file{};
     known_ = sys::fstat(fd, &file) == 0;
     device_ = file.st_dev;
     number_ = file.st_ino;

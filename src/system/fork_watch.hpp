@@ -14,13 +14,18 @@ constexpr unsigned kForkBits = 16;
 std::uint64_t fork_generation() noexcept;
 
 /// Whether an object that noted this number is of another copy.
-inline bool is_of_another_copy(std::uint64_t generation) noexcept { return (generation ^ fork_generation()) >> kForkBits != 0; }
+inline bool is_of_another_copy(std::uint64_t generation) noexcept {
+  return (generation ^ fork_generation()) >> kForkBits != 0;
+}
 
 /// What to tell then.
 inline constexpr char kTwoCopies[] =
-    "this program has two copies of the retinue library in it, and one was handed what the other has made: each keeps its own "
-    "account of shared memory and processes. Build retinue as a shared library (BUILD_SHARED_LIBS=ON) and link all parts of "
-    "the program with that, or let no pool, future or shared array pass from one part to another and hide what each has "
+    "this program has two copies of the retinue library in it, and one was handed what the other has made: each keeps "
+    "its own "
+    "account of shared memory and processes. Build retinue as a shared library (BUILD_SHARED_LIBS=ON) and link all "
+    "parts of "
+    "the program with that, or let no pool, future or shared array pass from one part to another and hide what each "
+    "has "
     "linked (-fvisibility=hidden, -Wl,--exclude-libs,ALL)";
 
 }  // namespace retinue::detail

@@ -25,7 +25,8 @@ bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, std::u
     }
   }
   const int kept = errno;
-  const long rc = sys::futex_wait(reinterpret_cast<std::uint32_t*>(&word), expected, deadline ? &when : nullptr, bitset);
+  const long rc =
+      sys::futex_wait(reinterpret_cast<std::uint32_t*>(&word), expected, deadline ? &when : nullptr, bitset);
   const bool timed_out = rc != 0 && errno == ETIMEDOUT;
   errno = kept;
   return !timed_out;

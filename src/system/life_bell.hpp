@@ -34,9 +34,7 @@ class LifeBell {
 
   bool holder_ended() const noexcept { return (word_.load(std::memory_order_acquire) & FUTEX_OWNER_DIED) != 0; }
   /// Its thread id; 0 if nobody holds the bell.
-  pid_t holder() const noexcept {
-    return static_cast<pid_t>(word_.load(std::memory_order_acquire) & FUTEX_TID_MASK);
-  }
+  pid_t holder() const noexcept { return static_cast<pid_t>(word_.load(std::memory_order_acquire) & FUTEX_TID_MASK); }
   /// Writes again who holds it.
   void restore(pid_t holder) noexcept;
 

@@ -27,7 +27,7 @@
 namespace retinue::detail {
 namespace {
 
-constexpr std::uint64_t kAskFrom = std::uint64_t{1} << 20;       // below, reading /proc would cost more than it saves
+constexpr std::uint64_t kAskFrom = std::uint64_t{1} << 20;  // below, reading /proc would cost more than it saves
 constexpr std::uint64_t kSmallestPiece = std::uint64_t{1} << 20;
 
 std::string range_text(int fd, std::uint64_t offset, std::uint64_t length) {
@@ -63,7 +63,8 @@ void check_available(const std::string& call, std::uint64_t length) {
   if (length < kAskFrom) return;
   const auto available = available_memory();
   if (available && length > *available) {
-    throw ResourceExhausted(call + ": only " + std::to_string(*available) + " bytes of memory and swap can be had", ENOMEM);
+    throw ResourceExhausted(call + ": only " + std::to_string(*available) + " bytes of memory and swap can be had",
+                            ENOMEM);
   }
 }
 
@@ -75,7 +76,9 @@ void check_limits(int fd, std::uint64_t offset, std::uint64_t length) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur) {
     // The least that is needed to know what to do comes first: without memory, the rest is cut.
-    throw ResourceExhausted("ulimit -f (" + std::to_string(limit.rlim_cur) + " bytes) counts for shared memory, too: " "fallocate(" +
+    throw ResourceExhausted("ulimit -f (" + std::to_string(limit.rlim_cur) +
+                                " bytes) counts for shared memory, too: "
+                                "fallocate(" +
                                 range_text(fd, offset, length) + ") is beyond it",
                             EFBIG);
   }
@@ -135,7 +138,9 @@ void reserve(int fd, std::uint64_t offset, std::uint64_t length) {
       piece = std::max(n / 2, kSmallestPiece);
     } else {
       const int error = errno;
-      if (done != 0) sys::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(done));
+      if (done != 0)
+        sys::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                       static_cast<off_t>(done));
       throw_call_failed("fallocate", error, range_text(fd, offset, length));
     }
   }
@@ -146,7 +151,8 @@ void punch_hole(int fd, std::uint64_t offset, std::uint64_t length) {
   if (pages.first >= pages.last) return;
   while (sys::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(pages.first),
                         static_cast<off_t>(pages.last - pages.first)) != 0) {
-    if (errno != EINTR) throw_call_failed("fallocate", errno, "FALLOC_FL_PUNCH_HOLE, " + range_text(fd, offset, length));
+    if (errno != EINTR)
+      throw_call_failed("fallocate", errno, "FALLOC_FL_PUNCH_HOLE, " + range_text(fd, offset, length));
   }
 }
 
@@ -171,7 +177,8 @@ void punch_hole_mapped(std::byte* base, std::uint64_t offset, std::uint64_t leng
   if (pages.first >= pages.last) return;
   while (sys::madvise(base + pages.first, pages.last - pages.first, MADV_REMOVE) != 0) {
     if (errno != EINTR)
-      throw_call_failed("madvise", errno, "MADV_REMOVE, " + std::to_string(length) + " bytes at " + std::to_string(offset));
+      throw_call_failed("madvise", errno,
+                        "MADV_REMOVE, " + std::to_string(length) + " bytes at " + std::to_string(offset));
   }
 }
 

@@ -19,12 +19,13 @@ ProcessState ProcessState::of(pid_t pid) noexcept {
   ProcessState process;
   if (name == stat.npos || name_end == stat.npos || name_end + 2 >= stat.size()) return process;
   process.state_ = stat[name_end + 2];
-  stat.substr(name + 1, std::min(name_end - name - 1, sizeof process.name_ - 1)).copy(process.name_, sizeof process.name_ - 1);
+  stat.substr(name + 1, std::min(name_end - name - 1, sizeof process.name_ - 1))
+      .copy(process.name_, sizeof process.name_ - 1);
   return process;
 }
 
 bool is_only_thread() noexcept {
-  struct stat threads {};
+  struct stat threads{};
   return sys::stat("/proc/self/task", &threads) == 0 && threads.st_nlink == 3;  // of a folder, one more for each in it
 }
 

@@ -40,8 +40,8 @@ SymbolFrame look_up_by_dladdr(std::uint64_t address) {
 
 // Finds the separate debug file of a stripped module. libdwfl's own search would, last of all, ask a
 // debuginfod server; a stack must not wait for a network.
-int find_debug_file(Dwfl_Module* module, void**, const char*, Dwarf_Addr, const char* file_name,
-                    const char* link_file, GElf_Word, char** found) try {
+int find_debug_file(Dwfl_Module* module, void**, const char*, Dwarf_Addr, const char* file_name, const char* link_file,
+                    GElf_Word, char** found) try {
   const auto try_open = [&](const std::string& path) {
     const int fd = sys::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd >= 0) *found = ::strdup(path.c_str());

@@ -9,8 +9,8 @@ namespace retinue::detail {
 
 /// One function at one address. An address in inlined code gives several, innermost first.
 struct SymbolFrame {
-  std::string function;      ///< as the linker knows it (mangled), empty if unknown
-  std::string file;          ///< source file, empty without debug information
+  std::string function;  ///< as the linker knows it (mangled), empty if unknown
+  std::string file;      ///< source file, empty without debug information
   int line = 0;
   std::string module;        ///< the program or library, empty if the address is in none
   std::uint64_t offset = 0;  ///< of the address in the module, or the address itself

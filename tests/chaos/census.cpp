@@ -93,8 +93,8 @@ Census Census::now() {
 
 std::string Census::beyond(const Census& before) const {
   return more(processes, before.processes, "process") + more(descriptors, before.descriptors, "descriptor of") +
-         more(shared_mappings, before.shared_mappings, "shared mapping") + more(shm_entries, before.shm_entries, "/dev/shm/") +
-         more(threads, before.threads, std::size_t{0}, "threads") +
+         more(shared_mappings, before.shared_mappings, "shared mapping") +
+         more(shm_entries, before.shm_entries, "/dev/shm/") + more(threads, before.threads, std::size_t{0}, "threads") +
          more(mappings, before.mappings, kMappingsToSpare, "mappings") +
          more(shared_bytes, before.shared_bytes, std::uint64_t{0}, "bytes of shared memory in use") +
          more(shared_blocks, before.shared_blocks, std::uint64_t{0}, "blocks of shared memory in use") +
@@ -104,7 +104,8 @@ std::string Census::beyond(const Census& before) const {
 
 std::string left_since(const Census& before) {
   const char* factor = std::getenv("RETINUE_TEST_TIME_FACTOR");
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5) * (factor != nullptr ? std::max(1, std::atoi(factor)) : 1);
+  const auto deadline = std::chrono::steady_clock::now() +
+                        std::chrono::seconds(5) * (factor != nullptr ? std::max(1, std::atoi(factor)) : 1);
   for (;;) {
     while (::waitpid(-1, nullptr, WNOHANG) > 0) {
     }

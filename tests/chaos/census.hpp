@@ -9,16 +9,16 @@
 namespace retinue_chaos {
 
 struct Census {
-  std::set<std::string> processes;            ///< below this one
-  std::multiset<std::string> descriptors;     ///< by what they are of
+  std::set<std::string> processes;         ///< below this one
+  std::multiset<std::string> descriptors;  ///< by what they are of
   std::multiset<std::string> shared_mappings;
-  std::set<std::string> shm_entries;          ///< of Retinue's in /dev/shm
+  std::set<std::string> shm_entries;  ///< of Retinue's in /dev/shm
   std::size_t threads = 0;
   std::size_t mappings = 0;
-  std::uint64_t shared_bytes = 0;             ///< blocks in use
+  std::uint64_t shared_bytes = 0;  ///< blocks in use
   std::uint64_t shared_blocks = 0;
-  std::uint64_t reserved_bytes = 0;           ///< what the kernel counts for the region, once trimmed
-  std::uint64_t heap_bytes = 0;               ///< what malloc has given out
+  std::uint64_t reserved_bytes = 0;  ///< what the kernel counts for the region, once trimmed
+  std::uint64_t heap_bytes = 0;      ///< what malloc has given out
 
   static Census now();
   /// What is here and was not `before`, in words; empty if nothing is.

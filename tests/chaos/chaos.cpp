@@ -46,10 +46,12 @@ struct Total {
   }
 
   void report() const {
-    std::printf("%llu rounds, %llu tasks:", static_cast<unsigned long long>(rounds), static_cast<unsigned long long>(tasks));
+    std::printf("%llu rounds, %llu tasks:", static_cast<unsigned long long>(rounds),
+                static_cast<unsigned long long>(tasks));
     for (std::size_t i = 0; i < ends.size(); ++i)
       if (ends[i] != 0)
-        std::printf(" %s %llu,", std::string(name_of(static_cast<End>(i))).c_str(), static_cast<unsigned long long>(ends[i]));
+        std::printf(" %s %llu,", std::string(name_of(static_cast<End>(i))).c_str(),
+                    static_cast<unsigned long long>(ends[i]));
     std::printf("\n%llu workers died, %llu runs repeated; from outside:", static_cast<unsigned long long>(workers_died),
                 static_cast<unsigned long long>(retried));
     for (std::size_t i = 0; i < torments.size(); ++i)
@@ -78,9 +80,11 @@ class Slowest {
  private:
   using Lines = std::multimap<double, std::string>;
 
-  static void keep(Lines& lines, double rank, const Round& round, double seconds, std::chrono::milliseconds standstill) {
+  static void keep(Lines& lines, double rank, const Round& round, double seconds,
+                   std::chrono::milliseconds standstill) {
     char took[64];
-    std::snprintf(took, sizeof took, "%.1f s, nothing moved for %lld ms: ", seconds, static_cast<long long>(standstill.count()));
+    std::snprintf(took, sizeof took, "%.1f s, nothing moved for %lld ms: ", seconds,
+                  static_cast<long long>(standstill.count()));
     lines.emplace(rank, took + round.describe());
     if (lines.size() > 3) lines.erase(lines.begin());
   }
@@ -101,7 +105,8 @@ void read_symbols() {
 class Run {
  public:
   explicit Run(const Options& options, const char* program)
-      : options_(options), program_(program),
+      : options_(options),
+        program_(program),
         watchdog_(std::chrono::seconds(options.patience), options.waits, [this] { return under_way(); }) {}
 
   int run() {
@@ -114,8 +119,9 @@ class Run {
       if (!options_.round) ++n;
       if (!options_.quiet && Clock::now() - told > std::chrono::seconds(10)) {
         told = Clock::now();
-        std::printf("%.0f s: round %llu, %llu tasks, %llu kills\n", seconds_since(start), static_cast<unsigned long long>(n),
-                    static_cast<unsigned long long>(total_.tasks), static_cast<unsigned long long>(total_.kills));
+        std::printf("%.0f s: round %llu, %llu tasks, %llu kills\n", seconds_since(start),
+                    static_cast<unsigned long long>(n), static_cast<unsigned long long>(total_.tasks),
+                    static_cast<unsigned long long>(total_.kills));
         std::fflush(stdout);
       }
     }

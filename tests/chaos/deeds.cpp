@@ -118,7 +118,9 @@ void meet_signal(int signal) {
 int signal_of(const Task& task) {
   return task.deed == Deed::crash ? kSignals[task.seed / 16 % std::size(kSignals)] : 0;
 }
-int exit_code_of(const Task& task) { return task.deed == Deed::leave ? static_cast<int>(task.seed / 16 % 100) + 1 : -1; }
+int exit_code_of(const Task& task) {
+  return task.deed == Deed::leave ? static_cast<int>(task.seed / 16 % 100) + 1 : -1;
+}
 
 void mark_worker(std::uint64_t mark) { mark_of_worker = mark; }
 void expect_mark(std::uint64_t mark) { mark_expected = mark; }

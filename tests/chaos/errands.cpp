@@ -15,7 +15,9 @@ using namespace std::chrono_literals;
 std::uint64_t sum_of(std::uint64_t value) { return value; }
 std::uint64_t sum_of(const std::string& value) { return digest(value.data(), value.size()); }
 std::uint64_t sum_of(const std::vector<std::uint64_t>& value) { return digest(value.data(), value.size() * 8); }
-std::uint64_t sum_of(const retinue::SharedArray<std::uint64_t>& value) { return digest(value.data(), value.size() * 8); }
+std::uint64_t sum_of(const retinue::SharedArray<std::uint64_t>& value) {
+  return digest(value.data(), value.size() * 8);
+}
 std::uint64_t sum_of(const SlowText& value) { return sum_of(value.text); }
 std::uint64_t sum_of(const RefusingText& value) { return sum_of(value.text); }
 
@@ -75,9 +77,11 @@ std::unique_ptr<Pending> start(Executor&& on, const Task& task) {
       auto future = on.submit(to_span, task, array.span());
       return std::make_unique<PendingSpan>(std::move(array), std::move(future));
     }
-    case Shape::slow: return pending(on.submit(to_slow, task, SlowText{text_of(task.seed, task.size), task.millis * 100}));
+    case Shape::slow:
+      return pending(on.submit(to_slow, task, SlowText{text_of(task.seed, task.size), task.millis * 100}));
     case Shape::refusing:
-      return pending(on.submit(to_refusing, task, RefusingText{text_of(task.seed, task.size), refusal_of(task), false}));
+      return pending(
+          on.submit(to_refusing, task, RefusingText{text_of(task.seed, task.size), refusal_of(task), false}));
     case Shape::kCount: break;
   }
   throw std::logic_error("a task of no known shape");
@@ -101,8 +105,9 @@ void OwnerThread::submit_all(const Order& order, bool read_later) {
   for (const Errand& errand : order.errands) {
     Record& record = records_[errand.task.index];
     try {
-      auto pending = start(pool_.with({.timeout = std::chrono::milliseconds(errand.timeout_ms), .retries = errand.retries}),
-                           errand.task);
+      auto pending =
+          start(pool_.with({.timeout = std::chrono::milliseconds(errand.timeout_ms), .retries = errand.retries}),
+                errand.task);
       if (errand.callback) pending->count_end(record.callbacks);
       waiting_.push_back({&errand, std::move(pending), n + errand.cancel_after, errand.cancel != Cancel::none});
     } catch (...) {
@@ -175,11 +180,13 @@ void OwnerThread::map(const Order& order) {
                  return errand.task;
                });
   auto texts = order.errands | std::views::transform([](const Errand& e) { return text_of(e.task.seed, e.task.size); });
-  auto with = pool_.with({.timeout = std::chrono::milliseconds(common.timeout_ms), .retries = common.retries,
+  auto with = pool_.with({.timeout = std::chrono::milliseconds(common.timeout_ms),
+                          .retries = common.retries,
                           .look_ahead = order.look_ahead});
   try {
     const bool ordered = order.kind == Order::Kind::map;
-    if (order.two_inputs) walk((ordered ? with.map(to_text, tasks, texts) : with.map_unordered(to_text, tasks, texts)).outcomes(), end);
+    if (order.two_inputs)
+      walk((ordered ? with.map(to_text, tasks, texts) : with.map_unordered(to_text, tasks, texts)).outcomes(), end);
     else walk((ordered ? with.map(to_told, tasks) : with.map_unordered(to_told, tasks)).outcomes(), end);
   } catch (...) {
     end.error.note(std::current_exception());
@@ -190,7 +197,8 @@ void OwnerThread::map(const Order& order) {
 
 void run_serially(const Task& task, Record& record) {
   Task harmless = task;
-  const bool throws = task.deed == Deed::throw_standard || task.deed == Deed::throw_registered || task.deed == Deed::throw_foreign;
+  const bool throws =
+      task.deed == Deed::throw_standard || task.deed == Deed::throw_registered || task.deed == Deed::throw_foreign;
   if (!throws) harmless.deed = Deed::plain;
   if (task.shape == Shape::slow) harmless.millis = 0;
   retinue::SerialExecutor serial;

@@ -78,11 +78,20 @@ Options Options::parse(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string option = argv[i];
     if (option == "--help") help();
-    if (option == "--plan") { o.plan_only = true; continue; }
-    if (option == "--wait") { o.waits = true; continue; }
-    if (option == "--quiet") { o.quiet = true; continue; }
-    static constexpr std::string_view kKnown[] = {"--seconds", "--tasks", "--kills", "--seed", "--round", "--repeat",
-      "--round-tasks", "--patience", "--only", "--without"};
+    if (option == "--plan") {
+      o.plan_only = true;
+      continue;
+    }
+    if (option == "--wait") {
+      o.waits = true;
+      continue;
+    }
+    if (option == "--quiet") {
+      o.quiet = true;
+      continue;
+    }
+    static constexpr std::string_view kKnown[] = {"--seconds", "--tasks",       "--kills",    "--seed", "--round",
+                                                  "--repeat",  "--round-tasks", "--patience", "--only", "--without"};
     if (std::ranges::find(kKnown, option) == std::end(kKnown)) refuse("there is no option " + option);
     if (++i == argc) refuse(option + " wants a value");
     const char* value = argv[i];
@@ -121,7 +130,8 @@ Options Options::parse(int argc, char** argv) {
     o.measure.kills_per_task = 1.02 * static_cast<double>(o.kills) / static_cast<double>(o.tasks);
   // These a sanitizer would report, or end the program for; and it has its own way to the clock.
   if (kSanitized)
-    for (const char* kind : {"exhaust-memory", "descriptors", "exhaust-descriptors", "hoard-descriptors", "fork-owner", "clock"})
+    for (const char* kind :
+         {"exhaust-memory", "descriptors", "exhaust-descriptors", "hoard-descriptors", "fork-owner", "clock"})
       o.measure.without.insert(kind);
   // In a worker it still has a list of the threads that the owner had, and takes a new one at the same address for one
   // of them ("dup thread with used id"): it ends a worker that makes a pool.

@@ -9,8 +9,9 @@
 namespace retinue_chaos {
 namespace {
 
-constexpr std::string_view kTorments[] = {"kill", "stop", "descriptors", "memory", "clock", "other-pool",
-  "fork-owner", "kill-server", "terminate", "cancel-rest", "shut-early"};
+constexpr std::string_view kTorments[] = {"kill",      "stop",        "descriptors", "memory",
+                                          "clock",     "other-pool",  "fork-owner",  "kill-server",
+                                          "terminate", "cancel-rest", "shut-early"};
 static_assert(std::size(kTorments) == static_cast<std::size_t>(Torment::kCount));
 constexpr std::string_view kOthers[] = {"huge", "timeouts", "cancels", "retirement", "break-on-death"};
 
@@ -55,7 +56,8 @@ class Draw {
 
   Order order(std::uint32_t count) {
     Order order;
-    order.kind = random_.pick({Order::Kind::submits, Order::Kind::submits, Order::Kind::map, Order::Kind::map_unordered});
+    order.kind =
+        random_.pick({Order::Kind::submits, Order::Kind::submits, Order::Kind::map, Order::Kind::map_unordered});
     const bool maps = order.kind != Order::Kind::submits;
     order.window = static_cast<std::uint32_t>(random_.any_size(9));
     order.look_ahead = random_.one_in(2) ? 0 : static_cast<std::uint32_t>(random_.any_size(6));
@@ -64,7 +66,8 @@ class Draw {
     else if (random_.one_in(5)) order.inputs_throw = static_cast<std::uint32_t>(random_.between(1, count));
     Errand common;  // of a map all tasks have the same limits
     limits(common);
-    for (std::uint32_t i = 0; i < count; ++i) order.errands.push_back(errand(maps ? &common : nullptr, order.two_inputs));
+    for (std::uint32_t i = 0; i < count; ++i)
+      order.errands.push_back(errand(maps ? &common : nullptr, order.two_inputs));
     return order;
   }
 
@@ -101,7 +104,8 @@ class Draw {
       if (task.deed == Deed::linger && (common->timeout_ms == 0 || common->timeout_ms == kGenerousMs))
         task.deed = Deed::nap;
     } else if (task.deed == Deed::linger) {
-      if (measure_.allows("cancels") && (due_ms % 2 == 0 || !measure_.allows("timeouts"))) errand.cancel = Cancel::forced;
+      if (measure_.allows("cancels") && (due_ms % 2 == 0 || !measure_.allows("timeouts")))
+        errand.cancel = Cancel::forced;
       else if (measure_.allows("timeouts")) errand.timeout_ms = due_ms;
       else task.deed = Deed::nap;
     }
@@ -129,9 +133,18 @@ class Draw {
     static constexpr std::uint64_t kFaults[] = {2, 6, 12, 30};  // of a hundred tasks
     Deed deed = kind >= 92 ? Deed::nap : Deed::plain;
     if (kind < kFaults[rough_]) {
-      static constexpr Deed kCommon[] = {Deed::throw_standard, Deed::throw_registered, Deed::throw_foreign, Deed::leave,
-        Deed::crash, Deed::stop, Deed::exhaust_memory, Deed::exhaust_descriptors, Deed::hoard_descriptors, Deed::grow,
-        Deed::fork_child, Deed::fork_orphan};
+      static constexpr Deed kCommon[] = {Deed::throw_standard,
+                                         Deed::throw_registered,
+                                         Deed::throw_foreign,
+                                         Deed::leave,
+                                         Deed::crash,
+                                         Deed::stop,
+                                         Deed::exhaust_memory,
+                                         Deed::exhaust_descriptors,
+                                         Deed::hoard_descriptors,
+                                         Deed::grow,
+                                         Deed::fork_child,
+                                         Deed::fork_orphan};
       deed = kCommon[common];
       if (rare < 4) deed = Deed::fork_return;
       else if (rare < 7) deed = Deed::nest;
@@ -151,7 +164,7 @@ class Draw {
     strike(Torment::other_pool, random_.one_in(4) ? 1 : 0);
     strike(Torment::fork_owner, random_.one_in(8) ? 1 : 0);
     static constexpr Torment kEndings[] = {Torment::kill_server, Torment::terminate, Torment::cancel_rest,
-      Torment::shut_early};
+                                           Torment::shut_early};
     const std::uint64_t ending = random_.below(12);
     if (ending < std::size(kEndings)) {
       strike(kEndings[ending], 1);
@@ -186,7 +199,8 @@ std::string_view name_of(Torment torment) { return kTorments[static_cast<std::si
 std::vector<std::string_view> all_kinds() {
   std::vector<std::string_view> all;
   for (std::size_t i = 1; i < static_cast<std::size_t>(Deed::kCount); ++i) all.push_back(name_of(static_cast<Deed>(i)));
-  for (std::size_t i = 1; i < static_cast<std::size_t>(Shape::kCount); ++i) all.push_back(name_of(static_cast<Shape>(i)));
+  for (std::size_t i = 1; i < static_cast<std::size_t>(Shape::kCount); ++i)
+    all.push_back(name_of(static_cast<Shape>(i)));
   all.insert(all.end(), std::begin(kTorments), std::end(kTorments));
   all.insert(all.end(), std::begin(kOthers), std::end(kOthers));
   return all;
@@ -217,20 +231,29 @@ std::string Round::describe() const {
 }
 
 std::uint64_t Round::digest() const {
-  std::vector<std::uint64_t> all = {number, workers, slots, max_tasks_per_worker, max_memory_per_worker,
-    static_cast<std::uint64_t>(spin_us), break_on_worker_death, initializer, threads.size()};
+  std::vector<std::uint64_t> all = {number,
+                                    workers,
+                                    slots,
+                                    max_tasks_per_worker,
+                                    max_memory_per_worker,
+                                    static_cast<std::uint64_t>(spin_us),
+                                    break_on_worker_death,
+                                    initializer,
+                                    threads.size()};
   for (const auto& orders : threads) {
     all.push_back(orders.size());
     for (const Order& o : orders) {
       all.insert(all.end(), {static_cast<std::uint64_t>(o.kind), o.window, o.look_ahead, o.two_inputs, o.leave_after,
-        o.inputs_throw});
+                             o.inputs_throw});
       for (const Errand& e : o.errands)
-        all.insert(all.end(), {e.task.seed, e.task.index, e.task.size, e.task.millis,
-          static_cast<std::uint64_t>(e.task.deed), static_cast<std::uint64_t>(e.task.shape), e.timeout_ms, e.retries,
-          static_cast<std::uint64_t>(e.cancel), e.cancel_after, e.callback});
+        all.insert(all.end(),
+                   {e.task.seed, e.task.index, e.task.size, e.task.millis, static_cast<std::uint64_t>(e.task.deed),
+                    static_cast<std::uint64_t>(e.task.shape), e.timeout_ms, e.retries,
+                    static_cast<std::uint64_t>(e.cancel), e.cancel_after, e.callback});
     }
   }
-  for (const Blow& b : blows) all.insert(all.end(), {static_cast<std::uint64_t>(b.torment), b.at, b.millis, b.selector});
+  for (const Blow& b : blows)
+    all.insert(all.end(), {static_cast<std::uint64_t>(b.torment), b.at, b.millis, b.selector});
   return retinue_chaos::digest(all.data(), all.size() * sizeof all[0]);
 }
 

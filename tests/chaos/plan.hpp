@@ -56,11 +56,11 @@ struct Order {
   enum class Kind : std::uint8_t { submits, map, map_unordered };
   Kind kind = Kind::submits;
   std::vector<Errand> errands;
-  std::uint32_t window = 0;         ///< submits: the most futures held before the oldest is read
-  std::uint32_t look_ahead = 0;     ///< maps
-  bool two_inputs = false;          ///< maps: a text for each task besides it
-  std::uint32_t leave_after = 0;    ///< maps: 0, or left after so many results
-  std::uint32_t inputs_throw = 0;   ///< maps: 0, or the inputs throw after so many
+  std::uint32_t window = 0;        ///< submits: the most futures held before the oldest is read
+  std::uint32_t look_ahead = 0;    ///< maps
+  bool two_inputs = false;         ///< maps: a text for each task besides it
+  std::uint32_t leave_after = 0;   ///< maps: 0, or left after so many results
+  std::uint32_t inputs_throw = 0;  ///< maps: 0, or the inputs throw after so many
 };
 
 struct Round {
@@ -87,7 +87,7 @@ struct Round {
 
 /// How much of what.
 struct Measure {
-  std::uint64_t tasks = 600;       ///< of a round, more or less
+  std::uint64_t tasks = 600;  ///< of a round, more or less
   double kills_per_task = 0.01;
   std::set<std::string, std::less<>> without;  ///< names of deeds, shapes and torments that are left out
 

@@ -10,8 +10,9 @@
 namespace retinue_chaos {
 namespace {
 
-constexpr std::string_view kEnds[] = {"nothing", "dropped", "value", "own exception", "RemoteError", "WorkerDied",
-  "TaskTimeout", "Cancelled", "PoolClosed", "ResourceExhausted", "CodecError"};
+constexpr std::string_view kEnds[] = {"nothing",     "dropped",           "value",       "own exception",
+                                      "RemoteError", "WorkerDied",        "TaskTimeout", "Cancelled",
+                                      "PoolClosed",  "ResourceExhausted", "CodecError"};
 static_assert(std::size(kEnds) == static_cast<std::size_t>(End::kCount));
 
 std::string demangled(const std::type_info& type) {

@@ -13,8 +13,8 @@
 namespace retinue_chaos {
 
 enum class End : std::uint8_t {
-  none,       ///< nothing was heard of it
-  dropped,    ///< its map was left, or ended, before its turn
+  none,     ///< nothing was heard of it
+  dropped,  ///< its map was left, or ended, before its turn
   value,
   own,        ///< an exception that came back as itself
   remote,     ///< RemoteError
@@ -38,7 +38,7 @@ struct Record {
   std::uint64_t digest = 0;  ///< of the value
   pid_t pid = 0;             ///< of the worker that died
   int signal = 0, exit_code = -1;
-  std::string type, what;    ///< of the exception
+  std::string type, what;  ///< of the exception
   std::atomic<int> callbacks{0};
 
   /// What is being thrown, as an end.

@@ -32,8 +32,10 @@ retinue::ProcessPoolOptions options_of(const Round& round) {
 /// The owner threads of a round.
 class Owners {
  public:
-  Owners(const Round& round, retinue::ProcessPool& pool, std::span<Record> records, const std::function<void()>& progress) {
-    for (const auto& orders : round.threads) owners_.push_back(std::make_unique<OwnerThread>(orders, pool, records, progress));
+  Owners(const Round& round, retinue::ProcessPool& pool, std::span<Record> records,
+         const std::function<void()>& progress) {
+    for (const auto& orders : round.threads)
+      owners_.push_back(std::make_unique<OwnerThread>(orders, pool, records, progress));
   }
 
   /// Each in a thread; `once_submitted` runs here as soon as all have submitted what they have to, if it is given.

@@ -8,9 +8,23 @@
 namespace retinue_chaos {
 namespace {
 
-constexpr std::string_view kDeeds[] = {"plain", "nap", "throw-standard", "throw-registered", "throw-foreign", "leave",
-  "crash", "stop-self", "exhaust-memory", "exhaust-descriptors", "hoard-descriptors", "grow", "fork-child",
-  "fork-orphan", "fork-return", "nest", "linger"};
+constexpr std::string_view kDeeds[] = {"plain",
+                                       "nap",
+                                       "throw-standard",
+                                       "throw-registered",
+                                       "throw-foreign",
+                                       "leave",
+                                       "crash",
+                                       "stop-self",
+                                       "exhaust-memory",
+                                       "exhaust-descriptors",
+                                       "hoard-descriptors",
+                                       "grow",
+                                       "fork-child",
+                                       "fork-orphan",
+                                       "fork-return",
+                                       "nest",
+                                       "linger"};
 static_assert(std::size(kDeeds) == static_cast<std::size_t>(Deed::kCount));
 constexpr std::string_view kShapes[] = {"number", "told", "text", "numbers", "array", "span", "slow", "refusing"};
 static_assert(std::size(kShapes) == static_cast<std::size_t>(Shape::kCount));

@@ -35,14 +35,14 @@ enum class Deed : std::uint8_t {
 };
 /// By which data a task gets its arguments and gives its result.
 enum class Shape : std::uint8_t {
-  number,   ///< to a number
-  told,     ///< to a text made in the worker
-  text,     ///< a text to another
-  numbers,  ///< a vector to another
-  array,    ///< to a SharedArray
-  span,     ///< writes in a SharedArray of the owner's
-  slow,     ///< a text whose Codec takes its time, on both ways
-  refusing, ///< a text whose Codec throws somewhere on the way
+  number,    ///< to a number
+  told,      ///< to a text made in the worker
+  text,      ///< a text to another
+  numbers,   ///< a vector to another
+  array,     ///< to a SharedArray
+  span,      ///< writes in a SharedArray of the owner's
+  slow,      ///< a text whose Codec takes its time, on both ways
+  refusing,  ///< a text whose Codec throws somewhere on the way
   kCount
 };
 

@@ -30,7 +30,8 @@ void nap_ms(std::uint32_t ms) { take_time(ms * 1000); }
 
 }  // namespace
 
-Continuer::Continuer(retinue::ProcessPool& pool, std::function<void()> progress) : pool_(pool), progress_(std::move(progress)) {
+Continuer::Continuer(retinue::ProcessPool& pool, std::function<void()> progress)
+    : pool_(pool), progress_(std::move(progress)) {
   thread_ = std::thread([this] {
     std::map<pid_t, unsigned> seen;  // for how many rounds a worker was seen stopped
     std::uint64_t started = 0;
@@ -53,7 +54,8 @@ Continuer::~Continuer() {
   thread_.join();
 }
 
-Tormentor::Tormentor(const Round& round, retinue::ProcessPool& pool, Inflicted& inflicted, std::function<void()> progress)
+Tormentor::Tormentor(const Round& round, retinue::ProcessPool& pool, Inflicted& inflicted,
+                     std::function<void()> progress)
     : round_(round), pool_(pool), inflicted_(inflicted), progress_(std::move(progress)) {
   thread_ = std::thread([this] { run(); });
 }
@@ -132,7 +134,8 @@ void Tormentor::kill_one(const Blow& blow) {
 // The pool has ended, or will at once, and its workers are not replaced.
 bool Tormentor::is_over() const {
   return inflicted_.count(Torment::kill_server) + inflicted_.count(Torment::terminate) +
-             inflicted_.count(Torment::cancel_rest) > 0;
+             inflicted_.count(Torment::cancel_rest) >
+         0;
 }
 
 void Tormentor::stop_one(const Blow& blow) {
@@ -152,7 +155,8 @@ void Tormentor::exhaust_descriptors(const Blow& blow) {
   inflicted_.add(Torment::descriptors);
   try {
     retinue::ProcessPool pool(1);  // a descriptor may have been closed meanwhile by another thread
-    if (pool.submit(twice, 21).get() != 42) inflicted_.problems.push_back("a pool made without descriptors cannot count");
+    if (pool.submit(twice, 21).get() != 42)
+      inflicted_.problems.push_back("a pool made without descriptors cannot count");
   } catch (const retinue::ResourceExhausted&) {
   } catch (const std::exception& e) {
     inflicted_.problems.push_back(std::string("a pool made without descriptors: ") + e.what());

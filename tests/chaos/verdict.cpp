@@ -32,7 +32,8 @@ void Verdict::judge(const Errand& errand, Record& record, bool in_map) {
 
 std::string Verdict::why_not(const Errand& errand, const Record& record, unsigned runs) {
   // What cancel() said and what came of it are the same, unless the whole pool was ended between.
-  if (record.cancel_said && record.end != End::cancelled && !may_be_closed()) return "cancel() said that it was cancelled";
+  if (record.cancel_said && record.end != End::cancelled && !may_be_closed())
+    return "cancel() said that it was cancelled";
   if (record.cancel_said && !record.cancel_forced && errand.retries == 0 && runs > 0)
     return "it was taken back before its start, and ran";
   switch (record.end) {
@@ -42,8 +43,7 @@ std::string Verdict::why_not(const Errand& errand, const Record& record, unsigne
     case End::timed_out:
       if (errand.timeout_ms == 0) return "it has no time limit";
       return errand.timeout_ms == kGenerousMs ? "its time limit is far away" : "";
-    case End::cancelled:
-      return record.cancel_said || may_be_cancelled() ? "" : "nobody cancelled it";
+    case End::cancelled: return record.cancel_said || may_be_cancelled() ? "" : "nobody cancelled it";
     case End::closed: return may_be_closed() ? "" : "nobody closed its pool";
     case End::exhausted: return may_be_exhausted(errand.task) ? "" : "nothing is exhausted";
     default: break;
@@ -57,7 +57,9 @@ std::string Verdict::why_not_ended(const Errand& errand, const Record& record) {
   if (is_deadly(task.deed) && task.shape != Shape::refusing) return "it must not outlive its worker";
   if (task.deed == Deed::linger && task.shape != Shape::refusing) return "it never ends by itself";
   if (inflicted_.count(Torment::memory) > 0 && record.end == End::remote) return "";  // no room for more than that
-  const auto is_refused = [&] { return record.end == End::own && record.type == "std::domain_error" && record.what == kRefusal; };
+  const auto is_refused = [&] {
+    return record.end == End::own && record.type == "std::domain_error" && record.what == kRefusal;
+  };
   if (task.shape == Shape::refusing) {
     const RefusingText::Where where = refusal_of(task);
     const bool early = where == RefusingText::Where::argument_written || where == RefusingText::Where::argument_read;
@@ -74,7 +76,8 @@ std::string Verdict::why_not_ended(const Errand& errand, const Record& record) {
   run_serially(task, serial);
   if (task.deed == Deed::throw_foreign) {
     if (record.end == End::remote && record.type == serial.type && record.what == serial.what) return "";
-  } else if (record.end == serial.end && record.digest == serial.digest && record.type == serial.type && record.what == serial.what) {
+  } else if (record.end == serial.end && record.digest == serial.digest && record.type == serial.type &&
+             record.what == serial.what) {
     return "";
   }
   return "the serial run gives " + serial.describe() + (serial.end == End::value ? ", another one" : "");
@@ -141,15 +144,17 @@ void Verdict::judge(const retinue::PoolStats& stats) {
     complain_of_pool(std::to_string(stats.workers_died) + " workers died, but there were " + std::to_string(kills) +
                      " kills and " + std::to_string(deadly_runs_) + " tasks that end their worker");
   if (stats.finished != stats.submitted)
-    complain_of_pool(std::to_string(stats.submitted) + " tasks submitted, " + std::to_string(stats.finished) + " finished");
+    complain_of_pool(std::to_string(stats.submitted) + " tasks submitted, " + std::to_string(stats.finished) +
+                     " finished");
   if (stats.waiting != 0) complain_of_pool(std::to_string(stats.waiting) + " tasks still wait for a slot");
 }
 
 void Verdict::complain(const Errand& errand, const Record& record, const std::string& why) {
-  problems_.push_back("task " + std::to_string(errand.task.index) + " (" + std::string(name_of(errand.task.deed)) + ", " +
-                      std::string(name_of(errand.task.shape)) + " of " + std::to_string(errand.task.size) + " bytes, " +
-                      std::to_string(errand.retries) + " retries, time limit " + std::to_string(errand.timeout_ms) +
-                      " ms) ended with " + record.describe() + (record.at_submit ? " at its submit" : "") + ", but " + why);
+  problems_.push_back("task " + std::to_string(errand.task.index) + " (" + std::string(name_of(errand.task.deed)) +
+                      ", " + std::string(name_of(errand.task.shape)) + " of " + std::to_string(errand.task.size) +
+                      " bytes, " + std::to_string(errand.retries) + " retries, time limit " +
+                      std::to_string(errand.timeout_ms) + " ms) ended with " + record.describe() +
+                      (record.at_submit ? " at its submit" : "") + ", but " + why);
 }
 
 }  // namespace retinue_chaos

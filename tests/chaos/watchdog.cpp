@@ -59,9 +59,11 @@ void Watchdog::watch() {
 }
 
 void Watchdog::bite() {
-  std::fprintf(stderr, "HANG: nothing has moved for %lld s in %s\n", static_cast<long long>(patience_.count()), told_().c_str());
+  std::fprintf(stderr, "HANG: nothing has moved for %lld s in %s\n", static_cast<long long>(patience_.count()),
+               told_().c_str());
   tell_of_all();
-  std::fprintf(stderr, "process %d %s\n", ::getpid(), waits_ ? "waits for a debugger" : "ends, and all its processes with it");
+  std::fprintf(stderr, "process %d %s\n", ::getpid(),
+               waits_ ? "waits for a debugger" : "ends, and all its processes with it");
   std::fflush(nullptr);
   while (waits_) ::pause();
   kill_descendants();

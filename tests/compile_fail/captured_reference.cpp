@@ -7,7 +7,9 @@
 int offset = 0;
 
 template <class F>
-bool check(F) { return retinue::detail::Call<F, int>::check(); }
+bool check(F) {
+  return retinue::detail::Call<F, int>::check();
+}
 
 int main() {
   int local = offset;

@@ -6,7 +6,9 @@
 #include <string>
 
 template <class F>
-bool check(F) { return retinue::detail::Call<F, int>::check(); }
+bool check(F) {
+  return retinue::detail::Call<F, int>::check();
+}
 
 int main() {
   std::string prefix = "x";

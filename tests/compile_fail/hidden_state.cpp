@@ -19,7 +19,9 @@ class Parser {
 template <>
 struct retinue::Codec<Parser> {
   template <class W>
-  static void write(W& w, const Parser& p) { w(p.grammar()); }
+  static void write(W& w, const Parser& p) {
+    w(p.grammar());
+  }
   static Parser read(Reader& r) { return Parser(r.value<std::string>()); }
 };
 #endif

@@ -7,7 +7,9 @@
 #include <map>
 #include <vector>
 
-struct Account { int balance; };
+struct Account {
+  int balance;
+};
 
 #ifdef RETINUE_MUST_COMPILE
 using Value = std::map<int, std::vector<Account>>;

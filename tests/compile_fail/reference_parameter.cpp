@@ -6,7 +6,10 @@
 #include <vector>
 
 #ifdef RETINUE_MUST_COMPILE
-std::vector<int> sorted(std::vector<int> v) { std::sort(v.begin(), v.end()); return v; }
+std::vector<int> sorted(std::vector<int> v) {
+  std::sort(v.begin(), v.end());
+  return v;
+}
 #else
 void sorted(std::vector<int>& v) { std::sort(v.begin(), v.end()); }
 #endif

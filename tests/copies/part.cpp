@@ -23,7 +23,9 @@ int wait_a_little(int x) {
 
 // So that the parts do not have their modules in the same order.
 #ifdef RETINUE_TEST_SECOND_PART
-int first_use() { return retinue::ProcessPool(1).submit([](const std::string& s) { return static_cast<int>(s.size()); }, "abc").get(); }
+int first_use() {
+  return retinue::ProcessPool(1).submit([](const std::string& s) { return static_cast<int>(s.size()); }, "abc").get();
+}
 #else
 int first_use() { return 3; }
 #endif
@@ -54,13 +56,17 @@ std::string told(Body&& body) {
   }
 }
 
-std::string submit(retinue::ProcessPool& pool) { return told([&] { pool.submit(square, 3).get(); }); }
+std::string submit(retinue::ProcessPool& pool) {
+  return told([&] { pool.submit(square, 3).get(); });
+}
 std::string map(retinue::ProcessPool& pool) {
   return told([&] {
     for (int y : pool.map(square, std::vector{1, 2})) (void)y;
   });
 }
-std::string submit_to_threads(retinue::ThreadPool& pool) { return told([&] { pool.submit(square, 3).get(); }); }
+std::string submit_to_threads(retinue::ThreadPool& pool) {
+  return told([&] { pool.submit(square, 3).get(); });
+}
 std::string wait_for_any(retinue::Future<int>& future) {
   return told([&] { retinue::wait_any(future); });
 }

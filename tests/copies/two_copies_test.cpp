@@ -78,7 +78,10 @@ TEST(TwoCopies, say_so_where_one_would_wait_for_a_future_of_the_others) {
 TEST(TwoCopies, may_end_each_others_pools) {
   ProcessPool pool(2);
   const auto pids = pool.worker_pids();
-  auto future = pool.submit([] { nap(100ms); return 5; });
+  auto future = pool.submit([] {
+    nap(100ms);
+    return 5;
+  });
   first().end(pool);
   EXPECT_EQ(future.get(), 5) << "what was handed in is finished";
   EXPECT_TRUE(eventually([&] { return is_gone(pids[0]) && is_gone(pids[1]); }));

@@ -40,7 +40,8 @@ inline Growth growth_of(const std::vector<Usage>& samples, const Metric& metric)
     const auto n = static_cast<double>(to - from);
     double sum = 0, squares = 0;
     for (std::size_t i = from; i < to; ++i) sum += static_cast<double>(samples[i].*metric.value);
-    for (std::size_t i = from; i < to; ++i) squares += std::pow(static_cast<double>(samples[i].*metric.value) - sum / n, 2);
+    for (std::size_t i = from; i < to; ++i)
+      squares += std::pow(static_cast<double>(samples[i].*metric.value) - sum / n, 2);
     return Quarter{sum / n, n > 1 ? squares / (n - 1) / n : 0};
   };
   const std::size_t n = samples.size();

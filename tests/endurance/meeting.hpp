@@ -25,8 +25,7 @@ inline pid_t meet(retinue::SharedSpan<Meeting> at, std::uint32_t n) {
     std::atomic_ref(at[0].over).store(1);
     ::syscall(SYS_futex, &at[0].over, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
   }
-  while (std::atomic_ref(at[0].over).load() == 0)
-    ::syscall(SYS_futex, &at[0].over, FUTEX_WAIT, 0, nullptr, nullptr, 0);
+  while (std::atomic_ref(at[0].over).load() == 0) ::syscall(SYS_futex, &at[0].over, FUTEX_WAIT, 0, nullptr, nullptr, 0);
   return ::getpid();
 }
 

@@ -68,9 +68,10 @@ bool all_at_once(const Options& options, std::uint64_t n) {
     const auto end = Clock::now();
     futures.clear();
     pools.clear();
-    std::cout << "round " << round + 1 << ": " << n << " pools made in " << made << " s, dropped in " << seconds_since(end)
-              << " s; at once " << full.processes << " processes, " << full.threads << " threads, "
-              << full.owner_descriptors << " descriptors of the owner, " << full.all_pss / 1024 << " MB in all\n";
+    std::cout << "round " << round + 1 << ": " << n << " pools made in " << made << " s, dropped in "
+              << seconds_since(end) << " s; at once " << full.processes << " processes, " << full.threads
+              << " threads, " << full.owner_descriptors << " descriptors of the owner, " << full.all_pss / 1024
+              << " MB in all\n";
     record.sample("pools at once, when they are gone");
   }
   return record.judge();

@@ -30,15 +30,17 @@ void Record::sample(const std::string& progress) {
   if (!terminal && Clock::now() - told_ < 1min) return;
   told_ = Clock::now();
   std::cout << std::fixed << std::setprecision(0) << std::setw(6) << seconds_since(start_) << " s  " << progress
-            << ": owner " << usage.owner_private << " KB, all " << usage.all_pss << " KB, shared " << usage.shared << " KB, "
-            << usage.all_descriptors << " descriptors, " << usage.all_mappings << " mappings, " << usage.threads
-            << " threads, " << usage.processes << " processes" << std::endl;
+            << ": owner " << usage.owner_private << " KB, all " << usage.all_pss << " KB, shared " << usage.shared
+            << " KB, " << usage.all_descriptors << " descriptors, " << usage.all_mappings << " mappings, "
+            << usage.threads << " threads, " << usage.processes << " processes" << std::endl;
 }
 
 bool Record::judge() const {
-  std::cout << "\n" << what_ << ", " << samples_.size() << " samples in " << std::fixed << std::setprecision(1)
+  std::cout << "\n"
+            << what_ << ", " << samples_.size() << " samples in " << std::fixed << std::setprecision(1)
             << seconds_since(start_) << " s\n\n";
-  std::cout << "| | second quarter | last quarter | growth | its standard error | allowed | |\n| --- | ---: | ---: | ---: | ---: | ---: | --- |\n";
+  std::cout << "| | second quarter | last quarter | growth | its standard error | allowed | |\n| --- | ---: | ---: | "
+               "---: | ---: | ---: | --- |\n";
   const std::string trouble = what_grows(samples_, options_.allowed);
   if (samples_.size() >= kFewestSamples) {
     for (const Metric& metric : kMetrics) {
@@ -46,9 +48,8 @@ bool Record::judge() const {
       const double allowed = options_.allowed.of(metric);
       const char* const unit = metric.kilobytes ? " KB" : "";
       std::cout << "| " << metric.name << " | " << growth.before << unit << " | " << growth.after << unit << " | "
-                << std::showpos << growth.growth() << std::noshowpos << unit << " | "
-                << growth.error << unit << " | " << allowed << unit << " | "
-                << (growth.is_beyond(allowed) ? "**grows**" : "") << " |\n";
+                << std::showpos << growth.growth() << std::noshowpos << unit << " | " << growth.error << unit << " | "
+                << allowed << unit << " | " << (growth.is_beyond(allowed) ? "**grows**" : "") << " |\n";
     }
   }
   std::cout << "\n" << (trouble.empty() ? "Nothing grows." : "It grows: " + trouble) << std::endl;

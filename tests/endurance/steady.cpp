@@ -49,9 +49,9 @@ class Client {
 
   void step() {
     static constexpr std::array<void (Client::*)(), 12> kSteps = {
-        &Client::one_by_one, &Client::many,       &Client::mapped,  &Client::mapped_in_any_order,
-        &Client::large,      &Client::large,      &Client::thrown,  &Client::too_long,
-        &Client::called,     &Client::cancelled,  &Client::shared,  &Client::returned_array};
+        &Client::one_by_one, &Client::many,      &Client::mapped, &Client::mapped_in_any_order,
+        &Client::large,      &Client::large,     &Client::thrown, &Client::too_long,
+        &Client::called,     &Client::cancelled, &Client::shared, &Client::returned_array};
     const std::uint64_t n = random_();
     if (n % 64 == 0) crashed();  // these take long: a stack is read, processes are started
     else if (n % 64 == 1) pool_of_its_own();
@@ -86,7 +86,8 @@ class Client {
   }
   void mapped_in_any_order() {
     std::uint64_t sum = 0;
-    for (int y : pool_.with(kAgain).map_unordered(next, std::views::iota(0, 5000))) sum += static_cast<std::uint64_t>(y);
+    for (int y : pool_.with(kAgain).map_unordered(next, std::views::iota(0, 5000)))
+      sum += static_cast<std::uint64_t>(y);
     expect(sum == 5000ull * 5001 / 2, "the sum of a map in any order");
   }
   void large() {
@@ -247,7 +248,8 @@ bool run_steady(const Options& options) {
     record.sample(std::to_string(steps) + " steps, " + std::to_string(pool.stats().submitted) + " tasks");
   }
   const auto stats = pool.stats();
-  std::cout << "\n" << steps << " steps of " << kClients << " clients, " << stats.submitted << " tasks in the pool of "
+  std::cout << "\n"
+            << steps << " steps of " << kClients << " clients, " << stats.submitted << " tasks in the pool of "
             << pool.workers() << ": " << stats.failed << " failed as they should, " << stats.cancelled << " cancelled, "
             << stats.retried << " run again; " << stats.workers_died << " workers died, " << stats.workers_started
             << " were started; at most " << stats.bytes_peak / 1'000'000 << " MB of shared memory were in use\n";

@@ -23,7 +23,8 @@ bool take(const Options& options, const std::string& how, std::uint64_t n, F&& r
     used += seconds_since(begin);
     record.sample(how + ", " + std::to_string(i));
   }
-  std::cout << n << " tasks by " << how << ": " << used << " s, " << used / static_cast<double>(n) * 1e9 << " ns each\n";
+  std::cout << n << " tasks by " << how << ": " << used << " s, " << used / static_cast<double>(n) * 1e9
+            << " ns each\n";
   return record.judge();
 }
 
@@ -35,7 +36,8 @@ bool run_tasks(const Options& options) {
   bool all = true;
   {
     retinue::ProcessPool pool(options.workers);
-    all &= take(options, "submit and get", std::max<std::uint64_t>(1, n / 10), [&](std::uint64_t i) { return pool.submit(next, static_cast<int>(i)).get(); });
+    all &= take(options, "submit and get", std::max<std::uint64_t>(1, n / 10),
+                [&](std::uint64_t i) { return pool.submit(next, static_cast<int>(i)).get(); });
   }
   {
     retinue::ProcessPool pool(options.workers);
@@ -44,7 +46,8 @@ bool run_tasks(const Options& options) {
     all &= take(options, "submit of 20,000, then get", n, [&](std::uint64_t i) {
       if (i % kBatch == 0) {
         futures.clear();
-        for (std::uint64_t k = i; k < std::min(n, i + kBatch); ++k) futures.push_back(pool.submit(next, static_cast<int>(k)));
+        for (std::uint64_t k = i; k < std::min(n, i + kBatch); ++k)
+          futures.push_back(pool.submit(next, static_cast<int>(k)));
       }
       return futures[i % kBatch].get();
     });

@@ -17,7 +17,7 @@ namespace endurance {
 /// Memory in KB. `all` is the owner, its fork servers and their workers, and whatever else they have started.
 struct Usage {
   long owner_allocated = 0;  ///< by malloc; known of this process only
-  long owner_private = 0;  ///< of the owner alone, not shared with any file
+  long owner_private = 0;    ///< of the owner alone, not shared with any file
   long owner_resident = 0;
   long workers_pss = 0;  ///< Pss: what is shared by n processes counts an nth for each
   long servers_pss = 0;
@@ -34,7 +34,7 @@ struct Usage {
 struct Metric {
   const char* name;    ///< for a table
   const char* column;  ///< for a CSV file
-  long Usage::*value;
+  long Usage::* value;
   bool kilobytes;
 };
 
@@ -71,7 +71,8 @@ inline std::map<std::string, long> numbers_in(const std::string& path) {
   for (std::string line; std::getline(file, line);) {
     const auto colon = line.find(':');
     const auto digit = line.find_first_not_of(" \t", colon + 1);
-    if (colon == line.npos || digit == line.npos || std::isdigit(static_cast<unsigned char>(line[digit])) == 0) continue;
+    if (colon == line.npos || digit == line.npos || std::isdigit(static_cast<unsigned char>(line[digit])) == 0)
+      continue;
     numbers[line.substr(0, colon)] += std::stol(line.substr(digit));
   }
   return numbers;
@@ -119,7 +120,7 @@ inline long shared_kb_of(pid_t pid, const std::string& name) {
   for (const std::string& fd : entries_of(folder)) {
     char target[256] = {};
     const std::string path = folder + "/" + fd;
-    struct stat file {};
+    struct stat file{};
     if (::readlink(path.c_str(), target, sizeof target - 1) <= 0 || ::stat(path.c_str(), &file) != 0) continue;
     if (std::string(target).starts_with("/memfd:" + name)) files[file.st_ino] = file.st_blocks / 2;
   }
@@ -131,7 +132,7 @@ inline long shared_kb_of(pid_t pid, const std::string& name) {
 inline Usage usage_of(pid_t owner) {
   const auto folder_of = [](pid_t pid) { return "/proc/" + std::to_string(pid); };
   Usage usage;
-  const auto add = [&](pid_t pid, long Usage::*pss) {
+  const auto add = [&](pid_t pid, long Usage::* pss) {
     const long kb = numbers_in(folder_of(pid) + "/smaps_rollup")["Pss"];
     if (pss != nullptr) usage.*pss += kb;
     usage.all_pss += kb;

@@ -78,9 +78,9 @@ inline int index_of(const char* call) noexcept {
 
 /// How often a fault strikes.
 enum class Lasting : std::uint8_t {
-  once,         ///< the n-th call of all processes of the role
-  from_then_on, ///< that one and all later ones
-  once_in_each, ///< the n-th call of each process of the role
+  once,          ///< the n-th call of all processes of the role
+  from_then_on,  ///< that one and all later ones
+  once_in_each,  ///< the n-th call of each process of the role
 };
 constexpr const char* kLastingNames[] = {"once", "from-then-on", "once-in-each"};
 
@@ -98,8 +98,8 @@ inline std::string errno_name(int error_number) {
 }
 
 inline std::ostream& operator<<(std::ostream& out, const Fault& f) {
-  return out << kRoleNames[f.role] << ' ' << kCalls[f.call].name << ' ' << f.nth << ' ' << errno_name(f.error_number) << ' '
-             << kLastingNames[static_cast<int>(f.lasting)];
+  return out << kRoleNames[f.role] << ' ' << kCalls[f.call].name << ' ' << f.nth << ' ' << errno_name(f.error_number)
+             << ' ' << kLastingNames[static_cast<int>(f.lasting)];
 }
 
 /// One scenario's plan. Made before its processes; cleared between scenarios.
@@ -112,7 +112,7 @@ struct FaultPlan {
   char unknown_call[32] = {};
   std::atomic<const char*> step{"before the first step"};  // literals: the processes are forks of one program
   char outcome[512] = {};
-  std::uint64_t reserved = 0;                       ///< bytes of shared memory that the run has left for the next pool ...
+  std::uint64_t reserved = 0;  ///< bytes of shared memory that the run has left for the next pool ...
   std::uint64_t most_reserved = ~std::uint64_t{0};  ///< ... and may leave
 };
 
@@ -152,7 +152,8 @@ inline int inject_as_planned(const char* name) noexcept {
   if (p.fault.lasting == Lasting::once_in_each) {
     static std::atomic<unsigned> in_this_process{0};  // of the one call that is to fail
     static std::atomic<std::uint64_t> generation{0};
-    if (generation.exchange(retinue::detail::fork_generation()) != retinue::detail::fork_generation()) in_this_process = 0;
+    if (generation.exchange(retinue::detail::fork_generation()) != retinue::detail::fork_generation())
+      in_this_process = 0;
     count = ++in_this_process;
   }
   const bool strikes = p.fault.lasting == Lasting::from_then_on ? count >= p.fault.nth : count == p.fault.nth;

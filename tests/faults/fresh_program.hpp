@@ -36,8 +36,8 @@ inline void square_entry(retinue::detail::TaskContext& context) {
 inline int square_in(retinue::detail::PoolCore& core, int x) {
   retinue::detail::StagedPayload arguments;
   std::memcpy(arguments.prepare(sizeof x), &x, sizeof x);
-  const auto task =
-      retinue::detail::submit_to(core, retinue::detail::name_code(reinterpret_cast<const void*>(&square_entry)), arguments, {});
+  const auto task = retinue::detail::submit_to(
+      core, retinue::detail::name_code(reinterpret_cast<const void*>(&square_entry)), arguments, {});
   task->wait(std::nullopt);
   std::memcpy(&x, retinue::detail::value_bytes(*task).data(), sizeof x);
   return x;

@@ -63,7 +63,8 @@ std::string places(pid_t child) {
       const std::string folder = "/proc/" + std::to_string(pid) + "/task/" + thread + "/";
       std::string name = text_of(folder + "comm");
       if (!name.empty()) name.pop_back();
-      out << "\n    " << pid << '/' << thread << ' ' << name << " (" << info.state << ") in " << text_of(folder + "wchan");
+      out << "\n    " << pid << '/' << thread << ' ' << name << " (" << info.state << ") in "
+          << text_of(folder + "wchan");
     }
   }
   return out.str();
@@ -150,11 +151,11 @@ std::vector<Fault> faults_for(const Scenario& scenario, const Counts& counts, Ra
       for (const unsigned nth : chosen(count, random)) {
         if (nth == 1 || rounds() > 1)
           for (unsigned i = 0; i < errnos; ++i) add(nth, what.errnos[i], Lasting::once);
-        else
-          add(nth, what.errnos[random() % errnos], Lasting::once);
+        else add(nth, what.errnos[random() % errnos], Lasting::once);
         if (what.lasting != 0 && (nth <= 2 || rounds() > 1)) add(nth, what.lasting, Lasting::from_then_on);
       }
-      if (count > 1 && role == static_cast<unsigned>(ProcessRole::worker)) add(1, what.errnos[0], Lasting::once_in_each);
+      if (count > 1 && role == static_cast<unsigned>(ProcessRole::worker))
+        add(1, what.errnos[0], Lasting::once_in_each);
     }
   return faults;
 }
@@ -206,10 +207,12 @@ TEST_P(InjectedFaults, end_in_a_value_or_in_an_error_that_tells_and_leave_nothin
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
     if (plan().hits.load() != 0) ++struck;
     if (tell)
-      std::cout << fault << " (" << plan().hits.load() << " times, " << took.count() << " ms): " << plan().outcome << '\n';
+      std::cout << fault << " (" << plan().hits.load() << " times, " << took.count() << " ms): " << plan().outcome
+                << '\n';
     if (outcome.good()) continue;
     ADD_FAILURE() << "to repeat: RETINUE_TEST_FAULT=\"" << fault << "\"\n"
-                  << "  " << outcome.end << (outcome.end.ended ? "" : "  hung at: ") << outcome.hung_at << "\n  outcome: " << plan().outcome;
+                  << "  " << outcome.end << (outcome.end.ended ? "" : "  hung at: ") << outcome.hung_at
+                  << "\n  outcome: " << plan().outcome;
     if (++failures == 20) break;
   }
   std::cout << "walked " << walked << " of " << faults.size() << " faults, of which " << struck << " struck\n";
@@ -227,7 +230,8 @@ TEST(InjectedFaultsPlan, has_no_call_that_no_scenario_makes) {
       if (scenario.walks(kCalls[call].name) && counts.of[0][call] + counts.of[1][call] + counts.of[2][call] != 0)
         unmade.erase(kCalls[call].name);
   }
-  if (!may_change_user()) for (const char* call : {"setgroups", "setresgid", "setresuid"}) unmade.erase(call);
+  if (!may_change_user())
+    for (const char* call : {"setgroups", "setresgid", "setresuid"}) unmade.erase(call);
 #if defined(__SANITIZE_THREAD__)
   unmade.erase("execv");  // of fresh_start, which cannot run there
 #endif

@@ -25,13 +25,14 @@ inline std::string letters(std::size_t n, char c) { return std::string(n, c); }
 inline bool all_are(const std::string& text, std::size_t n, char c) {
   return text.size() == n && text.find_first_not_of(c) == std::string::npos;
 }
-inline std::string next_letters(const std::string& text) { return std::string(text.size(), static_cast<char>(text[0] + 1)); }
+inline std::string next_letters(const std::string& text) {
+  return std::string(text.size(), static_cast<char>(text[0] + 1));
+}
 
 inline void start_and_end(Trial& trial) {
   std::optional<retinue::ProcessPool> pool;
   if (!trial.step("making a pool", [&] { pool.emplace(2); })) return;
-  for (int i = 0; i < 3; ++i)
-    trial.step("a task", [&] { DEMAND(pool->submit(square, i).get() == i * i); });
+  for (int i = 0; i < 3; ++i) trial.step("a task", [&] { DEMAND(pool->submit(square, i).get() == i * i); });
   trial.step("shutdown", [&] { pool->shutdown(); });
   trial.step_throws<retinue::PoolClosed>("a task after the shutdown", [&] { pool->submit(square, 1).get(); });
 }
@@ -53,9 +54,8 @@ inline void growth(Trial& trial) {
       wanted.emplace_back(size, c);
   }
   for (std::size_t i = 0; i < results.size(); ++i)
-    trial.step("a large result", [&] {
-      DEMAND(all_are(results[i].get(), wanted[i].first, static_cast<char>(wanted[i].second + 1)));
-    });
+    trial.step("a large result",
+               [&] { DEMAND(all_are(results[i].get(), wanted[i].first, static_cast<char>(wanted[i].second + 1))); });
   results.clear();
   trial.step("a shared array", [&] {
     retinue::SharedArray<int> numbers(500'000);
@@ -101,7 +101,10 @@ inline void traffic(Trial& trial) {
     DEMAND(sum == 59 * 60 * 119 / 6);
   });
   trial.step("a wait with a limit", [&] {
-    auto slow = pool->submit([] { nap(5ms); return 1; });
+    auto slow = pool->submit([] {
+      nap(5ms);
+      return 1;
+    });
     while (slow.wait_for(1ms) == retinue::FutureStatus::timeout) {
     }
     DEMAND(slow.get() == 1);
@@ -126,7 +129,8 @@ inline void replacement(Trial& trial) {
   if (!trial.step("making a pool", [&] { pool.emplace(options); })) return;
   trial.step_throws<retinue::WorkerDied>("a killed worker", [&] { pool->submit(meet_signal, SIGKILL).get(); });
   trial.step("a crash", [&] { pool->submit(meet_signal, SIGSEGV).wait(); });
-  trial.step_throws<retinue::TaskTimeout>("a time limit", [&] { pool->with({.timeout = 10ms}).submit(spin_for_ever).get(); });
+  trial.step_throws<retinue::TaskTimeout>("a time limit",
+                                          [&] { pool->with({.timeout = 10ms}).submit(spin_for_ever).get(); });
   trial.step("a task that is run again", [&] {
     board().counters[0].store(0);
     auto f = pool->with({.retries = 1}).submit([] {
@@ -135,8 +139,7 @@ inline void replacement(Trial& trial) {
     });
     DEMAND(f.get() == 5);
   });
-  for (int i = 0; i < 12; ++i)
-    trial.step("a task", [&] { DEMAND(pool->submit(square, i).get() == i * i); });
+  for (int i = 0; i < 12; ++i) trial.step("a task", [&] { DEMAND(pool->submit(square, i).get() == i * i); });
   trial.lift_and_use(*pool);
 }
 
@@ -164,7 +167,10 @@ inline void endings(Trial& trial) {
   retinue::ProcessPoolOptions options;
   options.workers = 2;
   options.slots = 64;
-  const auto pause = [] { nap(1ms); return 3; };
+  const auto pause = [] {
+    nap(1ms);
+    return 3;
+  };
   const auto ended = [](auto& future) {
     try {
       DEMAND(future.get() == 3);
@@ -213,13 +219,23 @@ inline void threads(Trial& trial) {
   if (!trial.step("making a thread pool", [&] { pool.emplace(2); })) return;
   trial.step("submits", [&] {
     std::vector<retinue::Future<int>> futures;
-    for (int i = 0; i < 20; ++i) futures.push_back(pool->submit([i] { nap(200us); return square(i); }));
+    for (int i = 0; i < 20; ++i)
+      futures.push_back(pool->submit([i] {
+        nap(200us);
+        return square(i);
+      }));
     for (int i = 0; i < 20; ++i) DEMAND(futures[static_cast<std::size_t>(i)].get() == i * i);
   });
   trial.step("a wait within a task", [&] {
     const auto outer = [&pool = *pool](int x) {
-      auto one = pool.submit([x] { nap(1ms); return square(x); });
-      auto two = pool.submit([x] { nap(1ms); return square(x); });
+      auto one = pool.submit([x] {
+        nap(1ms);
+        return square(x);
+      });
+      auto two = pool.submit([x] {
+        nap(1ms);
+        return square(x);
+      });
       return one.get() + two.get();
     };
     auto a = pool->submit(outer, 2), b = pool->submit(outer, 3);
@@ -273,9 +289,14 @@ struct Scenario {
 inline std::ostream& operator<<(std::ostream& out, const Scenario& scenario) { return out << scenario.name; }
 
 inline constexpr Scenario kScenarios[] = {
-    {"start_and_end", start_and_end, {}}, {"growth", growth, {}},           {"traffic", traffic, {}},
-    {"replacement", replacement, {}},     {"initializers", initializers, {}}, {"endings", endings, {}},
-    {"nested", nested, {}},               {"threads", threads, {}},
+    {"start_and_end", start_and_end, {}},
+    {"growth", growth, {}},
+    {"traffic", traffic, {}},
+    {"replacement", replacement, {}},
+    {"initializers", initializers, {}},
+    {"endings", endings, {}},
+    {"nested", nested, {}},
+    {"threads", threads, {}},
     {"limited_workers", limited_workers, {}},
     {"crash", crash, kCallsOfACrash},
 #if !defined(__SANITIZE_THREAD__)  // which leaves no address that is free in both programs

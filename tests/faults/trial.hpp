@@ -30,7 +30,8 @@ class Trial {
       return true;
     } catch (const retinue::ResourceExhausted& e) {
       const bool lost = errno_may_be_lost_ && e.error_number() == 0;
-      if (!lost && e.error_number() != plan().fault.error_number) broken(name, "ResourceExhausted with another errno", e);
+      if (!lost && e.error_number() != plan().fault.error_number)
+        broken(name, "ResourceExhausted with another errno", e);
       note(name, "ResourceExhausted", e);
     } catch (const retinue::PoolClosed& e) {
       closed_ = true;
@@ -123,10 +124,11 @@ struct Kept {
       char target[256] = {};
       if (::readlink(("/proc/self/fd/" + fd).c_str(), target, sizeof target - 1) <= 0) continue;
       const std::string_view name(target);
-      if (name.starts_with("/memfd:retinue") || name.starts_with(kUnnamed) || name.starts_with("anon_inode:")) ++kept.descriptors;
+      if (name.starts_with("/memfd:retinue") || name.starts_with(kUnnamed) || name.starts_with("anon_inode:"))
+        ++kept.descriptors;
     }
     std::istringstream lines(text_of("/proc/self/maps"));
-    for (std::string line; std::getline(lines, line);) 
+    for (std::string line; std::getline(lines, line);)
       if (line.find("/memfd:retinue") != line.npos || line.find(kUnnamed) != line.npos) ++kept.mappings;
     return kept;
   }

@@ -22,13 +22,39 @@ namespace retinue_fuzz {
 enum class Shade : unsigned char { light, dark };
 enum class Truth : bool { no, yes };
 struct Nothing {};
-struct Point { double x, y; };
-struct Switch { int id; bool on; Truth truth; bool others[3]; };
-struct alignas(64) Wide { int x; };
-struct Leaf { std::string s; int a[3]; std::optional<double> d; };
-struct Tree { int value; std::vector<Tree> children; std::unique_ptr<Leaf> leaf; };
-struct Chain { std::unique_ptr<Chain> next; };
-struct Arrays { char tag; int grid[2][3]; std::string names[2]; bool flags[3]; Switch switches[2]; Point points[2]; };
+struct Point {
+  double x, y;
+};
+struct Switch {
+  int id;
+  bool on;
+  Truth truth;
+  bool others[3];
+};
+struct alignas(64) Wide {
+  int x;
+};
+struct Leaf {
+  std::string s;
+  int a[3];
+  std::optional<double> d;
+};
+struct Tree {
+  int value;
+  std::vector<Tree> children;
+  std::unique_ptr<Leaf> leaf;
+};
+struct Chain {
+  std::unique_ptr<Chain> next;
+};
+struct Arrays {
+  char tag;
+  int grid[2][3];
+  std::string names[2];
+  bool flags[3];
+  Switch switches[2];
+  Point points[2];
+};
 using Either = std::variant<int, std::optional<std::tuple<char, std::string, Leaf>>, std::vector<bool>>;
 using Nested = std::map<std::string, std::vector<Either>>;
 
@@ -118,7 +144,9 @@ struct retinue::Codec<retinue_fuzz::Silent> {
 template <>
 struct retinue::Codec<retinue_fuzz::Polygon> {
   template <class W>
-  static void write(W& w, const retinue_fuzz::Polygon& p) { w(p.name(), p.corners()); }
+  static void write(W& w, const retinue_fuzz::Polygon& p) {
+    w(p.name(), p.corners());
+  }
   static retinue_fuzz::Polygon read(Reader& r) {
     auto name = r.value<std::string>();
     auto corners = r.value<std::vector<std::pair<int, int>>>();

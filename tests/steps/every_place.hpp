@@ -78,7 +78,8 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
     bool arrived = false;
     for (unsigned tries = 0; tries < kMostTries && !arrived; ++tries) {
       const auto worker = scene.begin();
-      arrived = tries < kTriesAtFullSpeed ? worker->run_to(place) == TracedProcess::Stop::arrived : step_to(*worker, place);
+      arrived =
+          tries < kTriesAtFullSpeed ? worker->run_to(place) == TracedProcess::Stop::arrived : step_to(*worker, place);
       scene.act(*worker);
       worker->let_go();
       scene.settle(true);
@@ -103,7 +104,8 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
     std::printf("%s: no line tables, so nobody knows which transitions were passed\n", window);
     return;
   }
-  for (const std::string& name : transitions) EXPECT_TRUE(passed.contains(name)) << window << ": " << name << " was not passed";
+  for (const std::string& name : transitions)
+    EXPECT_TRUE(passed.contains(name)) << window << ": " << name << " was not passed";
   std::string names;
   for (const std::string& name : passed) names += " " + name;
   std::printf("%s: transitions%s\n", window, names.c_str());

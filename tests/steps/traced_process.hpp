@@ -124,7 +124,6 @@ class TracedProcess {
     }
   }
 
-
   /// Lets it go on by itself.
   void let_go() {
     if (!attached_) return;
@@ -235,7 +234,8 @@ class TracedProcess {
     require(::ptrace(PTRACE_POKETEXT, pid_, pc, word), "PTRACE_POKETEXT");
     if (stop != Stop::arrived) return stop;
     user_regs_struct r = registers();
-    if (counter_of(r) != pc + kBeyondBreakpoint) throw std::runtime_error("a worker stopped where there is no breakpoint");
+    if (counter_of(r) != pc + kBeyondBreakpoint)
+      throw std::runtime_error("a worker stopped where there is no breakpoint");
     set_counter(r, pc);
     iovec where{&r, sizeof r};
     require(::ptrace(PTRACE_SETREGSET, pid_, std::uintptr_t{NT_PRSTATUS}, &where), "PTRACE_SETREGSET");
@@ -244,7 +244,7 @@ class TracedProcess {
 
   const pid_t pid_;
   int status_ = 0x7f;  // as waitpid says of one that has stopped
-  int deliver_ = 0;  // a signal of its own, seen and not yet delivered
+  int deliver_ = 0;    // a signal of its own, seen and not yet delivered
   bool attached_ = false;
   bool running_ = false;  // since it is asleep
 };

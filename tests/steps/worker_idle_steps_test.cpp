@@ -11,12 +11,12 @@ using Stop = TracedProcess::Stop;
 class GoingIdle : public OneFreeWorker {
  public:
   enum class Act {
-    kill,                 ///< and then submit a task
+    kill,  ///< and then submit a task
     submit_and_kill,
     submit_and_go_on,
   };
   struct Others {
-    bool busy = true;     ///< the other worker has a task to run; else it is asleep
+    bool busy = true;  ///< the other worker has a task to run; else it is asleep
   };
   GoingIdle(std::chrono::nanoseconds spin, Act act, Others others)
       : OneFreeWorker(pool_options(2, spin)), act_(act), others_(others) {}

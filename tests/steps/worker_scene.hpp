@@ -81,10 +81,11 @@ std::string end_of(const Future<R>& task, const R& right, pid_t victim = 0) {
 class Aside {
  public:
   template <class F>
-  explicit Aside(F body) : thread_([this, body] {
-    body();
-    done_.store(true);
-  }) {}
+  explicit Aside(F body)
+      : thread_([this, body] {
+          body();
+          done_.store(true);
+        }) {}
   ~Aside() {
     EXPECT_TRUE(eventually([&] { return done_.load(); })) << "a thread of the owner waits in vain";
     thread_.join();

@@ -11,7 +11,7 @@ class FinishAndClaim : public OneFreeWorker {
   struct Tasks {
     std::size_t bytes = 0;  ///< of the results
     retinue::TaskOptions options{};
-    bool rings = false;  ///< a thread is asleep until the task ends, and a callback is owed
+    bool rings = false;   ///< a thread is asleep until the task ends, and a callback is owed
     unsigned before = 0;  ///< tasks of the same kind that the worker has run already
   };
   explicit FinishAndClaim(const Tasks& tasks) : OneFreeWorker(pool_options(2, 0ns)), tasks_(tasks) {}
@@ -20,7 +20,8 @@ class FinishAndClaim : public OneFreeWorker {
     hold_one();
     stats_ = open_.pool.stats();
     auto with_options = open_.pool.with(tasks_.options);
-    for (unsigned i = 0; i < tasks_.before; ++i) EXPECT_EQ(end_of(open_.pool.submit(text, tasks_.bytes), text(tasks_.bytes)), "value");
+    for (unsigned i = 0; i < tasks_.before; ++i)
+      EXPECT_EQ(end_of(open_.pool.submit(text, tasks_.bytes), text(tasks_.bytes)), "value");
     ending_ = with_options.submit(first_task, tasks_.bytes);
     ending_at_ = open_.last_position();
     next_ = with_options.submit(next_task, tasks_.bytes);
@@ -75,7 +76,8 @@ class FinishAndClaim : public OneFreeWorker {
     ending_ = {};
     next_ = {};
     expect_well(open_);
-    const bool repeated = killed && tasks_.options.retries.value_or(0) != 0 && (ending_tag_ == Tag::running || next_tag_ == Tag::running);
+    const bool repeated =
+        killed && tasks_.options.retries.value_or(0) != 0 && (ending_tag_ == Tag::running || next_tag_ == Tag::running);
     EXPECT_TRUE(eventually([&] { return open_.pool.stats().workers_died == stats_.workers_died + (killed ? 1 : 0); }));
     EXPECT_EQ(open_.pool.stats().retried, stats_.retried + (repeated ? 1 : 0));
   }

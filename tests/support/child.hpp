@@ -15,10 +15,10 @@ namespace retinue_test {
 
 /// How a scenario in a process of its own went.
 struct ChildEnd {
-  int status = -1;     ///< as waitpid says
-  bool ended = false;  ///< before its time was up
-  bool alone = false;  ///< all of its descendants went with it, or soon after
-  std::string output;  ///< its stdout and that of its descendants
+  int status = -1;                        ///< as waitpid says
+  bool ended = false;                     ///< before its time was up
+  bool alone = false;                     ///< all of its descendants went with it, or soon after
+  std::string output;                     ///< its stdout and that of its descendants
   std::chrono::milliseconds lingered{0};  ///< how long its descendants outlived it, without their waits for a CPU
 
   bool exited_with(int code) const { return ended && WIFEXITED(status) && WEXITSTATUS(status) == code; }

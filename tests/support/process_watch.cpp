@@ -17,7 +17,7 @@ class ProcessWatch : public ::testing::EmptyTestEventListener {
   void OnTestStart(const ::testing::TestInfo& test) override {
     std::snprintf(running(), kNameBytes, "%s.%s", test.test_suite_name(), test.name());
     board().clear();
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) { report_hang(); };
     ::sigaction(SIGALRM, &action, nullptr);
     ::alarm(50 * kPatience);

@@ -23,12 +23,9 @@ inline const Blow kCtrlCTyped{"Ctrl-C", SIGINT, [](Terminal& t) { t.type(kCtrlC)
 inline const Blow kHangUp{"hang-up", SIGHUP, [](Terminal& t) { t.hang_up(); }};
 inline const Blow kKilled{"SIGKILL", SIGKILL, [](Terminal& t) { ::kill(t.program(), SIGKILL); }};
 inline const std::vector<Blow> kBlows{
-    kCtrlCTyped,
-    {"Ctrl-\\", SIGQUIT, [](Terminal& t) { t.type(kCtrlBackslash); }},
-    kHangUp,
-    {"SIGTERM", SIGTERM, [](Terminal& t) { ::kill(t.program(), SIGTERM); }},
-    kKilled,
-    {"SIGKILL to all", SIGKILL, [](Terminal& t) { ::kill(-t.program(), SIGKILL); }},
+    kCtrlCTyped, {"Ctrl-\\", SIGQUIT, [](Terminal& t) { t.type(kCtrlBackslash); }},
+    kHangUp,     {"SIGTERM", SIGTERM, [](Terminal& t) { ::kill(t.program(), SIGTERM); }},
+    kKilled,     {"SIGKILL to all", SIGKILL, [](Terminal& t) { ::kill(-t.program(), SIGKILL); }},
 };
 
 }  // namespace retinue_test

@@ -21,7 +21,9 @@ class AtARandomMoment : public ::testing::TestWithParam<std::size_t> {
   static constexpr int kRounds = 16 / kSlowdown;
   const Blow& blow = kBlows[GetParam()];
   std::mt19937_64 random{seed() + GetParam()};
-  std::chrono::microseconds moment(int most) { return std::chrono::microseconds(random() % static_cast<unsigned>(most)); }
+  std::chrono::microseconds moment(int most) {
+    return std::chrono::microseconds(random() % static_cast<unsigned>(most));
+  }
 };
 
 INSTANTIATE_TEST_SUITE_P(Blows, AtARandomMoment, ::testing::Range<std::size_t>(0, kBlows.size()));

@@ -32,9 +32,9 @@ inline void adopt_orphans() { ::prctl(PR_SET_CHILD_SUBREAPER, 1); }
 /// How a program in a terminal went.
 struct TerminalEnd {
   int status = -1;
-  bool ended = false;     ///< before its time was up
-  std::string left;       ///< processes and files that outlived it by more than a second
-  std::string shown;      ///< all that the terminal has shown
+  bool ended = false;  ///< before its time was up
+  std::string left;    ///< processes and files that outlived it by more than a second
+  std::string shown;   ///< all that the terminal has shown
   bool settings_kept = true;
 
   bool exited_with(int code) const { return ended && WIFEXITED(status) && WEXITSTATUS(status) == code; }
@@ -162,7 +162,8 @@ class Terminal {
     if (!OwnTime::suffices(a_second(), [&] { return pids(); }, [&] { return collect(), processes().empty(); }))
       for (const auto& [pid, info] : processes())
         end.left += info.name + " (" + std::to_string(pid) + ", state " + info.state + ") ";
-    for (const auto& file : std::filesystem::directory_iterator(folder_)) end.left += file.path().filename().string() + " ";
+    for (const auto& file : std::filesystem::directory_iterator(folder_))
+      end.left += file.path().filename().string() + " ";
     for (const std::string& name : names_in("/dev/shm"))
       if (name.find("retinue") != std::string::npos) end.left += "/dev/shm/" + name + " ";
     termios now{};

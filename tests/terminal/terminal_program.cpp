@@ -67,7 +67,7 @@ void on_signal(int) {
 
 // Without SA_RESTART: system calls of the owner's threads are cut short, which the pool must not mind.
 void handle_signals(void (*handler)(int) = on_signal) {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = handler;
   for (const int signal : kSignals) ::sigaction(signal, &action, nullptr);
 }
@@ -234,9 +234,9 @@ void finish(ProcessPool& pool) {
 }
 
 const std::map<std::string_view, void (*)(ProcessPool&)> kPhases{
-    {"idle", idle},     {"map", map},     {"submit", submit}, {"get", get},
-    {"shutdown", shutdown}, {"threads", threads}, {"nested", nested}, {"child", child},
-    {"print", print},   {"owner_prints", owner_prints}, {"finish", finish}};
+    {"idle", idle},       {"map", map},       {"submit", submit}, {"get", get},     {"shutdown", shutdown},
+    {"threads", threads}, {"nested", nested}, {"child", child},   {"print", print}, {"owner_prints", owner_prints},
+    {"finish", finish}};
 
 // Whole programs -----------------------------------------------------------------------------------
 

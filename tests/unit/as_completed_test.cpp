@@ -66,7 +66,8 @@ TEST(AsCompleted, takes_over_temporaries_and_refers_through_views) {
   EXPECT_EQ(sum, 285 - 255);
   EXPECT_TRUE(futures[9].valid());
 
-  for (auto& f : retinue::as_completed(std::views::iota(0, 3) | std::views::transform([&pool](int i) { return pool.submit(square, i); }))) {
+  for (auto& f : retinue::as_completed(std::views::iota(0, 3) |
+                                       std::views::transform([&pool](int i) { return pool.submit(square, i); }))) {
     sum += f.get();
   }
   EXPECT_EQ(sum, 30 + 5);
@@ -76,7 +77,9 @@ TEST(AsCompleted, mixes_executors_and_gives_failures_and_cancelled_ones_too) {
   retinue::ThreadPool one(1), other(1);
   retinue::SerialExecutor serial;
   std::atomic<bool> open = false;
-  auto blocks = one.submit([&open] { for (int i = 0; i < 20'000 && !open; ++i) std::this_thread::sleep_for(1ms); });
+  auto blocks = one.submit([&open] {
+    for (int i = 0; i < 20'000 && !open; ++i) std::this_thread::sleep_for(1ms);
+  });
   std::vector<retinue::Future<int>> futures;
   futures.push_back(one.submit(square, 1));
   futures.push_back(other.submit([]() -> int { throw std::domain_error("no"); }));
@@ -85,7 +88,13 @@ TEST(AsCompleted, mixes_executors_and_gives_failures_and_cancelled_ones_too) {
   EXPECT_TRUE(futures[3].cancel());
   int values = 0, failures = 0, n = 0;
   for (auto& f : retinue::as_completed(futures, 20s)) {
-    try { values += f.get(); } catch (const std::domain_error&) { ++failures; } catch (const retinue::Cancelled&) { ++failures; }
+    try {
+      values += f.get();
+    } catch (const std::domain_error&) {
+      ++failures;
+    } catch (const retinue::Cancelled&) {
+      ++failures;
+    }
     if (++n == 3) open = true;
   }
   EXPECT_EQ(values, 10);
@@ -107,7 +116,10 @@ TEST(AsCompleted, gives_threads_and_processes_in_one_order) {
 
   // A thread that waits for processes leaves its place to other tasks.
   retinue::ThreadPool one(1);
-  auto slow = processes.submit([] { std::this_thread::sleep_for(50ms); return 1; });
+  auto slow = processes.submit([] {
+    std::this_thread::sleep_for(50ms);
+    return 1;
+  });
   auto waits = one.submit([&] { return retinue::wait_any(slow); });
   auto passes = one.submit([&] { return !slow.done(); });
   ASSERT_EQ(passes.wait_for(20s), retinue::FutureStatus::ready);
@@ -118,10 +130,13 @@ TEST(AsCompleted, throws_at_its_timeout_what_it_has_not_and_leaves_the_futures) 
   retinue::ThreadPool pool(2);
   std::atomic<bool> open = false;
   std::vector<retinue::Future<int>> futures;
-  futures.push_back(pool.submit([&open] { for (int i = 0; i < 20'000 && !open; ++i) std::this_thread::sleep_for(1ms); return 1; }));
+  futures.push_back(pool.submit([&open] {
+    for (int i = 0; i < 20'000 && !open; ++i) std::this_thread::sleep_for(1ms);
+    return 1;
+  }));
   futures.push_back(pool.submit(square, 2));
   int n = 0;
-  EXPECT_THROW(for ([[maybe_unused]] auto& f : retinue::as_completed(futures, 100ms)) ++n, retinue::TaskTimeout);
+  EXPECT_THROW(for ([[maybe_unused]] auto& f : retinue::as_completed(futures, 100ms))++ n, retinue::TaskTimeout);
   EXPECT_EQ(n, 1);
   open = true;
   EXPECT_EQ(futures[0].get(), 1);

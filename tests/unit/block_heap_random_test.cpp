@@ -91,8 +91,7 @@ TEST(BlockHeapRandom, no_block_overlaps_and_all_memory_comes_back) {
       const bool rising = step / 250 % 2 == 0;
       if (books.blocks.empty() || (books.in_use() < 96 * kMiB && random() % 10 < (rising ? 7u : 3u)))
         ASSERT_NO_FATAL_FAILURE(books.allocate(any_size(random, kDoublings)));
-      else
-        ASSERT_NO_FATAL_FAILURE(books.free(random() % books.blocks.size()));
+      else ASSERT_NO_FATAL_FAILURE(books.free(random() % books.blocks.size()));
       if (one_in(random, 100)) books.heap().trim();
       ASSERT_NO_FATAL_FAILURE(books.expect_balance());
       ASSERT_GE(books.pages(), books.in_use()) << "a block is handed out before its pages are there";

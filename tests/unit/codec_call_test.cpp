@@ -66,7 +66,8 @@ TEST(Call, arguments_are_converted_to_the_parameters_types_in_the_owner) {
   EXPECT_EQ(run(square, 3), 9);
   EXPECT_EQ(run(square, 3.7), 9);
   EXPECT_EQ(run(noexcept_square, 3L), 9);
-  EXPECT_EQ(run([](const std::string& s, std::optional<int> o) { return s + std::to_string(o.value_or(0)); }, "a", 4), "a4");
+  EXPECT_EQ(run([](const std::string& s, std::optional<int> o) { return s + std::to_string(o.value_or(0)); }, "a", 4),
+            "a4");
   static_assert(std::is_same_v<Call<int (*)(int), double>::Encoded, std::tuple<int>>);
 }
 
@@ -170,7 +171,13 @@ TEST(Call, overloads_and_defaults_and_generic_functions_are_called_with_the_argu
   std::vector<bool> bits{true};
   EXPECT_TRUE(run([](auto b) { return b; }, bits[0]));
   int numbers[] = {1, 2};
-  EXPECT_EQ(run([](auto v) { v[0] = 5; return v[0] + v[1]; }, std::span<int>(numbers)), 7);
+  EXPECT_EQ(run(
+                [](auto v) {
+                  v[0] = 5;
+                  return v[0] + v[1];
+                },
+                std::span<int>(numbers)),
+            7);
   EXPECT_EQ(numbers[0], 1);
 }
 

@@ -32,14 +32,18 @@ struct Particle {
   std::string name;
   std::shared_ptr<int> cache;
   template <class Archive>
-  void serialize(Archive& archive) { archive(mass, name); }
+  void serialize(Archive& archive) {
+    archive(mass, name);
+  }
 };
 
 struct Named {
   int x = 0;
   std::vector<Particle> parts;
   template <class Archive>
-  void serialize(Archive& archive) { archive(CEREAL_NVP(x), cereal::make_nvp("parts", parts)); }
+  void serialize(Archive& archive) {
+    archive(CEREAL_NVP(x), cereal::make_nvp("parts", parts));
+  }
 };
 
 struct Ampersand {
@@ -47,7 +51,9 @@ struct Ampersand {
   std::string b;
   void* p = nullptr;
   template <class Archive>
-  void serialize(Archive& archive, const unsigned int) { archive & a & b; }
+  void serialize(Archive& archive, const unsigned int) {
+    archive & a & b;
+  }
 };
 
 struct Split {
@@ -76,7 +82,9 @@ class Secret {
  private:
   friend class cereal::access;
   template <class Archive>
-  void serialize(Archive& archive) { archive(x_); }
+  void serialize(Archive& archive) {
+    archive(x_);
+  }
   int x_ = 0;
   int* p_ = nullptr;
 };
@@ -96,29 +104,39 @@ struct Free {
   int* p = nullptr;
 };
 template <class Archive>
-void serialize(Archive& archive, Free& f) { archive(f.x); }
+void serialize(Archive& archive, Free& f) {
+  archive(f.x);
+}
 
 struct FreeSplit {
   std::string s;
   int* p = nullptr;
 };
 template <class Archive>
-void save(Archive& archive, const FreeSplit& f) { archive(f.s); }
+void save(Archive& archive, const FreeSplit& f) {
+  archive(f.s);
+}
 template <class Archive>
-void load(Archive& archive, FreeSplit& f) { archive(f.s); }
+void load(Archive& archive, FreeSplit& f) {
+  archive(f.s);
+}
 
 struct Animal {
   virtual ~Animal() = default;
   virtual int legs() const = 0;
   std::string name;
   template <class Archive>
-  void serialize(Archive& archive) { archive(name); }
+  void serialize(Archive& archive) {
+    archive(name);
+  }
 };
 struct Dog final : Animal {
   int legs() const override { return 4; }
   int age = 0;
   template <class Archive>
-  void serialize(Archive& archive) { archive(cereal::base_class<Animal>(this), age); }
+  void serialize(Archive& archive) {
+    archive(cereal::base_class<Animal>(this), age);
+  }
 };
 
 struct Raw {
@@ -126,7 +144,9 @@ struct Raw {
   char tag[3] = {};
   int* p = nullptr;
   template <class Archive>
-  void serialize(Archive& archive) { archive(cereal::binary_data(values, sizeof values), tag); }
+  void serialize(Archive& archive) {
+    archive(cereal::binary_data(values, sizeof values), tag);
+  }
 };
 
 /// Looks like cereal's name-value pair, but is a plain value.
@@ -138,13 +158,17 @@ struct Settings {
   Setting one{};
   int* p = nullptr;
   template <class Archive>
-  void serialize(Archive& archive) { archive(one); }
+  void serialize(Archive& archive) {
+    archive(one);
+  }
 };
 
 struct Both {
   int x = 0;
   template <class Archive>
-  void serialize(Archive&) { throw std::logic_error("the Codec comes first"); }
+  void serialize(Archive&) {
+    throw std::logic_error("the Codec comes first");
+  }
 };
 
 }  // namespace
@@ -154,7 +178,9 @@ CEREAL_CLASS_VERSION(Versioned, 3)
 template <>
 struct retinue::Codec<Both> {
   template <class W>
-  static void write(W& w, const Both& b) { w(b.x + 1); }
+  static void write(W& w, const Both& b) {
+    w(b.x + 1);
+  }
   static Both read(Reader& r) { return Both{r.value<int>()}; }
 };
 

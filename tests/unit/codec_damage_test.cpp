@@ -23,11 +23,27 @@ namespace codec_damage_test {
 
 using retinue_test::Payload;
 
-struct Leaf { std::string s; int a[3]; std::optional<double> d; bool operator==(const Leaf&) const = default; };
-struct Tree { int value; std::vector<Tree> children; std::unique_ptr<Leaf> leaf; };
-struct Chain { std::unique_ptr<Chain> next; };
-struct Nothing { bool operator==(const Nothing&) const = default; };
-struct Silent { Silent() {} Silent(const Silent&) {} };  // not trivial, and its codec writes nothing
+struct Leaf {
+  std::string s;
+  int a[3];
+  std::optional<double> d;
+  bool operator==(const Leaf&) const = default;
+};
+struct Tree {
+  int value;
+  std::vector<Tree> children;
+  std::unique_ptr<Leaf> leaf;
+};
+struct Chain {
+  std::unique_ptr<Chain> next;
+};
+struct Nothing {
+  bool operator==(const Nothing&) const = default;
+};
+struct Silent {
+  Silent() {}
+  Silent(const Silent&) {}
+};  // not trivial, and its codec writes nothing
 
 }  // namespace codec_damage_test
 
@@ -40,7 +56,8 @@ struct retinue::Codec<codec_damage_test::Silent> {
 
 namespace codec_damage_test {
 
-using Nested = std::map<std::string, std::vector<std::optional<std::tuple<int, std::string, std::variant<int, std::string, Leaf>>>>>;
+using Nested = std::map<std::string,
+                        std::vector<std::optional<std::tuple<int, std::string, std::variant<int, std::string, Leaf>>>>>;
 
 /// Reads a T from the bytes; true if there was one.
 template <class T>
@@ -62,15 +79,18 @@ void read_all(const std::vector<std::byte>& bytes) {
 }
 
 void read_everything(const std::vector<std::byte>& bytes) {
-  read_all<std::string, std::u32string, std::string_view, std::span<const double>, std::span<const int, 3>, std::vector<int>,
-           std::vector<bool>, std::span<const bool>, std::vector<std::string>, std::list<Nothing>, std::vector<Silent>,
-           std::map<int, std::string>, std::unordered_map<std::string, int>, std::unordered_set<std::string>, std::multiset<int>,
-           std::optional<std::string>, std::variant<int, std::string, Leaf>, std::tuple<bool, std::string>, Leaf, Tree, Chain,
-           Nested, std::array<std::string, 3>, std::filesystem::path, std::unique_ptr<Leaf>, int (*)(int), int (Leaf::*)()>(bytes);
+  read_all<std::string, std::u32string, std::string_view, std::span<const double>, std::span<const int, 3>,
+           std::vector<int>, std::vector<bool>, std::span<const bool>, std::vector<std::string>, std::list<Nothing>,
+           std::vector<Silent>, std::map<int, std::string>, std::unordered_map<std::string, int>,
+           std::unordered_set<std::string>, std::multiset<int>, std::optional<std::string>,
+           std::variant<int, std::string, Leaf>, std::tuple<bool, std::string>, Leaf, Tree, Chain, Nested,
+           std::array<std::string, 3>, std::filesystem::path, std::unique_ptr<Leaf>, int (*)(int), int (Leaf::*)()>(
+      bytes);
 }
 
 Nested example() {
-  return {{"first", {{}, {{1, "one", 2}}, {{3, "three", "four"}}}}, {"second", {{{5, "five", Leaf{"leaf", {1, 2, 3}, 0.5}}}}}};
+  return {{"first", {{}, {{1, "one", 2}}, {{3, "three", "four"}}}},
+          {"second", {{{5, "five", Leaf{"leaf", {1, 2, 3}, 0.5}}}}}};
 }
 
 TEST(Codec, a_truncated_vector_is_refused) {
@@ -116,8 +136,15 @@ TEST(Codec, a_bool_that_is_neither_is_taken_as_true_alone_and_refused_in_a_run) 
 }
 
 enum class Truth : bool { no, yes };
-struct Switch { bool on; Truth truth; std::array<bool, 2> more; };
-struct Switches { std::string name; Switch each[2]; };
+struct Switch {
+  bool on;
+  Truth truth;
+  std::array<bool, 2> more;
+};
+struct Switches {
+  std::string name;
+  Switch each[2];
+};
 
 /// How many of a value's bytes matter: to put a 7 there makes it one that is refused.
 template <class T>

@@ -32,11 +32,31 @@ using std::string;
 using std::vector;
 
 enum class Shade : unsigned char { light, dark };
-struct Point { double x, y; };
-struct Reading { int id; bool valid; std::chrono::milliseconds at; };
-struct Leaf { string s; int a[3]; std::optional<double> d; };
-struct Tree { int value; vector<Tree> children; std::unique_ptr<Leaf> leaf; };
-struct Arrays { char tag; short grid[2][3]; string names[2]; bool flags[3]; Point points[2]; };
+struct Point {
+  double x, y;
+};
+struct Reading {
+  int id;
+  bool valid;
+  std::chrono::milliseconds at;
+};
+struct Leaf {
+  string s;
+  int a[3];
+  std::optional<double> d;
+};
+struct Tree {
+  int value;
+  vector<Tree> children;
+  std::unique_ptr<Leaf> leaf;
+};
+struct Arrays {
+  char tag;
+  short grid[2][3];
+  string names[2];
+  bool flags[3];
+  Point points[2];
+};
 
 /// Hides its state, so it has a Codec.
 class Account {
@@ -55,7 +75,9 @@ class Account {
 template <>
 struct retinue::Codec<codec_property_test::Account> {
   template <class W>
-  static void write(W& w, const codec_property_test::Account& a) { w(a.owner_, a.cents_); }
+  static void write(W& w, const codec_property_test::Account& a) {
+    w(a.owner_, a.cents_);
+  }
   static codec_property_test::Account read(Reader& r) {
     codec_property_test::Account a;
     a.owner_ = r.value<std::string>();
@@ -78,8 +100,8 @@ using AllTypes = Types<
     std::set<string>, std::multiset<int>, std::unordered_set<string>, std::unordered_multiset<int>,
     std::map<string, double>, std::multimap<int, string>, std::unordered_map<string, int>,
     std::unordered_multimap<char, string>, std::optional<string>, std::optional<std::optional<int>>,
-    std::variant<std::monostate, int, string, int>, std::tuple<>, std::tuple<char, double, string>, std::pair<int, bool>,
-    std::unique_ptr<string>, Leaf, Tree, Arrays, Account,
+    std::variant<std::monostate, int, string, int>, std::tuple<>, std::tuple<char, double, string>,
+    std::pair<int, bool>, std::unique_ptr<string>, Leaf, Tree, Arrays, Account,
     // Several levels deep.
     vector<std::map<string, std::variant<int, string, vector<double>, Leaf>>>,
     std::optional<std::tuple<string, vector<std::optional<Point>>, std::set<std::pair<int, string>>>>,
@@ -96,9 +118,11 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
 /// Calls property(value) with values of T until one fails.
 template <class T, class Property>
 void holds_for_type(Property property) {
-  const std::uint64_t first = from_environment("RETINUE_TEST_SEED", 1), rounds = from_environment("RETINUE_TEST_ROUNDS", 40);
+  const std::uint64_t first = from_environment("RETINUE_TEST_SEED", 1),
+                      rounds = from_environment("RETINUE_TEST_ROUNDS", 40);
   for (std::uint64_t seed = first; seed < first + rounds && !testing::Test::HasFailure(); ++seed) {
-    SCOPED_TRACE("RETINUE_TEST_SEED=" + std::to_string(seed) + " for a value of type " + testing::internal::GetTypeName<T>());
+    SCOPED_TRACE("RETINUE_TEST_SEED=" + std::to_string(seed) + " for a value of type " +
+                 testing::internal::GetTypeName<T>());
     property(Generator(seed).make<T>());
   }
 }
@@ -155,7 +179,8 @@ TEST(CodecProperty, whatever_is_cut_off_is_missed) {
     const std::size_t step = 1 + whole.size() / 100;
     for (std::size_t left = 1; left <= whole.size(); left += left < 16 ? 1 : step) {
       const Payload cut(vector<std::byte>(whole.begin(), whole.end() - static_cast<std::ptrdiff_t>(left)));
-      EXPECT_THROW(read_all<T>(cut.data(), cut.size()), retinue::CodecError) << left << " bytes of " << whole.size() << " cut off";
+      EXPECT_THROW(read_all<T>(cut.data(), cut.size()), retinue::CodecError)
+          << left << " bytes of " << whole.size() << " cut off";
     }
   });
 }

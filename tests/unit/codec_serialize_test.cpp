@@ -22,7 +22,9 @@ struct Point {
   double x = 0, y = 0;
   std::shared_ptr<int> cache;
   template <class Archive>
-  void serialize(Archive& archive) { archive(x, y); }
+  void serialize(Archive& archive) {
+    archive(x, y);
+  }
 };
 
 class Polygon {
@@ -30,9 +32,13 @@ class Polygon {
   void add(Point p) { points_.push_back(std::move(p)); }
   const std::vector<Point>& points() const { return points_; }
   template <class Archive>
-  void save(Archive& archive) const { archive(name_, points_); }
+  void save(Archive& archive) const {
+    archive(name_, points_);
+  }
   template <class Archive>
-  void load(Archive& archive) { archive(name_, points_); }
+  void load(Archive& archive) {
+    archive(name_, points_);
+  }
 
  private:
   std::string name_;

@@ -34,8 +34,13 @@ using retinue::detail::bitwise;
 using retinue_test::round_trip;
 
 enum class Color : unsigned char { red, green };
-struct Point { double x, y; bool operator==(const Point&) const = default; };
-struct Empty { bool operator==(const Empty&) const = default; };
+struct Point {
+  double x, y;
+  bool operator==(const Point&) const = default;
+};
+struct Empty {
+  bool operator==(const Empty&) const = default;
+};
 struct Person {
   std::string name;
   int age;
@@ -66,37 +71,90 @@ struct ArraysInTheMiddle {
   Point points[2];
   std::vector<int> v;
 };
-struct WithConst { const int id; std::string s; };
-struct Defaults { int a = 1; std::string s = "s"; std::vector<int> v = {1, 2}; };
-struct BitFields { unsigned a : 3; unsigned b : 20; int c : 4; bool d : 1; };
-struct BitFieldsAndMore { unsigned a : 3; std::string s; unsigned b : 9; };
+struct WithConst {
+  const int id;
+  std::string s;
+};
+struct Defaults {
+  int a = 1;
+  std::string s = "s";
+  std::vector<int> v = {1, 2};
+};
+struct BitFields {
+  unsigned a : 3;
+  unsigned b : 20;
+  int c : 4;
+  bool d : 1;
+};
+struct BitFieldsAndMore {
+  unsigned a : 3;
+  std::string s;
+  unsigned b : 9;
+};
 struct Thirty {
-  int a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24, a25,
-      a26, a27, a28, a29, a30, a31;
+  int a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24,
+      a25, a26, a27, a28, a29, a30, a31;
   std::string s;
 };
 struct TooMany {
-  int a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24, a25,
-      a26, a27, a28, a29, a30, a31, a32;
+  int a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24,
+      a25, a26, a27, a28, a29, a30, a31, a32;
   std::string s;
 };
 struct NoDefault {
   explicit NoDefault(int v) : value(v) {}
   int value;
 };
-struct HoldsNoDefault { NoDefault n; std::optional<NoDefault> o; std::string s; };
-struct HasReference { int& r; std::string s; };
-struct HasConstReference { const std::string& r; int x; };
-struct Derived : Person { int more; };
-struct Base { virtual ~Base() = default; };
-struct Handle { int fd; };       // has a Codec below
-struct HoldsHandle { Handle h; int x; };
-struct Window { int* shared; };  // vouched for below
-struct HoldsWindow { Window w; int x; };
-class Private { int x_ = 3; double y_ = 4; public: bool operator==(const Private&) const = default; };
-struct Huge { char bytes[1 << 20]; };
-struct HugeWithPointer { char bytes[1 << 20]; int* p; };
-struct NotCopyable { std::atomic<int> a; };
+struct HoldsNoDefault {
+  NoDefault n;
+  std::optional<NoDefault> o;
+  std::string s;
+};
+struct HasReference {
+  int& r;
+  std::string s;
+};
+struct HasConstReference {
+  const std::string& r;
+  int x;
+};
+struct Derived : Person {
+  int more;
+};
+struct Base {
+  virtual ~Base() = default;
+};
+struct Handle {
+  int fd;
+};  // has a Codec below
+struct HoldsHandle {
+  Handle h;
+  int x;
+};
+struct Window {
+  int* shared;
+};  // vouched for below
+struct HoldsWindow {
+  Window w;
+  int x;
+};
+class Private {
+  int x_ = 3;
+  double y_ = 4;
+
+ public:
+  bool operator==(const Private&) const = default;
+};
+struct Huge {
+  char bytes[1 << 20];
+};
+struct HugeWithPointer {
+  char bytes[1 << 20];
+  int* p;
+};
+struct NotCopyable {
+  std::atomic<int> a;
+};
 
 int plain(int x) { return x; }
 
@@ -105,7 +163,9 @@ int plain(int x) { return x; }
 template <>
 struct retinue::Codec<codec_test::Handle> {
   template <class W>
-  static void write(W& w, const codec_test::Handle& h) { w.value(std::to_string(h.fd)); }
+  static void write(W& w, const codec_test::Handle& h) {
+    w.value(std::to_string(h.fd));
+  }
   static codec_test::Handle read(Reader& r) { return {std::stoi(r.value<std::string>()) + 1}; }
 };
 template <>
@@ -114,26 +174,33 @@ inline constexpr bool retinue::enable_bitwise<codec_test::Window> = true;
 namespace codec_test {
 
 // What travels, and how.
-static_assert(bitwise<int> && bitwise<double> && bitwise<bool> && bitwise<Color> && bitwise<std::byte> && bitwise<Point>);
+static_assert(bitwise<int> && bitwise<double> && bitwise<bool> && bitwise<Color> && bitwise<std::byte> &&
+              bitwise<Point>);
 static_assert(bitwise<std::pair<int, int>> && bitwise<std::tuple<int, Point>> && bitwise<std::complex<double>>);
 static_assert(bitwise<std::array<Point, 100000>> && bitwise<Private> && bitwise<Huge> && bitwise<std::chrono::seconds>);
 static_assert(bitwise<std::bitset<100>> && bitwise<std::monostate> && bitwise<std::chrono::system_clock::time_point>);
 static_assert(bitwise<int Point::*> && bitwise<Window> && Travels<HoldsWindow>);
-static_assert(!bitwise<int*> && !bitwise<std::optional<int>> && !bitwise<std::string_view> && !bitwise<HugeWithPointer>);
+static_assert(!bitwise<int*> && !bitwise<std::optional<int>> && !bitwise<std::string_view> &&
+              !bitwise<HugeWithPointer>);
 static_assert(!bitwise<Handle> && !bitwise<HoldsHandle> && !bitwise<std::pair<Handle, int>> && Travels<HoldsHandle>);
-static_assert(Travels<Person> && Travels<Tree> && Travels<Node> && Travels<WithArrays> && Travels<WithConst> && Travels<Thirty>);
+static_assert(Travels<Person> && Travels<Tree> && Travels<Node> && Travels<WithArrays> && Travels<WithConst> &&
+              Travels<Thirty>);
 static_assert(Travels<std::map<std::string, std::vector<std::optional<std::tuple<int, Person>>>>>);
 static_assert(Travels<int (*)(int)> && Travels<std::string (Person::*)() const> && Travels<std::unique_ptr<Tree>>);
 static_assert(Travels<std::span<const int>> && Travels<std::vector<std::string_view>>);
 
-static_assert(!Travels<int*> && !Travels<const char*> && !Travels<char*> && !Travels<void*> && !Travels<void> && !Travels<int&>);
+static_assert(!Travels<int*> && !Travels<const char*> && !Travels<char*> && !Travels<void*> && !Travels<void> &&
+              !Travels<int&>);
 static_assert(!Travels<std::shared_ptr<int>> && !Travels<std::weak_ptr<int>> && !Travels<std::function<void()>>);
-static_assert(!Travels<std::reference_wrapper<int>> && !Travels<std::mutex> && !Travels<std::thread> && !Travels<std::atomic<int>>);
+static_assert(!Travels<std::reference_wrapper<int>> && !Travels<std::mutex> && !Travels<std::thread> &&
+              !Travels<std::atomic<int>>);
 static_assert(!Travels<HasReference> && !Travels<HasConstReference> && !Travels<NotCopyable> && !Travels<TooMany>);
-static_assert(!Travels<Derived> && !Travels<Base> && !Travels<std::unique_ptr<Base>> && !Travels<std::unique_ptr<int[]>>);
+static_assert(!Travels<Derived> && !Travels<Base> && !Travels<std::unique_ptr<Base>> &&
+              !Travels<std::unique_ptr<int[]>>);
 static_assert(!Travels<std::vector<int*>> && !Travels<std::map<int, std::vector<std::shared_ptr<int>>>>);
 static_assert(!Travels<std::set<int, bool (*)(int, int)>> && !Travels<std::set<int, std::function<bool(int, int)>>>);
-static_assert(!Travels<NoDefault*> && !Travels<HugeWithPointer> && !Travels<std::pair<int&, int>> && !Travels<std::vector<int>::iterator>);
+static_assert(!Travels<NoDefault*> && !Travels<HugeWithPointer> && !Travels<std::pair<int&, int>> &&
+              !Travels<std::vector<int>::iterator>);
 static_assert(std::is_same_v<retinue::detail::StuckOn<std::map<int, std::vector<std::optional<int*>>>>, int*>);
 
 TEST(Codec, numbers_enums_and_plain_structs_arrive) {
@@ -181,7 +248,8 @@ TEST(Codec, every_container_arrives) {
   EXPECT_EQ(round_trip(std::unordered_multiset<int>{3, 3}), (std::unordered_multiset<int>{3, 3}));
   EXPECT_EQ(round_trip(std::map<std::string, int>{{"a", 1}}), (std::map<std::string, int>{{"a", 1}}));
   EXPECT_EQ(round_trip(std::multimap<int, int>{{1, 2}, {1, 1}}), (std::multimap<int, int>{{1, 2}, {1, 1}}));
-  EXPECT_EQ(round_trip(std::unordered_map<std::string, int>{{"a", 1}}), (std::unordered_map<std::string, int>{{"a", 1}}));
+  EXPECT_EQ(round_trip(std::unordered_map<std::string, int>{{"a", 1}}),
+            (std::unordered_map<std::string, int>{{"a", 1}}));
   EXPECT_EQ(round_trip(std::unordered_multimap<int, int>{{1, 2}}), (std::unordered_multimap<int, int>{{1, 2}}));
   EXPECT_EQ(round_trip(std::set<int, std::greater<>>{1, 2}), (std::set<int, std::greater<>>{1, 2}));
 }
@@ -200,11 +268,14 @@ TEST(Codec, optionals_variants_and_tuples_arrive) {
   EXPECT_EQ(round_trip(std::optional<std::string>("x")), "x");
   EXPECT_EQ(round_trip(Variant(std::in_place_index<3>, 5)).index(), 3u);
   EXPECT_EQ(round_trip(Variant("s")), Variant("s"));
-  EXPECT_EQ(round_trip(std::tuple(1, std::string("x"), std::vector{1.0})), std::tuple(1, std::string("x"), std::vector{1.0}));
+  EXPECT_EQ(round_trip(std::tuple(1, std::string("x"), std::vector{1.0})),
+            std::tuple(1, std::string("x"), std::vector{1.0}));
 }
 
 TEST(Codec, a_variant_without_a_value_is_refused) {
-  struct Bomb { operator std::string() const { throw 1; } };
+  struct Bomb {
+    operator std::string() const { throw 1; }
+  };
   std::variant<int, std::tuple<std::string>> v;
   EXPECT_THROW(v.emplace<1>(Bomb()), int);
   ASSERT_TRUE(v.valueless_by_exception());
@@ -282,9 +353,21 @@ TEST(Codec, function_pointers_arrive) {
   EXPECT_EQ(round_trip(std::vector<int (*)(int)>{plain, nullptr, plain})[2], &plain);
 }
 
-struct Left { virtual ~Left() = default; int l = 1; virtual int virt() { return 1; } };
-struct Right { virtual ~Right() = default; int r = 2; int plain() const { return r; } virtual int virt2() { return 2; } };
-struct Two : Left, Right { int virt() override { return 11; } int virt2() override { return 22; } };
+struct Left {
+  virtual ~Left() = default;
+  int l = 1;
+  virtual int virt() { return 1; }
+};
+struct Right {
+  virtual ~Right() = default;
+  int r = 2;
+  int plain() const { return r; }
+  virtual int virt2() { return 2; }
+};
+struct Two : Left, Right {
+  int virt() override { return 11; }
+  int virt2() override { return 22; }
+};
 
 TEST(Codec, member_function_pointers_arrive_virtual_or_not) {
   Two two;
@@ -296,7 +379,9 @@ TEST(Codec, member_function_pointers_arrive_virtual_or_not) {
 }
 
 TEST(Codec, overaligned_elements_arrive) {
-  struct alignas(64) Wide { int x; };
+  struct alignas(64) Wide {
+    int x;
+  };
   const auto v = round_trip(std::vector<Wide>{{1}, {2}, {3}});
   EXPECT_EQ(v[2].x, 3);
 }

@@ -33,13 +33,15 @@ class CpuCount : public testing::Test {
     write("/proc/self/cgroup", "0::" + group + "\n");
     write("/proc/self/mountinfo",
           "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
-          "29 22 0:26 " + root + " /sys/fs/cgroup rw,nosuid shared:4 master:2 - cgroup2 cgroup2 rw,nsdelegate\n");
+          "29 22 0:26 " +
+              root + " /sys/fs/cgroup rw,nosuid shared:4 master:2 - cgroup2 cgroup2 rw,nsdelegate\n");
   }
   void v1_mount(const std::string& group, const std::string& root = "/") {
     write("/proc/self/cgroup", "5:memory:/elsewhere\n4:cpu,cpuacct:" + group + "\n3:cpuset:/\n1:name=systemd:/init\n");
     write("/proc/self/mountinfo",
           "31 22 0:28 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
-          "32 22 0:29 " + root + " /sys/fs/cgroup/cpu,cpuacct rw,nosuid - cgroup cgroup rw,cpu,cpuacct\n");
+          "32 22 0:29 " +
+              root + " /sys/fs/cgroup/cpu,cpuacct rw,nosuid - cgroup cgroup rw,cpu,cpuacct\n");
   }
   void v1_quota(const std::string& group, const std::string& quota, const std::string& period = "100000") {
     write("/sys/fs/cgroup/cpu,cpuacct" + group + "/cpu.cfs_quota_us", quota + "\n");

@@ -25,7 +25,9 @@ using namespace retinue::detail;
 int triple(int x) { return 3 * x; }
 int negate(int x) { return -x; }
 template <class T>
-T twice(T x) { return x + x; }
+T twice(T x) {
+  return x + x;
+}
 
 const void* address(int (*f)(int)) { return reinterpret_cast<const void*>(f); }
 int call(const void* code, int x) { return reinterpret_cast<int (*)(int)>(const_cast<void*>(code))(x); }
@@ -33,7 +35,9 @@ int call(const void* code, int x) { return reinterpret_cast<int (*)(int)>(const_
 /// A table in memory that children share.
 class SharedTable {
  public:
-  SharedTable() : table_(new (::mmap(nullptr, sizeof(ModuleTable), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) ModuleTable) {}
+  SharedTable()
+      : table_(new(::mmap(nullptr, sizeof(ModuleTable), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))
+                   ModuleTable) {}
   ~SharedTable() {
     detach_modules(*table_);
     ::munmap(table_, sizeof(ModuleTable));
@@ -136,7 +140,8 @@ TEST(Entry, a_damaged_name_is_refused) {
   SharedTable table;
   attach_modules(*table);
   const EntryRef good = name_code(address(triple));
-  for (const ModuleTable* where : {static_cast<const ModuleTable*>(nullptr), static_cast<const ModuleTable*>(table.get())}) {
+  for (const ModuleTable* where :
+       {static_cast<const ModuleTable*>(nullptr), static_cast<const ModuleTable*>(table.get())}) {
     EXPECT_THROW(find_code(where, EntryRef{}), retinue::CodecError) << "the ELF header is not code";
     EXPECT_THROW(find_code(where, EntryRef{~std::uint64_t{0}}), retinue::CodecError);
     EXPECT_THROW(find_code(where, EntryRef::make(kMaxModules, good.offset())), retinue::CodecError);
@@ -191,7 +196,8 @@ TEST(Entry, a_library_that_is_gone_or_changed_is_an_error_with_its_path) {
   const EntryRef ref = name_code(late.function());
   std::filesystem::remove(late.path());
   EXPECT_EQ(without.answer(ref), 42);
-  std::filesystem::copy_file("/lib64/ld-linux-x86-64.so.2", late.path(), std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy_file("/lib64/ld-linux-x86-64.so.2", late.path(),
+                             std::filesystem::copy_options::overwrite_existing);
   EXPECT_EQ(with_another.answer(ref), 42);
 }
 

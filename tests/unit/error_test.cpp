@@ -15,8 +15,9 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 TEST(RemoteError, says_type_message_pid_task_and_stack) {
   const retinue::RemoteError e("geo::BadCoordinate", "north of the pole", 1234, 7, "  at locate(int) (geo.cpp:12)\n");
   const std::string text = e.what();
-  EXPECT_EQ(text, "task 7 threw geo::BadCoordinate in its worker (pid 1234): north of the pole\n"
-                  "  at locate(int) (geo.cpp:12)");
+  EXPECT_EQ(text,
+            "task 7 threw geo::BadCoordinate in its worker (pid 1234): north of the pole\n"
+            "  at locate(int) (geo.cpp:12)");
   EXPECT_EQ(e.type_name(), "geo::BadCoordinate");
   EXPECT_EQ(e.message(), "north of the pole");
   EXPECT_EQ(e.worker_pid(), 1234);

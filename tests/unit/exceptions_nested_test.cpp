@@ -86,9 +86,8 @@ Texts texts(const std::exception_ptr& thrown) {
 }
 
 TEST(NestedExceptions, both_come_back_as_themselves) {
-  const auto back = received(sent_by([] {
-    throw_both([] { throw std::out_of_range("inner"); }, std::runtime_error("outer"));
-  }));
+  const auto back =
+      received(sent_by([] { throw_both([] { throw std::out_of_range("inner"); }, std::runtime_error("outer")); }));
   EXPECT_EQ(texts(back), (Texts{"outer", "inner"}));
   try {
     std::rethrow_exception(back);

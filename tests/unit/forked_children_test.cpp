@@ -64,7 +64,13 @@ TEST(ForkedChildren, of_an_initializer_end_when_they_return_from_it) {
     EXPECT_EQ(pool.submit(square, 3).get(), 9);
     EXPECT_TRUE(child_ends());
     std::vector<Future<int>> futures;
-    for (int i = 0; i < 1000; ++i) futures.push_back(pool.submit([](int x) { board().counters[0].fetch_add(1); return x; }, i));
+    for (int i = 0; i < 1000; ++i)
+      futures.push_back(pool.submit(
+          [](int x) {
+            board().counters[0].fetch_add(1);
+            return x;
+          },
+          i));
     for (auto& future : futures) future.get();
     EXPECT_EQ(pool.stats().workers_started, 1u);
   }

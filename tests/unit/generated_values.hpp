@@ -61,11 +61,16 @@ class Generator {
   template <class T>
   T floating() {
     using Limits = std::numeric_limits<T>;
-    const T edges[] = {T(0), -T(0),
-                       Limits::min(), Limits::denorm_min(),
-                       Limits::max(), Limits::lowest(),
-                       Limits::infinity(), -Limits::infinity(),
-                       Limits::quiet_NaN(), -Limits::quiet_NaN()};
+    const T edges[] = {T(0),
+                       -T(0),
+                       Limits::min(),
+                       Limits::denorm_min(),
+                       Limits::max(),
+                       Limits::lowest(),
+                       Limits::infinity(),
+                       -Limits::infinity(),
+                       Limits::quiet_NaN(),
+                       -Limits::quiet_NaN()};
     if (one_in(2)) return edges[below(std::size(edges))];
     return static_cast<T>(std::ldexp(static_cast<double>(random_()), static_cast<int>(below(200)) - 100));
   }
@@ -80,30 +85,42 @@ class Generator {
   }
 
   template <class T>
-  void fill_class(std::vector<T>& v) { fill_run(v); }
+  void fill_class(std::vector<T>& v) {
+    fill_run(v);
+  }
   void fill_class(std::vector<bool>& v) {
     v.resize(length());
     for (std::size_t i = 0; i < v.size(); ++i) v[i] = one_in(2);
   }
   template <class C>
-  void fill_class(std::basic_string<C>& s) { fill_run(s); }
+  void fill_class(std::basic_string<C>& s) {
+    fill_run(s);
+  }
   void fill_class(std::filesystem::path& p) {
     std::string s = make_inner<std::string>();
     for (char& c : s) c = one_in(4) ? '/' : one_in(3) ? '.' : c;
     p = s;
   }
   template <class T>
-  void fill_class(std::optional<T>& o) { if (!one_in(3)) o.emplace(make_inner<T>()); }
+  void fill_class(std::optional<T>& o) {
+    if (!one_in(3)) o.emplace(make_inner<T>());
+  }
   template <class T>
   void fill_class(std::unique_ptr<T>& p) {
     if (depth_ < 8 && !one_in(3)) p = std::make_unique<T>(make_inner<T>());
   }
   template <class T, std::size_t n>
-  void fill_class(std::array<T, n>& a) { for (T& element : a) fill(element); }
+  void fill_class(std::array<T, n>& a) {
+    for (T& element : a) fill(element);
+  }
   template <class A, class B>
-  void fill_class(std::pair<A, B>& p) { fill(p.first), fill(p.second); }
+  void fill_class(std::pair<A, B>& p) {
+    fill(p.first), fill(p.second);
+  }
   template <class... T>
-  void fill_class(std::tuple<T...>& t) { std::apply([&](T&... element) { (fill(element), ...); }, t); }
+  void fill_class(std::tuple<T...>& t) {
+    std::apply([&](T&... element) { (fill(element), ...); }, t);
+  }
   template <class... T>
   void fill_class(std::variant<T...>& v) {
     const std::size_t wanted = below(sizeof...(T));
@@ -112,7 +129,9 @@ class Generator {
     }(std::index_sequence_for<T...>());
   }
   template <class Rep, class Period>
-  void fill_class(std::chrono::duration<Rep, Period>& d) { d = std::chrono::duration<Rep, Period>(make_inner<Rep>()); }
+  void fill_class(std::chrono::duration<Rep, Period>& d) {
+    d = std::chrono::duration<Rep, Period>(make_inner<Rep>());
+  }
   template <class Clock, class Duration>
   void fill_class(std::chrono::time_point<Clock, Duration>& t) {
     t = std::chrono::time_point<Clock, Duration>(make_inner<Duration>());
@@ -123,9 +142,13 @@ class Generator {
          std::chrono::day(from_one_to(31))};
   }
   template <class T>
-  void fill_class(std::complex<T>& c) { c = {make_inner<T>(), make_inner<T>()}; }
+  void fill_class(std::complex<T>& c) {
+    c = {make_inner<T>(), make_inner<T>()};
+  }
   template <std::size_t n>
-  void fill_class(std::bitset<n>& b) { for (std::size_t i = 0; i < n; ++i) b[i] = one_in(2); }
+  void fill_class(std::bitset<n>& b) {
+    for (std::size_t i = 0; i < n; ++i) b[i] = one_in(2);
+  }
   void fill_class(std::monostate&) {}
 
   template <class T>

@@ -38,7 +38,8 @@ TEST(MapReduce, folds_in_processes_in_the_order_of_inputs) {
   std::string expected;
   for (int i = 0; i < 5000; ++i) expected += word(i);
   EXPECT_EQ(pool.map_reduce(word, std::views::iota(0, 5000), std::string()), expected);
-  EXPECT_THROW(pool.map_reduce([](int x) { return x == 500 ? throw std::out_of_range("no") : x; }, std::views::iota(0, 5000), 0L),
+  EXPECT_THROW(pool.map_reduce([](int x) { return x == 500 ? throw std::out_of_range("no") : x; },
+                               std::views::iota(0, 5000), 0L),
                std::out_of_range);
 }
 
@@ -74,7 +75,10 @@ TEST(MapReduce, takes_results_that_have_no_default_and_only_move) {
   };
   retinue::ThreadPool pool(2);
   const Box sum = pool.map_reduce([](int x) { return Box(x); }, std::views::iota(0, 1000), Box(0),
-                                  [](Box a, Box b) { *a.value += *b.value; return a; });
+                                  [](Box a, Box b) {
+                                    *a.value += *b.value;
+                                    return a;
+                                  });
   EXPECT_EQ(*sum.value, 499'500);
 }
 
@@ -111,12 +115,14 @@ TEST(MapReduce, spreads_slow_inputs_over_all_workers) {
   retinue::ThreadPool pool(4);
   std::mutex mutex;
   std::vector<std::thread::id> threads;
-  pool.map_reduce([&](int) {
-    std::this_thread::sleep_for(2ms);
-    const std::lock_guard lock(mutex);
-    threads.push_back(std::this_thread::get_id());
-    return 0;
-  }, std::views::iota(0, 64), 0);
+  pool.map_reduce(
+      [&](int) {
+        std::this_thread::sleep_for(2ms);
+        const std::lock_guard lock(mutex);
+        threads.push_back(std::this_thread::get_id());
+        return 0;
+      },
+      std::views::iota(0, 64), 0);
   std::ranges::sort(threads);
   EXPECT_GE(std::ranges::unique(threads).begin() - threads.begin(), 2);
 }

@@ -30,7 +30,9 @@ class Payload {
 
  private:
   static constexpr std::align_val_t kAlignment{retinue::detail::kPayloadAlignment};
-  struct Sized { std::size_t n; };
+  struct Sized {
+    std::size_t n;
+  };
   explicit Payload(Sized s) : data_(static_cast<std::byte*>(::operator new(s.n, kAlignment))), size_(s.n) {}
 
   std::byte* data_;

@@ -43,7 +43,8 @@ TEST(ProcessPoolFuture, a_callback_gets_the_finished_future) {
 TEST(ProcessPoolFuture, callbacks_of_dropped_futures_come_too) {
   ProcessPool pool(2);
   std::atomic<int> sum{0};
-  for (int i = 0; i < 2000 / kSlowdown; ++i) pool.submit(square, i % 10).on_done([&](Future<int>& f) { sum += f.get(); });
+  for (int i = 0; i < 2000 / kSlowdown; ++i)
+    pool.submit(square, i % 10).on_done([&](Future<int>& f) { sum += f.get(); });
   const int expected = 2000 / kSlowdown / 10 * 285;
   EXPECT_TRUE(eventually([&] { return sum.load() == expected; })) << sum.load();
 }
@@ -90,11 +91,20 @@ TEST(ProcessPoolFuture, what_a_callback_throws_is_dropped) {
   ProcessPool pool(1);
   std::atomic<int> calls{0};
   auto f = pool.submit(gated, 1);
-  f.on_done([&](Future<int>&) { ++calls; throw std::runtime_error("dropped"); });
-  f.on_done([&](Future<int>&) { ++calls; throw 1; });
+  f.on_done([&](Future<int>&) {
+    ++calls;
+    throw std::runtime_error("dropped");
+  });
+  f.on_done([&](Future<int>&) {
+    ++calls;
+    throw 1;
+  });
   board().gate.store(1);
   EXPECT_TRUE(eventually([&] { return calls.load() == 2; }));
-  EXPECT_NO_THROW(f.on_done([&](Future<int>&) { ++calls; throw std::runtime_error("dropped at once"); }));
+  EXPECT_NO_THROW(f.on_done([&](Future<int>&) {
+    ++calls;
+    throw std::runtime_error("dropped at once");
+  }));
   EXPECT_EQ(calls.load(), 3);
   EXPECT_EQ(pool.submit(square, 3).get(), 9);
 }
@@ -150,7 +160,11 @@ TEST(ProcessPoolFuture, a_callback_may_wait_for_any_of_several) {
   ProcessPool pool(2);
   std::atomic<int> seen{0};
   pool.submit(square, 0).on_done([&](Future<int>&) {
-    auto dies = pool.submit([] { nap(50ms); std::raise(SIGKILL); return 0; });
+    auto dies = pool.submit([] {
+      nap(50ms);
+      std::raise(SIGKILL);
+      return 0;
+    });
     std::array<retinue::detail::Completion*, 1> one{dies.completion()};
     if (retinue::detail::wait_for_any(one, std::nullopt)) ++seen;
     auto late = pool.with({.timeout = 50ms}).submit(gated, 1);
@@ -282,7 +296,8 @@ TEST(ProcessPoolFuture, many_coroutines_at_once) {
   ProcessPool pool(2);
   std::deque<std::atomic<int>> results(50);
   for (auto& r : results) add_up(pool, r);
-  EXPECT_TRUE(eventually([&] { return std::ranges::all_of(results, [](auto& r) { return r.load() == 3'022'870; }); }, 20s * kPatience));
+  EXPECT_TRUE(eventually([&] { return std::ranges::all_of(results, [](auto& r) { return r.load() == 3'022'870; }); },
+                         20s * kPatience));
 }
 
 }  // namespace

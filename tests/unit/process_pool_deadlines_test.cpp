@@ -15,9 +15,14 @@ using retinue::TaskTimeout;
 
 TEST(ProcessPool, a_task_that_overstays_is_stopped_and_its_worker_replaced) {
   ProcessPool pool(2);
-  auto neighbour = pool.submit([] { board().pass_gate(); return ::getpid(); });
+  auto neighbour = pool.submit([] {
+    board().pass_gate();
+    return ::getpid();
+  });
   ASSERT_TRUE(eventually([] { return board().at_gate.load() == 1; }));
-  auto stuck = pool.with({.timeout = 50ms}).submit([] { for (;;) nap(1s); });
+  auto stuck = pool.with({.timeout = 50ms}).submit([] {
+    for (;;) nap(1s);
+  });
   auto e = thrown_by<TaskTimeout>([&] { stuck.get(); });
   ASSERT_TRUE(e);
   EXPECT_NE(std::string(e->what()).find("0.05"), std::string::npos) << e->what();
@@ -42,8 +47,7 @@ TEST(ProcessPool, a_timeout_counts_from_the_start_of_the_task_not_from_its_submi
 TEST(ProcessPool, tasks_that_busy_loop_are_stopped_too) {
   ProcessPool pool(2);
   std::vector<Future<void>> futures;
-  for (int i = 0; i < 6; ++i)
-    futures.push_back(pool.with({.timeout = 20ms}).submit([] { spin_for_ever(); }));
+  for (int i = 0; i < 6; ++i) futures.push_back(pool.with({.timeout = 20ms}).submit([] { spin_for_ever(); }));
   for (auto& f : futures) EXPECT_THROW(f.get(), TaskTimeout);
   EXPECT_EQ(pool.submit(square, 3).get(), 9);
 }
@@ -69,7 +73,14 @@ TEST(ProcessPool, tasks_within_their_timeouts_are_not_touched) {
 TEST(ProcessPool, a_map_with_timeouts_loses_only_those_that_overstay) {
   ProcessPool pool(2);
   int good = 0, late = 0;
-  for (auto& outcome : pool.with({.timeout = 1s * kPatience}).map([](int x) { while (x % 25 == 7) nap(1s); return x; }, std::views::iota(0, 100)).outcomes()) {
+  for (auto& outcome : pool.with({.timeout = 1s * kPatience})
+                           .map(
+                               [](int x) {
+                                 while (x % 25 == 7) nap(1s);
+                                 return x;
+                               },
+                               std::views::iota(0, 100))
+                           .outcomes()) {
     if (outcome.ok()) {
       ++good;
     } else {
@@ -84,7 +95,9 @@ TEST(ProcessPool, a_map_with_timeouts_loses_only_those_that_overstay) {
 
 TEST(ProcessPool, different_timeouts_each_have_their_own_time) {
   ProcessPool pool(3);
-  auto forever = [] { for (;;) nap(1s); };
+  auto forever = [] {
+    for (;;) nap(1s);
+  };
   auto l = pool.with({.timeout = 60s * kPatience}).submit(forever);
   auto s = pool.with({.timeout = 20ms}).submit(forever);
   auto m = pool.with({.timeout = 200ms}).submit(forever);

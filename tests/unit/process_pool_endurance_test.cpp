@@ -35,7 +35,8 @@ TEST(ProcessPoolEndurance, a_hundred_pools_in_a_row_take_no_more_of_anything) {
       ProcessPool pool(static_cast<unsigned>(1 + i % 3));
       if (i % 4 == 0) continue;
       EXPECT_EQ(pool.submit(twice, i).get(), 2 * i);
-      EXPECT_EQ(pool.submit([](const std::string& s) { return s + s; }, std::string(300'000, 'x')).get().size(), 600'000u);
+      EXPECT_EQ(pool.submit([](const std::string& s) { return s + s; }, std::string(300'000, 'x')).get().size(),
+                600'000u);
       if (i % 4 == 1) {
         EXPECT_THROW(pool.submit([] { std::raise(SIGKILL); }).get(), WorkerDied);
       }
@@ -95,7 +96,8 @@ TEST(ProcessPoolEndurance, a_million_submitted_tasks_take_no_more_memory_than_th
   ProcessPool pool(2);
   std::vector<endurance::Usage> samples;
   std::vector<Future<int>> futures;
-  const int batches = 50, batch = 20'000 / kSlowdown;  // more than there are slots: the rest waits in the owner's memory
+  const int batches = 50,
+            batch = 20'000 / kSlowdown;  // more than there are slots: the rest waits in the owner's memory
   for (int k = 0; k < batches; ++k) {
     futures.clear();
     for (int i = 0; i < batch; ++i) futures.push_back(pool.submit(twice, i));

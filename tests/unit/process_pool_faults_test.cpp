@@ -25,7 +25,8 @@ using retinue::WorkerDied;
 TEST(ProcessPool, an_exception_comes_back_as_what_it_was) {
   ProcessPool pool(2);
   const pid_t before = ::getpid();
-  auto out = thrown_by<std::out_of_range>([&] { pool.submit([](int x) -> int { throw std::out_of_range("right out: " + std::to_string(x)); }, 3).get(); });
+  auto out = thrown_by<std::out_of_range>(
+      [&] { pool.submit([](int x) -> int { throw std::out_of_range("right out: " + std::to_string(x)); }, 3).get(); });
   ASSERT_TRUE(out);
   EXPECT_STREQ(out->what(), "right out: 3");
   auto system = thrown_by<std::system_error>(
@@ -67,7 +68,8 @@ TEST(ProcessPool, the_very_first_task_knows_its_worker) {
 TEST(ProcessPool, an_exception_with_a_long_text_arrives_whole) {
   ProcessPool pool(2);
   for (const std::size_t n : {0u, 100u, 224u, 225u, 5000u, 1'000'000u}) {
-    auto e = thrown_by<std::logic_error>([&] { pool.submit([](std::size_t k) { throw std::logic_error(std::string(k, 'e')); }, n).get(); });
+    auto e = thrown_by<std::logic_error>(
+        [&] { pool.submit([](std::size_t k) { throw std::logic_error(std::string(k, 'e')); }, n).get(); });
     ASSERT_TRUE(e);
     EXPECT_EQ(std::string(e->what()).size(), n);
   }
@@ -77,7 +79,9 @@ TEST(ProcessPool, many_exceptions_are_only_that) {
   ProcessPool pool(2);
   int good = 0, bad = 0;
   const int n = 4000 / kSlowdown;
-  for (auto& outcome : pool.map([](int x) { return x % 2 ? throw std::invalid_argument("odd") : x; }, std::views::iota(0, n)).outcomes())
+  for (auto& outcome :
+       pool.map([](int x) { return x % 2 ? throw std::invalid_argument("odd") : x; }, std::views::iota(0, n))
+           .outcomes())
     ++(outcome.ok() ? good : bad);
   EXPECT_EQ(good, n / 2);
   EXPECT_EQ(bad, n / 2);
@@ -99,7 +103,13 @@ TEST(ProcessPool, a_task_without_memory_fails_alone) {
 TEST(ProcessPool, a_killed_worker_costs_one_task) {
   ProcessPool pool(2);
   int good = 0, dead = 0;
-  for (auto& outcome : pool.map([](int x) { if (x == 70) std::raise(SIGKILL); return x; }, std::views::iota(0, 1000)).outcomes()) {
+  for (auto& outcome : pool.map(
+                               [](int x) {
+                                 if (x == 70) std::raise(SIGKILL);
+                                 return x;
+                               },
+                               std::views::iota(0, 1000))
+                           .outcomes()) {
     if (outcome.ok()) {
       EXPECT_EQ(static_cast<std::uint64_t>(outcome.value()), outcome.index());
       ++good;
@@ -179,10 +189,13 @@ TEST(ProcessPool, a_call_through_a_null_pointer_is_a_death) {
 
 TEST(ProcessPool, a_stack_overflow_is_a_death_with_a_stack) {
   ProcessPool pool(1);
-  auto e = death_of(pool, [](int depth) {
-    volatile char bottom[1] = {0};
-    return dig(depth, bottom);
-  }, 1 << 30);
+  auto e = death_of(
+      pool,
+      [](int depth) {
+        volatile char bottom[1] = {0};
+        return dig(depth, bottom);
+      },
+      1 << 30);
   ASSERT_TRUE(e);
   EXPECT_EQ(e->signal(), SIGSEGV);
   EXPECT_NE(e->stack().find("dig"), std::string::npos) << e->stack();
@@ -223,7 +236,11 @@ TEST(ProcessPool, a_task_that_leaves_threads_behind_in_a_dying_worker_ends_all_t
 TEST(ProcessPool, a_busy_worker_killed_from_outside_costs_its_task_only) {
   ProcessPool pool(2);
   std::vector<Future<pid_t>> futures;
-  for (int i = 0; i < 40; ++i) futures.push_back(pool.submit([] { board().pass_gate(); return ::getpid(); }));
+  for (int i = 0; i < 40; ++i)
+    futures.push_back(pool.submit([] {
+      board().pass_gate();
+      return ::getpid();
+    }));
   ASSERT_TRUE(eventually([] { return board().at_gate.load() == 2; }));
   const pid_t victim = pool.worker_pids().front();
   ASSERT_EQ(::kill(victim, SIGKILL), 0);
@@ -269,7 +286,13 @@ TEST(ProcessPool, all_workers_killed_at_once_again_and_again_cost_what_they_ran)
   });
   int good = 0, dead = 0;
   const int n = 100'000 / kSlowdown;
-  for (auto& outcome : pool.map_unordered([](int x) { board().runs[x].fetch_add(1); return x; }, std::views::iota(0, n)).outcomes()) {
+  for (auto& outcome : pool.map_unordered(
+                               [](int x) {
+                                 board().runs[x].fetch_add(1);
+                                 return x;
+                               },
+                               std::views::iota(0, n))
+                           .outcomes()) {
     if (outcome.ok()) {
       EXPECT_EQ(static_cast<std::uint64_t>(outcome.value()), outcome.index());
       ++good;
@@ -281,7 +304,8 @@ TEST(ProcessPool, all_workers_killed_at_once_again_and_again_cost_what_they_ran)
   over = true;
   killer.join();
   EXPECT_EQ(good + dead, n);
-  for (int i = 0; i < n; ++i) ASSERT_LE(board().runs[i].load(), 1) << "task " << i << " ran twice without being asked to";
+  for (int i = 0; i < n; ++i)
+    ASSERT_LE(board().runs[i].load(), 1) << "task " << i << " ran twice without being asked to";
   EXPECT_EQ(pool.submit(square, 5).get(), 25);
 }
 
@@ -321,7 +345,10 @@ TEST(ProcessPool, without_retries_no_task_runs_twice) {
 
 TEST(ProcessPool, retries_are_as_many_as_asked_for) {
   ProcessPool pool(2);
-  auto always_die = [](int number) { board().runs[number].fetch_add(1); std::raise(SIGSEGV); };
+  auto always_die = [](int number) {
+    board().runs[number].fetch_add(1);
+    std::raise(SIGSEGV);
+  };
   EXPECT_THROW(pool.with({.retries = 3}).submit(always_die, 7).get(), WorkerDied);
   EXPECT_EQ(board().runs[7].load(), 4);
   EXPECT_EQ(pool.stats().retried, 3u);
@@ -329,10 +356,16 @@ TEST(ProcessPool, retries_are_as_many_as_asked_for) {
 
 TEST(ProcessPool, an_exception_or_a_timeout_is_not_retried) {
   ProcessPool pool(1);
-  auto thrower = [](int number) { board().runs[number].fetch_add(1); throw std::runtime_error("no"); };
+  auto thrower = [](int number) {
+    board().runs[number].fetch_add(1);
+    throw std::runtime_error("no");
+  };
   EXPECT_THROW(pool.with({.retries = 5}).submit(thrower, 1).get(), std::runtime_error);
   EXPECT_EQ(board().runs[1].load(), 1);
-  auto sleeper = [](int number) { board().runs[number].fetch_add(1); board().pass_gate(); };
+  auto sleeper = [](int number) {
+    board().runs[number].fetch_add(1);
+    board().pass_gate();
+  };
   EXPECT_THROW(pool.with({.timeout = 500ms * kPatience, .retries = 5}).submit(sleeper, 2).get(), TaskTimeout);
   EXPECT_EQ(pool.submit(square, 3).get(), 9);
   EXPECT_EQ(board().runs[2].load(), 1);
@@ -342,7 +375,8 @@ TEST(ProcessPool, retried_tasks_of_a_map_keep_their_places) {
   ProcessPool pool(2);
   int expected = 0;
   const int n = 400 / kSlowdown;
-  for (int x : pool.with({.retries = 1}).map([](int i) { return i % 20 == 3 ? die_at_first(i) : i; }, std::views::iota(0, n)))
+  for (int x :
+       pool.with({.retries = 1}).map([](int i) { return i % 20 == 3 ? die_at_first(i) : i; }, std::views::iota(0, n)))
     ASSERT_EQ(x, expected++);
   EXPECT_EQ(expected, n);
   EXPECT_EQ(pool.stats().retried, static_cast<std::uint64_t>(n / 20));
@@ -353,7 +387,13 @@ TEST(ProcessPool, retried_tasks_get_their_arguments_again) {
   for (const std::size_t n : {10u, 200u, 224u, 300u, 100'000u}) {
     board().runs[8].store(0);
     const std::string sent(n, 'r');
-    auto f = pool.with({.retries = 2}).submit([](const std::string& s) { die_at_first(8); return s; }, sent);
+    auto f = pool.with({.retries = 2})
+                 .submit(
+                     [](const std::string& s) {
+                       die_at_first(8);
+                       return s;
+                     },
+                     sent);
     EXPECT_EQ(f.get(), sent);
   }
 }

@@ -99,7 +99,12 @@ TEST(ProcessPoolFuture, threads_that_wait_for_different_futures_are_all_woken) {
   for (int t = 0; t < 12; ++t)
     threads.emplace_back([&, t] {
       for (int i = 0; i < 100 / kSlowdown; ++i) {
-        auto f = pool.submit([](int x) { nap(std::chrono::microseconds(x % 5 * 400)); return x; }, t * 1000 + i);
+        auto f = pool.submit(
+            [](int x) {
+              nap(std::chrono::microseconds(x % 5 * 400));
+              return x;
+            },
+            t * 1000 + i);
         if (f.get() == t * 1000 + i) ++right;
       }
     });
@@ -218,7 +223,12 @@ TEST(ProcessPoolFuture, cancelling_at_any_moment_ends_the_task_once) {
   int values = 0, cancelled = 0;
   const int n = 2000 / kSlowdown;
   for (int i = 0; i < n; ++i) {
-    auto f = pool.submit([](int k) { board().runs[k].fetch_add(1); return k; }, i);
+    auto f = pool.submit(
+        [](int k) {
+          board().runs[k].fetch_add(1);
+          return k;
+        },
+        i);
     if (i % 3) nap(std::chrono::microseconds(i % 40));
     const bool taken_back = f.cancel();
     try {
@@ -238,8 +248,18 @@ TEST(ProcessPoolFuture, cancelling_at_any_moment_ends_the_task_once) {
 TEST(ProcessPoolFuture, forcing_at_any_moment_ends_the_task_once_and_harms_no_other) {
   ProcessPool pool(2);
   for (int i = 0; i < 60 / kSlowdown + 5; ++i) {
-    auto other = pool.submit([](int k) { nap(2ms); return k; }, i);
-    auto f = pool.submit([](int k) { nap(std::chrono::microseconds(k * 40)); return k; }, i);
+    auto other = pool.submit(
+        [](int k) {
+          nap(2ms);
+          return k;
+        },
+        i);
+    auto f = pool.submit(
+        [](int k) {
+          nap(std::chrono::microseconds(k * 40));
+          return k;
+        },
+        i);
     nap(std::chrono::microseconds(i * 60));
     const bool stopped = f.cancel(true);
     try {
@@ -278,7 +298,12 @@ TEST(ProcessPoolFuture, futures_of_several_pools_are_waited_for_together) {
   ProcessPool a(1), b(1);
   auto f = a.submit(gated, 1);
   for (int i = 0; i < 200 / kSlowdown; ++i) {
-    auto g = b.submit([](int k) { nap(std::chrono::microseconds(k * 10)); return k; }, i);
+    auto g = b.submit(
+        [](int k) {
+          nap(std::chrono::microseconds(k * 10));
+          return k;
+        },
+        i);
     std::vector<retinue::detail::Completion*> set{f.completion(), g.completion()};
     ASSERT_TRUE(retinue::detail::wait_for_any(set, std::nullopt));
     EXPECT_TRUE(g.done());

@@ -81,7 +81,8 @@ void expect_well(ProcessPool& pool) {
     ASSERT_EQ(f.get(), 2 * i);
   }
   int i = 0;
-  for (auto& s : pool.with({.retries = 10}).map([](int n) { return std::string(1000, static_cast<char>(n)); }, std::views::iota(0, 100))) {
+  for (auto& s : pool.with({.retries = 10})
+                     .map([](int n) { return std::string(1000, static_cast<char>(n)); }, std::views::iota(0, 100))) {
     ASSERT_EQ(s, std::string(1000, static_cast<char>(i)));
     ++i;
   }
@@ -163,10 +164,12 @@ TEST(ProcessPoolHostile, random_bytes_for_a_result_are_an_exception_or_a_value) 
   const int n = 400 / kSlowdown;
   for (int seed = 0; seed < n; ++seed) {
     std::mt19937 random(static_cast<unsigned>(seed));
-    auto f = open.pool.submit([](bool big) { return std::vector<std::string>(big ? 3000 : 3, std::string(20, 'v')); }, seed % 2 == 1);
+    auto f = open.pool.submit([](bool big) { return std::vector<std::string>(big ? 3000 : 3, std::string(20, 'v')); },
+                              seed % 2 == 1);
     Slot& slot = open.memory.slot(open.memory.control->tail.load() - 1);
     ASSERT_TRUE(eventually([&] { return f.done(); }));
-    auto* bytes = slot.block != 0 ? reinterpret_cast<unsigned char*>(&slot) + 8 : reinterpret_cast<unsigned char*>(slot.payload);
+    auto* bytes =
+        slot.block != 0 ? reinterpret_cast<unsigned char*>(&slot) + 8 : reinterpret_cast<unsigned char*>(slot.payload);
     for (int k = 0; k < (slot.block != 0 ? 24 : 200); ++k) bytes[k] = static_cast<unsigned char>(random());
     try {
       (void)f.get();
@@ -182,11 +185,13 @@ TEST(ProcessPoolHostile, a_worker_that_overwrites_its_slots_state_and_dies_costs
   OpenPool open;
   const std::uint64_t states[] = {0, ~std::uint64_t{0}, 0x1234567890abcdef, 2 | 1023u << 8, 5, 3, 4};
   for (const std::uint64_t state : states) {
-    auto f = open.pool.submit([](std::uintptr_t where, std::uint64_t s) {
-      const PoolMemory m = memory_at(where);
-      m.slot(own_seat(m).current.load() - 1).state.store(s);
-      std::raise(SIGKILL);
-    }, open.where(), state);
+    auto f = open.pool.submit(
+        [](std::uintptr_t where, std::uint64_t s) {
+          const PoolMemory m = memory_at(where);
+          m.slot(own_seat(m).current.load() - 1).state.store(s);
+          std::raise(SIGKILL);
+        },
+        open.where(), state);
     ASSERT_EQ(f.wait_for(kSoon), retinue::FutureStatus::ready) << std::hex << state;
     EXPECT_THROW(f.get(), std::exception);
     expect_well(open.pool);
@@ -196,12 +201,14 @@ TEST(ProcessPoolHostile, a_worker_that_overwrites_its_slots_state_and_dies_costs
 TEST(ProcessPoolHostile, a_worker_that_overwrites_its_slots_state_and_goes_on_does_no_harm) {
   OpenPool open;
   for (const std::uint64_t state : {std::uint64_t{0}, ~std::uint64_t{0}}) {
-    auto f = open.pool.submit([](std::uintptr_t where, std::uint64_t s) {
-      const PoolMemory m = memory_at(where);
-      m.slot(own_seat(m).current.load() - 1).state.store(s);
-      nap(20ms);
-      return 5;
-    }, open.where(), state);
+    auto f = open.pool.submit(
+        [](std::uintptr_t where, std::uint64_t s) {
+          const PoolMemory m = memory_at(where);
+          m.slot(own_seat(m).current.load() - 1).state.store(s);
+          nap(20ms);
+          return 5;
+        },
+        open.where(), state);
     ASSERT_EQ(f.wait_for(kSoon), retinue::FutureStatus::ready) << state;
     try {
       EXPECT_EQ(f.get(), 5);
@@ -239,10 +246,12 @@ TEST(ProcessPoolHostile, a_done_slot_that_a_dying_worker_overwrote_still_ends) {
     auto victim = open.pool.submit(twice, 4);
     const std::uint64_t position = open.memory.control->tail.load() - 1;
     ASSERT_TRUE(eventually([&] { return victim.done(); }));
-    auto killer = open.pool.submit([](std::uintptr_t where, std::uint64_t p, std::uint64_t s) {
-      memory_at(where).slot(p).state.store(s);
-      std::raise(SIGSEGV);
-    }, open.where(), position, state);
+    auto killer = open.pool.submit(
+        [](std::uintptr_t where, std::uint64_t p, std::uint64_t s) {
+          memory_at(where).slot(p).state.store(s);
+          std::raise(SIGSEGV);
+        },
+        open.where(), position, state);
     EXPECT_THROW(killer.get(), WorkerDied);
     ASSERT_EQ(victim.wait_for(kSoon), retinue::FutureStatus::ready) << state;
     try {
@@ -257,13 +266,15 @@ TEST(ProcessPoolHostile, a_worker_that_overwrites_its_seat_costs_no_more_than_it
   OpenPool open;
   for (const int fill : {0x00, 0xff, 0x01, 0x55}) {
     for (const bool dies : {false, true}) {
-      auto f = open.pool.submit([](std::uintptr_t where, int byte, bool die) {
-        const PoolMemory m = memory_at(where);
-        Seat& seat = own_seat(m);
-        std::memset(static_cast<void*>(&seat), byte, sizeof seat);
-        if (die) std::raise(SIGKILL);
-        return 5;
-      }, open.where(), fill, dies);
+      auto f = open.pool.submit(
+          [](std::uintptr_t where, int byte, bool die) {
+            const PoolMemory m = memory_at(where);
+            Seat& seat = own_seat(m);
+            std::memset(static_cast<void*>(&seat), byte, sizeof seat);
+            if (die) std::raise(SIGKILL);
+            return 5;
+          },
+          open.where(), fill, dies);
       ASSERT_EQ(f.wait_for(kSoon), retinue::FutureStatus::ready) << fill << dies;
       try {
         EXPECT_EQ(f.get(), 5);
@@ -278,13 +289,17 @@ TEST(ProcessPoolHostile, a_crash_record_of_nonsense_is_told_without_harm) {
   OpenPool open;
   for (const int fill : {0x00, 0xff, 0x41}) {
     auto e = thrown_by<WorkerDied>([&] {
-      open.pool.submit([](std::uintptr_t where, int byte) {
-        const PoolMemory m = memory_at(where);
-        Seat& seat = own_seat(m);
-        std::memset(static_cast<void*>(&seat.crash_stack), byte, sizeof seat.crash_stack);
-        seat.crash_signal.store(byte == 0 ? SIGSEGV : byte);
-        std::raise(SIGKILL);
-      }, open.where(), fill).get();
+      open.pool
+          .submit(
+              [](std::uintptr_t where, int byte) {
+                const PoolMemory m = memory_at(where);
+                Seat& seat = own_seat(m);
+                std::memset(static_cast<void*>(&seat.crash_stack), byte, sizeof seat.crash_stack);
+                seat.crash_signal.store(byte == 0 ? SIGSEGV : byte);
+                std::raise(SIGKILL);
+              },
+              open.where(), fill)
+          .get();
     });
     ASSERT_TRUE(e);
     EXPECT_GT(e->signal(), 0);
@@ -299,10 +314,13 @@ TEST(ProcessPoolHostile, a_worker_that_overwrites_the_whole_pool_ends_every_futu
       OpenPool open;
       std::vector<Future<int>> futures;
       for (int i = 0; i < 200; ++i) futures.push_back(open.pool.submit(twice, i));
-      auto f = open.pool.submit([](std::uintptr_t where, int byte) {
-        std::memset(reinterpret_cast<void*>(where), byte, PoolMemory::bytes_needed(OpenPool::kWorkers, OpenPool::kSlots));
-        std::raise(SIGKILL);
-      }, open.where(), fill);
+      auto f = open.pool.submit(
+          [](std::uintptr_t where, int byte) {
+            std::memset(reinterpret_cast<void*>(where), byte,
+                        PoolMemory::bytes_needed(OpenPool::kWorkers, OpenPool::kSlots));
+            std::raise(SIGKILL);
+          },
+          open.where(), fill);
       (void)f.wait_for(1s);
       open.pool.terminate();
       for (auto& g : futures) DEMAND(g.done());

@@ -223,7 +223,8 @@ TEST(ProcessPoolLife, many_pools_in_a_row_do_not_use_up_the_region) {
   auto use = [] {
     ProcessPool pool(2);
     for (int i = 0; i < 4; ++i)
-      EXPECT_EQ(pool.submit([](const std::string& s) { return s + s; }, std::string(2'000'000, 'x')).get().size(), 4'000'000u);
+      EXPECT_EQ(pool.submit([](const std::string& s) { return s + s; }, std::string(2'000'000, 'x')).get().size(),
+                4'000'000u);
     pool.submit([] { std::raise(SIGKILL); }).wait();
   };
   auto resident = [] {  // pages of the region's file, whoever maps them
@@ -287,7 +288,8 @@ TEST(ProcessPoolLife, results_stay_readable_when_their_worker_and_pool_are_gone)
     for (const pid_t pid : pool.worker_pids()) ::kill(pid, SIGKILL);
     EXPECT_EQ(pool.submit([](const std::string& s) { return s.size(); }, std::string(700'000, 'z')).get(), 700'000u);
   }
-  for (std::size_t i = 0; i < kept.size(); ++i) EXPECT_EQ(kept[i].get(), std::string(300'000, static_cast<char>('a' + i)));
+  for (std::size_t i = 0; i < kept.size(); ++i)
+    EXPECT_EQ(kept[i].get(), std::string(300'000, static_cast<char>('a' + i)));
 }
 
 std::size_t open_descriptors() { return names_in("/proc/self/fd").size(); }
@@ -300,7 +302,10 @@ TEST(ProcessPoolLife, a_future_that_is_kept_keeps_no_descriptor) {
     EXPECT_EQ(open_descriptors(), before);  // nor does the pool itself
     read = pool.submit([] { return std::string("read"); });
     unread = pool.submit([] { return std::string(100'000, 'u'); });
-    cancelled = pool.submit([] { nap(1s); return std::string(); });
+    cancelled = pool.submit([] {
+      nap(1s);
+      return std::string();
+    });
     EXPECT_EQ(read.get(), "read");
     unread.wait();
     pool.terminate();
@@ -342,10 +347,12 @@ TEST(ProcessPoolLife, a_worker_starts_with_the_signals_of_its_owner) {
   {
     ProcessPool pool(1);
     EXPECT_TRUE(pool.submit([] {
-      sigset_t now;
-      ::pthread_sigmask(SIG_SETMASK, nullptr, &now);
-      return sigismember(&now, SIGUSR2) == 1 && sigismember(&now, SIGUSR1) == 0 && sigismember(&now, SIGCHLD) == 0;
-    }).get());
+                      sigset_t now;
+                      ::pthread_sigmask(SIG_SETMASK, nullptr, &now);
+                      return sigismember(&now, SIGUSR2) == 1 && sigismember(&now, SIGUSR1) == 0 &&
+                             sigismember(&now, SIGCHLD) == 0;
+                    })
+                    .get());
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
@@ -353,7 +360,7 @@ TEST(ProcessPoolLife, a_worker_starts_with_the_signals_of_its_owner) {
 TEST(ProcessPoolLife, making_a_pool_leaves_the_owners_signals_alone) {
   sigset_t before, after;
   ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
-  struct sigaction chld_before {}, chld_after {}, segv_before {}, segv_after {};
+  struct sigaction chld_before{}, chld_after{}, segv_before{}, segv_after{};
   ::sigaction(SIGCHLD, nullptr, &chld_before);
   ::sigaction(SIGSEGV, nullptr, &segv_before);
   ProcessPool pool(2);
@@ -369,12 +376,13 @@ TEST(ProcessPoolLife, making_a_pool_leaves_the_owners_signals_alone) {
 TEST(ProcessPoolLife, a_worker_forked_by_a_task_through_popen_behaves) {
   ProcessPool pool(2);
   const std::string said = pool.submit([] {
-    std::string text;
-    std::FILE* pipe = ::popen("echo from a shell", "r");
-    if (pipe == nullptr) return std::string("no pipe");
-    for (int c; (c = std::fgetc(pipe)) != EOF;) text += static_cast<char>(c);
-    return text + std::to_string(::pclose(pipe));
-  }).get();
+                                 std::string text;
+                                 std::FILE* pipe = ::popen("echo from a shell", "r");
+                                 if (pipe == nullptr) return std::string("no pipe");
+                                 for (int c; (c = std::fgetc(pipe)) != EOF;) text += static_cast<char>(c);
+                                 return text + std::to_string(::pclose(pipe));
+                               })
+                               .get();
   EXPECT_EQ(said, "from a shell\n0");
   EXPECT_EQ(pool.submit(square, 3).get(), 9);
 }
@@ -385,13 +393,15 @@ TEST(ProcessPoolLife, functions_of_a_library_loaded_after_the_pool_was_made_run_
   if (library == nullptr) library = ::dlopen("libexpat.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) GTEST_SKIP() << "neither libz nor libexpat is here to be loaded";
   auto* version = reinterpret_cast<const char* (*)()>(::dlsym(library, "zlibVersion"));
-  auto* checksum = reinterpret_cast<unsigned long (*)(unsigned long, const unsigned char*, unsigned)>(::dlsym(library, "crc32"));
+  auto* checksum =
+      reinterpret_cast<unsigned long (*)(unsigned long, const unsigned char*, unsigned)>(::dlsym(library, "crc32"));
   if (checksum == nullptr || version == nullptr) GTEST_SKIP() << "no crc32 in it";
   using Checksum = unsigned long (*)(unsigned long, const unsigned char*, unsigned);
   auto in_worker = [](Checksum f, const std::string& s) {
     return f(0, reinterpret_cast<const unsigned char*>(s.data()), static_cast<unsigned>(s.size()));
   };
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(pool.submit(in_worker, checksum, std::string("123456789")).get(), 0xcbf43926ul);
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(pool.submit(in_worker, checksum, std::string("123456789")).get(), 0xcbf43926ul);
   ::dlclose(library);
 }
 

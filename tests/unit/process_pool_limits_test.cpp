@@ -113,7 +113,10 @@ TEST(ProcessPool, a_worker_that_cannot_be_replaced_now_is_replaced_later) {
     ProcessPool pool(2);
     const pid_t filler_parent = ::getpid();
     // A stranger takes the free place as soon as the worker is gone.
-    auto hold = pool.submit([] { board().pass_gate(); return 1; });
+    auto hold = pool.submit([] {
+      board().pass_gate();
+      return 1;
+    });
     DEMAND(eventually([] { return board().at_gate.load() == 1; }));
     pid_t victim = 0;
     for (const pid_t pid : pool.worker_pids()) victim = pid;
@@ -197,14 +200,16 @@ TEST(ProcessPool, an_initializer_may_limit_its_workers_address_space) {
   auto make = [](std::size_t n) { return std::string(n, 'x').size(); };
   EXPECT_EQ(pool.submit(make, std::size_t{100} << 20).get(), std::size_t{100} << 20);
   EXPECT_THROW(pool.submit(make, std::size_t{2} << 30).get(), std::bad_alloc);
-  EXPECT_EQ(pool.submit([](std::size_t n) { return std::string(n, 'x'); }, std::size_t{1} << 20).get().size(), std::size_t{1} << 20);
+  EXPECT_EQ(pool.submit([](std::size_t n) { return std::string(n, 'x'); }, std::size_t{1} << 20).get().size(),
+            std::size_t{1} << 20);
   EXPECT_EQ(pool.stats().workers_started, 1u);
 }
 
 TEST(ProcessPool, an_address_space_that_an_initializer_has_limited_for_good_is_an_error_that_says_what_to_use) {
   for (const bool throws : {false, true}) {
     ProcessPool pool(with_initializer([throws] {
-      if (::getuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) throw std::runtime_error("setresuid");  // who could lift it again
+      if (::getuid() == 0 && ::setresuid(65534, 65534, 65534) != 0)
+        throw std::runtime_error("setresuid");  // who could lift it again
       const rlimit hard{kGigabyte, kGigabyte};
       if (::setrlimit(RLIMIT_AS, &hard) != 0) throw std::runtime_error("setrlimit");
       if (throws) throw std::bad_alloc();

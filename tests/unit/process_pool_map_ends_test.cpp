@@ -45,11 +45,14 @@ auto counted(std::atomic<int>& read) {
 
 TEST(ProcessPoolMap, for_each_throws_the_first_failure_and_takes_back_the_rest) {
   ProcessPool pool(1);
-  EXPECT_THROW(pool.for_each([](int i) {
-    board().counters[0].fetch_add(1);
-    if (i == 5) throw std::runtime_error("five");
-    nap(1ms);
-  }, std::views::iota(0, 100'000)), std::runtime_error);
+  EXPECT_THROW(pool.for_each(
+                   [](int i) {
+                     board().counters[0].fetch_add(1);
+                     if (i == 5) throw std::runtime_error("five");
+                     nap(1ms);
+                   },
+                   std::views::iota(0, 100'000)),
+               std::runtime_error);
   EXPECT_LT(board().counters[0].load(), 99'000);
   EXPECT_EQ(pool.submit(square, 3).get(), 9);
 }
@@ -200,7 +203,13 @@ TEST(ProcessPoolMap, a_map_that_was_never_begun_does_nothing) {
 TEST(ProcessPoolMap, a_map_left_while_its_tasks_run_lets_them_end_unseen) {
   ProcessPool pool(2);
   {
-    auto results = pool.with({.look_ahead = 8}).map([](int x) { if (x > 0) board().pass_gate(); return x; }, std::views::iota(0));
+    auto results = pool.with({.look_ahead = 8})
+                       .map(
+                           [](int x) {
+                             if (x > 0) board().pass_gate();
+                             return x;
+                           },
+                           std::views::iota(0));
     EXPECT_EQ(*results.begin(), 0);
     EXPECT_TRUE(eventually([] { return board().at_gate.load() >= 1; }));
   }
@@ -216,7 +225,13 @@ TEST(ProcessPoolMap, tasks_behind_a_map_that_was_left_still_start) {
   ProcessPool pool(options);
   std::vector<retinue::Future<int>> behind;
   {
-    auto results = pool.with({.look_ahead = 200}).map([](int) { board().pass_gate(); return 0; }, std::views::iota(0));
+    auto results = pool.with({.look_ahead = 200})
+                       .map(
+                           [](int) {
+                             board().pass_gate();
+                             return 0;
+                           },
+                           std::views::iota(0));
     std::thread opener([] {
       eventually([] { return board().at_gate.load() == 2; });
       board().gate.store(1);
@@ -224,7 +239,13 @@ TEST(ProcessPoolMap, tasks_behind_a_map_that_was_left_still_start) {
     (void)*results.begin();
     opener.join();
     board().gate.store(0);
-    for (int i = 0; i < 300; ++i) behind.push_back(pool.submit([](int k) { board().counters[5].fetch_add(1); return k; }, i));
+    for (int i = 0; i < 300; ++i)
+      behind.push_back(pool.submit(
+          [](int k) {
+            board().counters[5].fetch_add(1);
+            return k;
+          },
+          i));
   }
   board().gate.store(1);
   // Nobody waits in the pool: the tasks must start all the same.
@@ -259,9 +280,7 @@ TEST(ProcessPoolMap, a_map_whose_pool_ends_gives_what_was_handed_in_before_it_sa
   auto it = results.begin();
   pool.reset();
   std::vector<int> all;
-  EXPECT_THROW(
-      for (; it != results.end(); ++it) all.push_back(*it);
-      , retinue::PoolClosed);
+  EXPECT_THROW(for (; it != results.end(); ++it) all.push_back(*it);, retinue::PoolClosed);
   EXPECT_GT(all.size(), 1u);
   EXPECT_EQ(all, squares(static_cast<int>(all.size())));
 }

@@ -66,7 +66,13 @@ TEST(ProcessPoolMap, an_unordered_map_does_not_wait_for_the_slow_one) {
   ProcessPool pool(2);
   int taken = 0;
   bool gate_seen = false;
-  for (auto& outcome : pool.map_unordered([](int x) { if (x == 0) board().pass_gate(); return x; }, std::views::iota(0, 500)).outcomes()) {
+  for (auto& outcome : pool.map_unordered(
+                               [](int x) {
+                                 if (x == 0) board().pass_gate();
+                                 return x;
+                               },
+                               std::views::iota(0, 500))
+                           .outcomes()) {
     if (outcome.index() == 0) gate_seen = true;
     if (++taken == 499) {
       EXPECT_FALSE(gate_seen) << "all others came first";
@@ -103,11 +109,13 @@ TEST(ProcessPoolMap, empty_inputs_give_nothing) {
 TEST(ProcessPoolMap, several_inputs_are_walked_together_up_to_the_shortest) {
   ProcessPool pool(2);
   EXPECT_EQ(pool.map(add, std::views::iota(0), std::vector{10, 20, 30}).collect(), (std::vector{10, 21, 32}));
-  const auto rows = pool.map(std::bind_front(scaled_sum, 100.0), std::views::iota(0, 20), std::views::iota(100, 120)).collect();
+  const auto rows =
+      pool.map(std::bind_front(scaled_sum, 100.0), std::views::iota(0, 20), std::views::iota(100, 120)).collect();
   ASSERT_EQ(rows.size(), 20u);
   EXPECT_EQ(rows[3], 100.0 * (3 + 103));
-  auto three = pool.map([](int a, const std::string& s, char c) { return std::to_string(a) + s + c; }, std::vector{1, 2},
-                        std::vector<std::string>{"a", "b", "c"}, std::string("xyz")).collect();
+  auto three = pool.map([](int a, const std::string& s, char c) { return std::to_string(a) + s + c; },
+                        std::vector{1, 2}, std::vector<std::string>{"a", "b", "c"}, std::string("xyz"))
+                   .collect();
   EXPECT_EQ(three, (std::vector<std::string>{"1ax", "2by"}));
 }
 
@@ -124,10 +132,12 @@ TEST(ProcessPoolMap, inputs_may_be_any_input_range) {
   EXPECT_EQ(pool.map(square, array).collect(), (std::vector{81, 100}));
   EXPECT_EQ(pool.map(square, std::forward_list<int>{1, 2}).collect(), (std::vector{1, 4}));
   std::map<std::string, int> pairs{{"a", 1}, {"b", 2}};
-  EXPECT_EQ(pool.map([](const std::pair<const std::string, int>& p) { return p.second; }, pairs).collect(), (std::vector{1, 2}));
+  EXPECT_EQ(pool.map([](const std::pair<const std::string, int>& p) { return p.second; }, pairs).collect(),
+            (std::vector{1, 2}));
   const std::vector<bool> bits{true, false, true};
   EXPECT_EQ(pool.map([](bool b) { return b ? 1 : 0; }, bits).collect(), (std::vector{1, 0, 1}));
-  EXPECT_EQ(pool.map(square, std::vector{1, 2, 3, 4} | std::views::filter([](int x) { return x % 2 == 0; })).collect(), (std::vector{4, 16}));
+  EXPECT_EQ(pool.map(square, std::vector{1, 2, 3, 4} | std::views::filter([](int x) { return x % 2 == 0; })).collect(),
+            (std::vector{4, 16}));
 }
 
 TEST(ProcessPoolMap, move_only_elements_and_results_travel) {
@@ -172,7 +182,12 @@ TEST(ProcessPoolMap, slow_tasks_are_not_read_far_ahead) {
   ProcessPool pool(2);
   std::atomic<int> read{0};
   int taken = 0;
-  for (int y : pool.map([](int x) { nap(20ms); return x; }, counted(read))) {
+  for (int y : pool.map(
+           [](int x) {
+             nap(20ms);
+             return x;
+           },
+           counted(read))) {
     ASSERT_EQ(y, taken++);
     ASSERT_LE(read.load() - taken, 64) << "a few times the workers, not hundreds";
     if (taken == 20) break;
@@ -215,7 +230,8 @@ TEST(ProcessPoolMap, a_statement_may_leave_only_the_map_behind) {
   for (int y : pool.with({.timeout = 60s, .retries = 1}).map([k = 3](int x) { return k * x; }, std::vector{0, 1, 2, 3}))
     EXPECT_EQ(y, 3 * expected++);
   EXPECT_EQ(expected, 4);
-  for (auto& outcome : pool.with({.retries = 1}).map(square, std::views::iota(4, 6)).outcomes()) EXPECT_TRUE(outcome.ok());
+  for (auto& outcome : pool.with({.retries = 1}).map(square, std::views::iota(4, 6)).outcomes())
+    EXPECT_TRUE(outcome.ok());
 }
 
 TEST(ProcessPoolMap, void_functions_are_mapped_for_their_effects) {

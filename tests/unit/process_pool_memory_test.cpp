@@ -234,9 +234,7 @@ void storm_that_ends(End end) {
     switch (end) {
       case End::dropped: storm.drop_all(); break;
       case End::outlived: break;
-      case End::terminated:
-        pool->terminate();
-        storm.terminated = true;
+      case End::terminated: pool->terminate(); storm.terminated = true;
     }
     pool.reset();
     storm.check_all();
@@ -248,7 +246,9 @@ TEST(ProcessPoolMemory, all_comes_back_when_futures_are_dropped_before_the_pool)
 TEST(ProcessPoolMemory, all_comes_back_when_futures_outlive_the_pool) { storm_that_ends(End::outlived); }
 TEST(ProcessPoolMemory, arguments_of_tasks_that_ran_when_the_fork_server_was_killed_come_back_with_the_pools_end) {
   const std::string large(3 * kMiB, 'x');
-  { ProcessPool first(2); }
+  {
+    ProcessPool first(2);
+  }
   const Memory before = Memory::now();
   for (const unsigned retries : {0u, 2u}) {
     ProcessPool pool(2);

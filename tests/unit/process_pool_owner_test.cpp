@@ -74,7 +74,13 @@ TEST(ProcessPool, a_map_whose_fork_server_is_killed_ends) {
   ProcessPool pool(2);
   int taken = 0;
   try {
-    for (auto& outcome : pool.map([](int x) { nap(1ms); return x; }, std::views::iota(0)).outcomes()) {
+    for (auto& outcome : pool.map(
+                                 [](int x) {
+                                   nap(1ms);
+                                   return x;
+                                 },
+                                 std::views::iota(0))
+                             .outcomes()) {
       if (++taken == 50) ::kill(fork_servers_of(::getpid()).at(0), SIGKILL);
       EXPECT_TRUE(outcome.ok() || taken >= 50);
     }
@@ -167,11 +173,14 @@ TEST(ProcessPool, ctrl_c_reaches_the_owner_only) {
   const ChildEnd end = in_child([] {
     ::setpgid(0, 0);
     static std::atomic<int> seen{0};
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) { seen = 1; };
     ::sigaction(SIGINT, &action, nullptr);
     ProcessPool pool(2);
-    auto f = pool.submit([] { board().pass_gate(); return 5; });
+    auto f = pool.submit([] {
+      board().pass_gate();
+      return 5;
+    });
     DEMAND(eventually([] { return board().at_gate.load() == 1; }));
     ::kill(-::getpgrp(), SIGINT);
     DEMAND(eventually([] { return seen.load() == 1; }));
@@ -265,13 +274,16 @@ TEST(ProcessPool, an_owner_that_waits_for_any_child_does_no_harm) {
 TEST(ProcessPool, a_task_may_fork_and_wait_for_its_child) {
   ProcessPool pool(2);
   for (int i = 0; i < 20; ++i) {
-    const int status = pool.submit([](int code) {
-      const pid_t pid = ::fork();
-      if (pid == 0) ::_exit(code);
-      int s = 0;
-      ::waitpid(pid, &s, 0);
-      return WEXITSTATUS(s);
-    }, i).get();
+    const int status = pool.submit(
+                               [](int code) {
+                                 const pid_t pid = ::fork();
+                                 if (pid == 0) ::_exit(code);
+                                 int s = 0;
+                                 ::waitpid(pid, &s, 0);
+                                 return WEXITSTATUS(s);
+                               },
+                               i)
+                           .get();
     ASSERT_EQ(status, i);
   }
 }
@@ -286,7 +298,10 @@ TEST(ProcessPool, a_child_that_a_task_forked_does_not_become_a_second_worker) {
 
 TEST(ProcessPool, a_pool_in_a_forked_child_refuses_and_its_destructor_does_nothing) {
   auto pool = std::make_unique<ProcessPool>(2);
-  auto pending = pool->submit([] { board().pass_gate(); return 7; });
+  auto pending = pool->submit([] {
+    board().pass_gate();
+    return 7;
+  });
   auto finished = pool->submit(square, 5);
   finished.wait();
   const pid_t child = ::fork();
@@ -337,7 +352,12 @@ TEST(ProcessPool, a_child_forked_while_threads_use_the_pool_is_not_hurt) {
         if (pool.submit(square, 3).get() != 9) std::abort();
     });
   for (int i = 0; i < 20; ++i) {
-    auto f = pool.submit([](int x) { nap(1ms); return x; }, i);
+    auto f = pool.submit(
+        [](int x) {
+          nap(1ms);
+          return x;
+        },
+        i);
     const pid_t child = ::fork();
     if (child == 0) {
       ::alarm(20);
@@ -374,7 +394,13 @@ TEST(ProcessPool, the_death_of_a_worker_may_be_asked_to_end_the_pool) {
     leave_with(3);
   });
   std::vector<retinue::Future<int>> others;
-  for (int i = 0; i < 50; ++i) others.push_back(pool.submit([](int x) { nap(100ms); return x; }, i));
+  for (int i = 0; i < 50; ++i)
+    others.push_back(pool.submit(
+        [](int x) {
+          nap(100ms);
+          return x;
+        },
+        i));
   board().gate.store(1);
   EXPECT_THROW(dying.get(), WorkerDied);
   EXPECT_THROW(others.back().get(), PoolClosed);

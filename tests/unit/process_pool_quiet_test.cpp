@@ -49,7 +49,9 @@ TEST(ProcessPoolQuiet, what_held_results_is_given_back_also_if_they_were_let_go_
 TEST(ProcessPoolQuiet, a_shared_array_that_was_dropped_is_given_back_though_no_task_comes) {
   ProcessPool pool(2);
   const std::uint64_t before = shared_memory_usage().bytes_reserved;
-  { const SharedArray<char> array(kLarge); }
+  {
+    const SharedArray<char> array(kLarge);
+  }
   EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
 }
 

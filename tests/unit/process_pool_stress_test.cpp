@@ -38,7 +38,8 @@ ProcessPoolOptions small_ring(unsigned workers) {
 
 TEST(ProcessPoolStress, very_many_submits_read_one_by_one) {
   ProcessPool pool(2);
-  const auto enough = Clock::now() + 10s;  // on a machine with more to run than processors a round trip takes two switches
+  const auto enough =
+      Clock::now() + 10s;  // on a machine with more to run than processors a round trip takes two switches
   int i = 0;
   for (; i < kMany && Clock::now() < enough; ++i) ASSERT_EQ(pool.submit(twice, i).get(), 2 * i);
   EXPECT_EQ(pool.stats().finished, static_cast<std::uint64_t>(i));
@@ -130,10 +131,12 @@ TEST(ProcessPoolStress, whichever_task_is_slow_those_that_wait_for_slots_start) 
     board().clear();
     ProcessPool pool(small_ring(2));
     for (int i = 0; i < 300; ++i)
-      pool.submit([](bool waits) {
-        while (waits && board().counters[0].load() < 299) nap();
-        board().counters[0].fetch_add(1);
-      }, i == slow);
+      pool.submit(
+          [](bool waits) {
+            while (waits && board().counters[0].load() < 299) nap();
+            board().counters[0].fetch_add(1);
+          },
+          i == slow);
     ASSERT_TRUE(eventually([] { return board().counters[0].load() == 300; })) << "task " << slow << " is the slow one";
   }
 }
@@ -142,7 +145,13 @@ TEST(ProcessPoolStress, more_workers_than_half_the_slots_work) {
   ProcessPool pool(small_ring(16));
   for (int round = 0; round < 5; ++round) {
     std::vector<Future<int>> futures;
-    for (int i = 0; i < 2000 / kSlowdown; ++i) futures.push_back(pool.submit([](int x) { if (x % 10 == 0) nap(300us); return x; }, i));
+    for (int i = 0; i < 2000 / kSlowdown; ++i)
+      futures.push_back(pool.submit(
+          [](int x) {
+            if (x % 10 == 0) nap(300us);
+            return x;
+          },
+          i));
     for (std::size_t i = 0; i < futures.size(); ++i) ASSERT_EQ(futures[i].get(), static_cast<int>(i));
   }
 }
@@ -201,7 +210,8 @@ TEST(ProcessPoolStress, deaths_timeouts_exceptions_and_cancels_from_many_threads
     switch (kind) {
       case 0: throw std::out_of_range(std::to_string(x));
       case 1: std::raise(SIGKILL); break;
-      case 2: for (;;) nap(10ms);
+      case 2:
+        for (;;) nap(10ms);
       case 3: ::_exit(x % 100 + 1);
       default: break;
     }
@@ -259,14 +269,24 @@ TEST(ProcessPoolStress, with_enough_retries_workers_may_be_killed_at_any_moment)
         wrong += i != n;
       } else if (t == 1) {
         long sum = 0;
-        for (auto& s : pool.with({.retries = 1000}).map_unordered([](int x) { return std::string(static_cast<std::size_t>(x % 1000), 'x'); }, std::views::iota(0, n)))
+        for (auto& s : pool.with({.retries = 1000})
+                           .map_unordered([](int x) { return std::string(static_cast<std::size_t>(x % 1000), 'x'); },
+                                          std::views::iota(0, n)))
           sum += static_cast<long>(s.size());
         long expected = 0;
         for (int i = 0; i < n; ++i) expected += i % 1000;
         wrong += sum != expected;
       } else {
         for (int i = 0; i < n / 10; ++i)
-          wrong += pool.with({.retries = 1000}).submit([](const std::string& s) { nap(100us); return s; }, std::string(300, 'a')).get().size() != 300;
+          wrong += pool.with({.retries = 1000})
+                       .submit(
+                           [](const std::string& s) {
+                             nap(100us);
+                             return s;
+                           },
+                           std::string(300, 'a'))
+                       .get()
+                       .size() != 300;
       }
     });
   for (auto& thread : threads) thread.join();
@@ -297,7 +317,7 @@ TEST(ProcessPoolStress, workers_that_are_stopped_and_continued_lose_nothing) {
 }
 
 TEST(ProcessPoolStress, a_flood_of_signals_in_the_owner_disturbs_nothing) {
-  struct sigaction action {}, before {};
+  struct sigaction action{}, before{};
   action.sa_handler = [](int) {};
   ::sigaction(SIGUSR1, &action, &before);  // without SA_RESTART
   std::atomic<bool> over{false};
@@ -315,8 +335,14 @@ TEST(ProcessPoolStress, a_flood_of_signals_in_the_owner_disturbs_nothing) {
       EXPECT_EQ(y, 2 * i);
       ++i;
     }
-    EXPECT_EQ(pool.submit([](int n) { return std::string(static_cast<std::size_t>(n), 'x'); }, 3'000'000).get().size(), 3'000'000u);
-    EXPECT_THROW(pool.with({.timeout = 20ms}).submit([] { for (;;) nap(1s); }).get(), TaskTimeout);
+    EXPECT_EQ(pool.submit([](int n) { return std::string(static_cast<std::size_t>(n), 'x'); }, 3'000'000).get().size(),
+              3'000'000u);
+    EXPECT_THROW(pool.with({.timeout = 20ms})
+                     .submit([] {
+                       for (;;) nap(1s);
+                     })
+                     .get(),
+                 TaskTimeout);
     EXPECT_EQ(pool.stats().workers_died, 0u);
   }
   over = true;

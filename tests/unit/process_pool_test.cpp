@@ -37,7 +37,9 @@ int square(int x) { return x * x; }
 long add3(int a, long b, short c) { return a + b + c; }
 void count_up(int which) { board().counters[which].fetch_add(1); }
 template <class T>
-T twice(T x) { return x + x; }
+T twice(T x) {
+  return x + x;
+}
 
 struct Point {
   double x, y;
@@ -125,12 +127,14 @@ TEST(ProcessPool, move_only_results_and_arguments_travel) {
   EXPECT_EQ(*f.get(), 42);
   EXPECT_EQ(*f.get(), 42) << "a pool's result can be read again";
   EXPECT_EQ(pool.submit([](std::unique_ptr<int> p) { return *p; }, std::make_unique<int>(7)).get(), 7);
-  EXPECT_EQ(pool.submit([](const std::unique_ptr<int>& p) { return p == nullptr; }, std::unique_ptr<int>()).get(), true);
+  EXPECT_EQ(pool.submit([](const std::unique_ptr<int>& p) { return p == nullptr; }, std::unique_ptr<int>()).get(),
+            true);
 }
 
 TEST(ProcessPool, containers_and_their_like_travel) {
   ProcessPool pool(2);
-  using Deep = std::map<std::string, std::vector<std::optional<std::variant<int, std::string, std::tuple<char, double>>>>>;
+  using Deep =
+      std::map<std::string, std::vector<std::optional<std::variant<int, std::string, std::tuple<char, double>>>>>;
   Deep deep;
   deep["none"] = {};
   deep["some"] = {1, std::nullopt, "two", std::tuple{'c', 3.5}};
@@ -139,7 +143,14 @@ TEST(ProcessPool, containers_and_their_like_travel) {
   const std::vector<std::vector<std::string>> nested{{}, {"", "a"}, {std::string(300, 'x'), std::string(70'000, 'y')}};
   EXPECT_EQ(pool.submit([](const std::vector<std::vector<std::string>>& v) { return v; }, nested).get(), nested);
   const std::vector<bool> bits{true, false, true};
-  EXPECT_EQ(pool.submit([](std::vector<bool> b) { b.flip(); return b; }, bits).get(), (std::vector<bool>{false, true, false}));
+  EXPECT_EQ(pool.submit(
+                    [](std::vector<bool> b) {
+                      b.flip();
+                      return b;
+                    },
+                    bits)
+                .get(),
+            (std::vector<bool>{false, true, false}));
   const std::list<std::deque<short>> chained{{1, 2}, {}, {3}};
   EXPECT_EQ(pool.submit([](std::list<std::deque<short>> l) { return l; }, chained).get(), chained);
   const std::set<std::string> sorted{"a", std::string(400, 'b')};
@@ -345,14 +356,18 @@ TEST(ProcessPool, a_pool_inside_a_worker_works) {
 TEST(ProcessPool, pools_nest_three_deep) {
   ProcessPool pool(1);
   const int sum = pool.submit([] {
-    ProcessPool second(1);
-    return second.submit([] {
-      ProcessPool third(1);
-      return third.submit(made_of, std::size_t{100'000}, 1u).get().size() == 100'000
-                 ? third.submit(square, 5).get()
-                 : -1;
-    }).get() + 1;
-  }).get();
+                        ProcessPool second(1);
+                        return second
+                                   .submit([] {
+                                     ProcessPool third(1);
+                                     return third.submit(made_of, std::size_t{100'000}, 1u).get().size() == 100'000
+                                                ? third.submit(square, 5).get()
+                                                : -1;
+                                   })
+                                   .get() +
+                               1;
+                      })
+                      .get();
   EXPECT_EQ(sum, 26);
 }
 
@@ -361,14 +376,16 @@ TEST(ProcessPool, a_pool_that_a_worker_inherited_refuses_its_work) {
   ProcessPool pool(1);
   outer = &pool;
   ProcessPool later(1);
-  const bool refused = later.submit([] {
-    try {
-      outer->submit(square, 1);
-    } catch (const retinue::PoolClosed&) {
-      return true;
-    }
-    return false;
-  }).get();
+  const bool refused = later
+                           .submit([] {
+                             try {
+                               outer->submit(square, 1);
+                             } catch (const retinue::PoolClosed&) {
+                               return true;
+                             }
+                             return false;
+                           })
+                           .get();
   EXPECT_TRUE(refused);
   EXPECT_EQ(pool.submit(square, 2).get(), 4);
 }

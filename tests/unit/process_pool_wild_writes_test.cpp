@@ -48,7 +48,8 @@ ProcessPoolOptions options() {
 
 /// A pool whose shared memory is known: it lies at the first place that was free.
 struct OpenPool {
-  OpenPool() : where(find()), pool(options()), memory(PoolMemory::at(reinterpret_cast<std::byte*>(where), kWorkers, kSlots)) {}
+  OpenPool()
+      : where(find()), pool(options()), memory(PoolMemory::at(reinterpret_cast<std::byte*>(where), kWorkers, kSlots)) {}
   static std::uintptr_t find() {
     Region& region = Region::of_this_process();
     const auto extent = region.take_control(PoolMemory::bytes_needed(kWorkers, kSlots));
@@ -76,8 +77,7 @@ void expect_well(ProcessPool& pool) {
 /// Tasks that wait for the gate in every worker, and more of them, ready, in slots.
 struct Queue {
   explicit Queue(OpenPool& open, int ready, unsigned retries = 0) {
-    for (unsigned i = 0; i < kWorkers; ++i)
-      held.push_back(open.pool.submit([] { board().pass_gate(); }));
+    for (unsigned i = 0; i < kWorkers; ++i) held.push_back(open.pool.submit([] { board().pass_gate(); }));
     EXPECT_TRUE(eventually([&] { return board().at_gate.load() == static_cast<int>(kWorkers); }));
     first = open.memory.control->tail.load();
     for (int i = 0; i < ready; ++i) futures.push_back(open.pool.with({.retries = retries}).submit(twice, i));
@@ -108,7 +108,8 @@ struct Queue {
 
 TEST(ProcessPoolWildWrites, a_ready_slot_whose_state_was_overwritten_costs_its_task) {
   OpenPool open;
-  for (const std::uint64_t state : {std::uint64_t{0}, ~std::uint64_t{0}, std::uint64_t{0x1234567890abcdef}, State::ready(77777, 0), std::uint64_t{5}}) {
+  for (const std::uint64_t state : {std::uint64_t{0}, ~std::uint64_t{0}, std::uint64_t{0x1234567890abcdef},
+                                    State::ready(77777, 0), std::uint64_t{5}}) {
     board().gate.store(0);
     board().at_gate.store(0);
     Queue queue(open, 10);
@@ -141,7 +142,8 @@ TEST(ProcessPoolWildWrites, a_slot_that_names_a_worker_which_runs_something_else
 TEST(ProcessPoolWildWrites, with_retries_a_task_whose_slot_was_overwritten_runs) {
   OpenPool open;
   Queue queue(open, 10, 1);
-  for (int i = 0; i < 10; i += 2) open.memory.slot(queue.first + static_cast<unsigned>(i)).state.store(~std::uint64_t{0} << i);
+  for (int i = 0; i < 10; i += 2)
+    open.memory.slot(queue.first + static_cast<unsigned>(i)).state.store(~std::uint64_t{0} << i);
   queue.let_go();
   EXPECT_EQ(queue.overwritten(), 0);
   EXPECT_EQ(open.pool.stats().retried, 5u);
@@ -150,7 +152,8 @@ TEST(ProcessPoolWildWrites, with_retries_a_task_whose_slot_was_overwritten_runs)
 TEST(ProcessPoolWildWrites, a_running_slot_that_was_overwritten_is_still_its_workers) {
   OpenPool open;
   Queue queue(open, 10);
-  for (std::uint64_t p = queue.first - kWorkers; p < queue.first; ++p) open.memory.slot(p).state.store(p == queue.first - 1 ? 0 : ~std::uint64_t{0});
+  for (std::uint64_t p = queue.first - kWorkers; p < queue.first; ++p)
+    open.memory.slot(p).state.store(p == queue.first - 1 ? 0 : ~std::uint64_t{0});
   nap(1s);  // several looks
   for (auto& f : queue.held) EXPECT_FALSE(f.done()) << "its worker runs it, and says so";
   queue.let_go();
@@ -159,7 +162,8 @@ TEST(ProcessPoolWildWrites, a_running_slot_that_was_overwritten_is_still_its_wor
 }
 
 TEST(ProcessPoolWildWrites, a_tail_or_head_that_was_overwritten_costs_nothing) {
-  for (const std::uint64_t wrong : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 20, std::uint64_t{1} << 62, ~std::uint64_t{0}}) {
+  for (const std::uint64_t wrong :
+       {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 20, std::uint64_t{1} << 62, ~std::uint64_t{0}}) {
     for (const bool tail : {true, false}) {
       for (const bool idle : {true, false}) {
         OpenPool open;
@@ -177,7 +181,8 @@ TEST(ProcessPoolWildWrites, a_tail_or_head_that_was_overwritten_costs_nothing) {
           if (!idle && i == 50) word.store(wrong);
         }
         for (int i = 0; i < 100; ++i) {
-          ASSERT_EQ(futures[static_cast<std::size_t>(i)].wait_for(kLongest), FutureStatus::ready) << tail << idle << wrong;
+          ASSERT_EQ(futures[static_cast<std::size_t>(i)].wait_for(kLongest), FutureStatus::ready)
+              << tail << idle << wrong;
           EXPECT_EQ(futures[static_cast<std::size_t>(i)].get(), 2 * i);
         }
         expect_well(open.pool);
@@ -231,20 +236,23 @@ TEST(ProcessPoolWildWrites, a_worker_whose_life_was_overwritten_is_not_lost) {
   OpenPool open;
   for (const std::uint32_t life : {0u, 1u, 2u, 3u, 4u, ~0u}) {
     for (const bool dies : {false, true}) {
-      auto f = open.pool.submit([](std::uintptr_t where, std::uint32_t wrong, bool die) {
-        const PoolMemory m = PoolMemory::at(reinterpret_cast<std::byte*>(where), kWorkers, kSlots);
-        for (unsigned i = 0; i < m.workers; ++i) {
-          m.seats[i].life.store(static_cast<retinue::detail::Life>(wrong));
-          if (wrong == 3) m.seats[i].pid.store(1);
-        }
-        if (die) std::raise(SIGKILL);
-      }, open.where, life, dies);
+      auto f = open.pool.submit(
+          [](std::uintptr_t where, std::uint32_t wrong, bool die) {
+            const PoolMemory m = PoolMemory::at(reinterpret_cast<std::byte*>(where), kWorkers, kSlots);
+            for (unsigned i = 0; i < m.workers; ++i) {
+              m.seats[i].life.store(static_cast<retinue::detail::Life>(wrong));
+              if (wrong == 3) m.seats[i].pid.store(1);
+            }
+            if (die) std::raise(SIGKILL);
+          },
+          open.where, life, dies);
       ASSERT_EQ(f.wait_for(kLongest), FutureStatus::ready) << life << dies;
       std::vector<Future<void>> long_ones;  // one for each worker: they must all be there
       board().gate.store(0);
       board().at_gate.store(0);
       for (unsigned i = 0; i < kWorkers; ++i) long_ones.push_back(open.pool.submit([] { board().pass_gate(); }));
-      EXPECT_TRUE(eventually([] { return board().at_gate.load() == static_cast<int>(kWorkers); }, kLongest)) << life << dies;
+      EXPECT_TRUE(eventually([] { return board().at_gate.load() == static_cast<int>(kWorkers); }, kLongest))
+          << life << dies;
       board().gate.store(1);
       for (auto& g : long_ones) EXPECT_EQ(g.wait_for(kLongest), FutureStatus::ready);
     }
@@ -253,15 +261,18 @@ TEST(ProcessPoolWildWrites, a_worker_whose_life_was_overwritten_is_not_lost) {
 
 TEST(ProcessPoolWildWrites, a_kill_that_was_overwritten_is_asked_for_again) {
   OpenPool open;
-  auto f = open.pool.with({.timeout = 100ms}).submit([](std::uintptr_t where) {
-    const PoolMemory m = PoolMemory::at(reinterpret_cast<std::byte*>(where), kWorkers, kSlots);
-    for (;;)
-      for (unsigned i = 0; i < m.workers; ++i)
-        if (m.seats[i].kill_wanted.exchange(0) != 0) {
-          board().counters[0].fetch_add(1);
-          for (;;) nap(1s);
-        }
-  }, open.where);
+  auto f = open.pool.with({.timeout = 100ms})
+               .submit(
+                   [](std::uintptr_t where) {
+                     const PoolMemory m = PoolMemory::at(reinterpret_cast<std::byte*>(where), kWorkers, kSlots);
+                     for (;;)
+                       for (unsigned i = 0; i < m.workers; ++i)
+                         if (m.seats[i].kill_wanted.exchange(0) != 0) {
+                           board().counters[0].fetch_add(1);
+                           for (;;) nap(1s);
+                         }
+                   },
+                   open.where);
   ASSERT_EQ(f.wait_for(kLongest), FutureStatus::ready);
   EXPECT_THROW(f.get(), retinue::TaskTimeout);
 }
@@ -330,10 +341,13 @@ TEST(ProcessPoolWildWrites, blocks_on_their_way_back_are_not_taken_for_others) {
 
 /// Where a word may be hit: more often where much hangs on it.
 std::uint64_t* any_word(Random& random, const PoolMemory& m, std::byte* region_head) {
-  const auto within = [&](void* at, std::size_t bytes) { return static_cast<std::uint64_t*>(at) + random() % (bytes / 8); };
+  const auto within = [&](void* at, std::size_t bytes) {
+    return static_cast<std::uint64_t*>(at) + random() % (bytes / 8);
+  };
   switch (random() % 10) {
     case 0: {
-      void* words[] = {&m.control->tail, &m.control->head, &m.control->closing, &m.control->idlers[0].spinning, &m.control->idlers[0].asleep};
+      void* words[] = {&m.control->tail, &m.control->head, &m.control->closing, &m.control->idlers[0].spinning,
+                       &m.control->idlers[0].asleep};
       return static_cast<std::uint64_t*>(words[random() % std::size(words)]);
     }
     case 1: return within(m.control, sizeof *m.control);
@@ -418,9 +432,18 @@ struct Rounds {
         if (i == vandal) vandals.push_back(open->pool.submit(write_wildly, open->where, head, random()));
         try {
           if (kind < 8) small.push_back(open->pool.with(options).submit(twice, i));
-          else if (kind < 12) small.push_back(open->pool.with(options).submit([](int n) { nap(200us); return 2 * n; }, i));
-          else if (kind == 12) large.push_back(open->pool.with(options).submit([](std::string s) { return s; }, std::string(50'000, 's')));
-          else large.push_back(open->pool.with(options).submit([](std::size_t n) { return std::string(n % 100'000, 's'); }, std::size_t{1} << random() % 17));
+          else if (kind < 12)
+            small.push_back(open->pool.with(options).submit(
+                [](int n) {
+                  nap(200us);
+                  return 2 * n;
+                },
+                i));
+          else if (kind == 12)
+            large.push_back(open->pool.with(options).submit([](std::string s) { return s; }, std::string(50'000, 's')));
+          else
+            large.push_back(open->pool.with(options).submit([](std::size_t n) { return std::string(n % 100'000, 's'); },
+                                                            std::size_t{1} << random() % 17));
         } catch (const retinue::ResourceExhausted&) {
           ++errors;
         }
@@ -432,7 +455,8 @@ struct Rounds {
       for (auto& f : large)
         if (!ends(f, "a large task")) return false;
       for (auto& f : small) note<int>(f, [](int) { return true; });
-      for (auto& f : large) note<std::string>(f, [](const std::string& s) { return s.find_first_not_of('s') == std::string::npos; });
+      for (auto& f : large)
+        note<std::string>(f, [](const std::string& s) { return s.find_first_not_of('s') == std::string::npos; });
       bool works = false;
       for (int tries = 0; tries < 50 && !works; ++tries) {
         try {
@@ -445,7 +469,8 @@ struct Rounds {
         }
       }
       if (!works) {
-        std::printf("seed %llu, round %d: the pool is lost: %s\n", static_cast<unsigned long long>(seed), round, why.c_str());
+        std::printf("seed %llu, round %d: the pool is lost: %s\n", static_cast<unsigned long long>(seed), round,
+                    why.c_str());
         return false;
       }
       if (random() % 16 == 0) {
@@ -453,8 +478,8 @@ struct Rounds {
         open.reset();
       }
     }
-    std::printf("seed %llu: %d values, %d others, %d overwritten, %d other errors\n", static_cast<unsigned long long>(seed), values,
-                others, overwritten, errors);
+    std::printf("seed %llu: %d values, %d others, %d overwritten, %d other errors\n",
+                static_cast<unsigned long long>(seed), values, others, overwritten, errors);
     std::fflush(stdout);
     return true;
   }

@@ -15,8 +15,6 @@ using retinue::PoolClosed;
 using retinue::ProcessPool;
 using retinue::ProcessPoolOptions;
 using retinue::WorkerDied;
-using retinue::ProcessPool;
-using retinue::ProcessPoolOptions;
 
 TEST(ProcessPool, an_initializer_runs_once_in_each_worker_before_its_first_task) {
   static int ready_value = 0;

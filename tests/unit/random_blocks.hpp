@@ -50,7 +50,7 @@ inline bool is_filled(const void* from, std::uint64_t bytes, std::uint64_t mark)
 
 /// The memory that a file takes, in bytes.
 inline std::uint64_t pages_of(int fd) {
-  struct stat s {};
+  struct stat s{};
   ::fstat(fd, &s);
   return static_cast<std::uint64_t>(s.st_blocks) * 512;
 }
@@ -59,7 +59,7 @@ struct Block {
   std::uint64_t offset, bytes, mark;
 };
 
-constexpr std::uint64_t kSmall = 64 * 1024;   // the largest block that a heap cuts from a chunk
+constexpr std::uint64_t kSmall = 64 * 1024;  // the largest block that a heap cuts from a chunk
 constexpr std::uint64_t kChunk = 256 * 1024;
 
 /// What a heap keeps of its memory for ever: the chunks of the small blocks that it had at the most.

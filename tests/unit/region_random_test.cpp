@@ -81,7 +81,10 @@ TEST(RegionRandom, results_outlive_their_workers_and_nothing_else_does) {
     auto& seat = seats[random() % seats.size()];
     const bool full = owner_bytes + result_bytes > 64 * kMiB;
     switch (random() % 16) {
-      case 0: case 1: case 2: case 3: {  // the worker makes a result
+      case 0:
+      case 1:
+      case 2:
+      case 3: {  // the worker makes a result
         if (seat->results.size() > 3) break;
         const std::uint64_t bytes = any_size(random, kDoublings);
         seat->results.push_back({seat->heap->allocate(bytes), bytes, ++marks});
@@ -89,17 +92,23 @@ TEST(RegionRandom, results_outlive_their_workers_and_nothing_else_does) {
         seat->kept.count(bytes, 1);
         break;
       }
-      case 4: case 5: case 6: case 7:  // the owner takes one
+      case 4:
+      case 5:
+      case 6:
+      case 7:  // the owner takes one
         if (seat->results.empty() || full) break;
         held.push_back({take_out(seat->results, random() % seat->results.size()), seat->part, &seat->kept});
         region.adopt(seat->part, held.back().offset, held.back().bytes);
         result_bytes += BlockHeap::footprint(held.back().bytes);
         break;
-      case 8: case 9: case 10:
+      case 8:
+      case 9:
+      case 10:
         if (held.empty()) break;
         ASSERT_NO_FATAL_FAILURE(release(take_out(held, random() % held.size())));
         break;
-      case 11: case 12: {
+      case 11:
+      case 12: {
         if (full) break;
         const std::uint64_t bytes = any_size(random, kDoublings);
         own.push_back({region.allocate(bytes), bytes, ++marks});
@@ -108,7 +117,8 @@ TEST(RegionRandom, results_outlive_their_workers_and_nothing_else_does) {
         kept.count(bytes, 1);
         break;
       }
-      case 13: case 14:
+      case 13:
+      case 14:
         if (own.empty()) break;
         ASSERT_NO_FATAL_FAILURE(free_own(take_out(own, random() % own.size())));
         break;

@@ -132,13 +132,17 @@ TEST(Extent, holds_only_what_lies_inside_even_for_absurd_sizes) {
 /// A block heap over a memfd of its own.
 struct OwnHeap {
   explicit OwnHeap(std::uint64_t bytes = 64 * kMiB, std::uint64_t from = 4096)
-      : memfd(retinue::detail::create_memfd("retinue-test")), file(memfd.get()), size(bytes + from), heap(file, {from, bytes}) {
+      : memfd(retinue::detail::create_memfd("retinue-test")),
+        file(memfd.get()),
+        size(bytes + from),
+        heap(file, {from, bytes}) {
     if (::ftruncate(memfd.get(), static_cast<off_t>(size)) != 0) throw std::runtime_error("ftruncate");
-    base = static_cast<std::byte*>(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memfd.get(), 0));
+    base = static_cast<std::byte*>(
+        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memfd.get(), 0));
   }
   ~OwnHeap() { ::munmap(base, size); }
   std::uint64_t pages() const {
-    struct stat s {};
+    struct stat s{};
     ::fstat(memfd.get(), &s);
     return static_cast<std::uint64_t>(s.st_blocks) * 512;
   }
@@ -239,7 +243,8 @@ TEST(BlockHeap, trim_leaves_live_blocks_alone) {
   for (std::size_t i = 0; i < 40; i += 2) own.heap.free(blocks[i], 200'000);
   own.heap.trim();
   for (std::size_t i = 1; i < 40; i += 2)
-    for (std::uint64_t k = 0; k < 200'000; k += 1009) ASSERT_EQ(static_cast<std::size_t>(own.base[blocks[i] + k]), i + 1);
+    for (std::uint64_t k = 0; k < 200'000; k += 1009)
+      ASSERT_EQ(static_cast<std::size_t>(own.base[blocks[i] + k]), i + 1);
 }
 
 TEST(BlockHeap, a_part_that_is_used_up_says_so_and_recovers) {
@@ -271,7 +276,8 @@ TEST(BlockHeap, small_blocks_do_not_bar_large_ones_for_ever) {
 
 TEST(BlockHeap, a_failed_reservation_loses_nothing) {
   OwnHeap own;
-  retinue::detail::set_fault_injector([](const char* call) noexcept { return std::strcmp(call, "fallocate") == 0 ? ENOSPC : 0; });
+  retinue::detail::set_fault_injector(
+      [](const char* call) noexcept { return std::strcmp(call, "fallocate") == 0 ? ENOSPC : 0; });
   auto e = thrown_by<ResourceExhausted>([&] { own.heap.allocate(kMiB); });
   auto small = thrown_by<ResourceExhausted>([&] { own.heap.allocate(100); });
   retinue::detail::set_fault_injector(nullptr);
@@ -290,7 +296,8 @@ TEST(Region, control_memory_comes_zeroed_also_where_a_dead_worker_left_pages_tha
   const retinue::detail::Extent extent = part->extent();
   retinue::detail::reserve(region.memfd(), extent.offset, kMiB);
   std::memset(region.at(extent.offset), 0x55, kMiB);
-  retinue::detail::set_fault_injector([](const char* call) noexcept { return std::strcmp(call, "punch_hole") == 0 ? ENOMEM : 0; });
+  retinue::detail::set_fault_injector(
+      [](const char* call) noexcept { return std::strcmp(call, "punch_hole") == 0 ? ENOMEM : 0; });
   region.retire(part);
   retinue::detail::set_fault_injector(nullptr);
   const retinue::detail::Extent control = region.take_control(kMiB);
@@ -395,10 +402,17 @@ TEST(Region, a_result_outside_of_its_part_is_refused) {
   OwnPart own;
   const Extent e = own.part->extent();
   const auto before = own.region.usage().blocks;
-  const std::pair<std::uint64_t, std::uint64_t> wrong[] = {
-      {0, 100}, {e.offset - 64, 100}, {e.end(), 1}, {e.end() - 64, 100}, {e.offset, e.length + 1}, {e.offset + 1, 10},
-      {e.offset, ~std::uint64_t{0}}, {~std::uint64_t{0} - 63, 128}, {e.offset, ~std::uint64_t{0} - 64}};
-  for (const auto& [offset, bytes] : wrong) EXPECT_THROW(own.region.adopt(own.part, offset, bytes), CodecError) << offset << " " << bytes;
+  const std::pair<std::uint64_t, std::uint64_t> wrong[] = {{0, 100},
+                                                           {e.offset - 64, 100},
+                                                           {e.end(), 1},
+                                                           {e.end() - 64, 100},
+                                                           {e.offset, e.length + 1},
+                                                           {e.offset + 1, 10},
+                                                           {e.offset, ~std::uint64_t{0}},
+                                                           {~std::uint64_t{0} - 63, 128},
+                                                           {e.offset, ~std::uint64_t{0} - 64}};
+  for (const auto& [offset, bytes] : wrong)
+    EXPECT_THROW(own.region.adopt(own.part, offset, bytes), CodecError) << offset << " " << bytes;
   EXPECT_EQ(own.region.usage().blocks, before);
   own.region.retire(own.part);
 }
@@ -420,7 +434,7 @@ TEST(Region, a_retired_part_keeps_what_the_owner_holds_and_gives_the_rest_back) 
   OwnPart own;
   Region& region = own.region;
   auto pages = [&] {
-    struct stat s {};
+    struct stat s{};
     ::fstat(region.memfd(), &s);
     return static_cast<std::uint64_t>(s.st_blocks) * 512;
   };

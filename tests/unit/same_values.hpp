@@ -71,7 +71,8 @@ bool same_class(const std::chrono::duration<Rep, Period>& a, const std::chrono::
 template <class T>
 bool same(const T& a, const T& b) {
   if constexpr (std::is_floating_point_v<T>) {
-    return std::isnan(a) || std::isnan(b) ? std::isnan(a) && std::isnan(b) : a == b && std::signbit(a) == std::signbit(b);
+    return std::isnan(a) || std::isnan(b) ? std::isnan(a) && std::isnan(b)
+                                          : a == b && std::signbit(a) == std::signbit(b);
   } else if constexpr (std::is_array_v<T>) {
     return std::ranges::equal(a, b, [](const auto& x, const auto& y) { return same(x, y); });
   } else if constexpr (std::is_class_v<T>) {

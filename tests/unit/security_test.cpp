@@ -80,7 +80,7 @@ TEST(Security, shared_memory_is_sealed_and_nobody_elses) {
   for (const auto& [fd, link] : descriptors_of(::getpid())) {
     if (!is_ours(link)) continue;
     ++seen;
-    struct stat status {};
+    struct stat status{};
     ASSERT_EQ(::fstat(fd, &status), 0);
     EXPECT_EQ(status.st_mode & 07777, mode_t{S_IRUSR | S_IWUSR}) << link;
     const int seals = ::fcntl(fd, F_GET_SEALS);
@@ -166,19 +166,23 @@ TEST(Security, the_region_is_left_out_of_core_dumps) {
 TEST(Security, programs_that_tasks_start_have_none_of_a_pools_descriptors) {
   const Links before = descriptors_of(::getpid());
   Busy busy;
-  const std::string listing = busy.pool.submit([] {
-    std::string text;
-    FILE* const list = ::popen("for f in /proc/self/fd/*; do readlink $f; done", "r");
-    if (list == nullptr) return text;
-    char bytes[4096];
-    for (std::size_t n; (n = std::fread(bytes, 1, sizeof bytes, list)) > 0;) text.append(bytes, n);
-    ::pclose(list);
-    return text;
-  }).get();
+  const std::string listing = busy.pool
+                                  .submit([] {
+                                    std::string text;
+                                    FILE* const list = ::popen("for f in /proc/self/fd/*; do readlink $f; done", "r");
+                                    if (list == nullptr) return text;
+                                    char bytes[4096];
+                                    for (std::size_t n; (n = std::fread(bytes, 1, sizeof bytes, list)) > 0;)
+                                      text.append(bytes, n);
+                                    ::pclose(list);
+                                    return text;
+                                  })
+                                  .get();
   EXPECT_NE(listing.find('/'), std::string::npos) << "there is something to see: " << listing;
   EXPECT_EQ(listing.find("/memfd:retinue"), std::string::npos) << listing;
   for (const char* kind : {"anon_inode:[eventfd]", "anon_inode:[pidfd]", "anon_inode:[signalfd]"}) {
-    const bool had = std::any_of(before.begin(), before.end(), [kind](const auto& entry) { return entry.second == kind; });
+    const bool had =
+        std::any_of(before.begin(), before.end(), [kind](const auto& entry) { return entry.second == kind; });
     EXPECT_TRUE(had || listing.find(kind) == std::string::npos) << listing;
   }
 }
@@ -190,7 +194,8 @@ TEST(Security, nothing_shared_is_executable) {
   for (const pid_t pid : pids) {
     const auto lines = mappings_of(pid);
     EXPECT_FALSE(lines.empty()) << pid;
-    for (const std::string& line : lines) EXPECT_EQ(line.substr(line.find(' '), 5).find('x'), std::string::npos) << line;
+    for (const std::string& line : lines)
+      EXPECT_EQ(line.substr(line.find(' '), 5).find('x'), std::string::npos) << line;
   }
 }
 
@@ -210,7 +215,8 @@ TEST(Security, what_a_pool_shares_lies_in_no_file_that_has_a_name) {
     std::set<std::string> files;
     std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
     for (std::string line; std::getline(maps, line);)
-      if (line.substr(line.find(' ') + 4, 1) == "s") files.insert(line.find('/') != line.npos ? line.substr(line.find('/')) : "");
+      if (line.substr(line.find(' ') + 4, 1) == "s")
+        files.insert(line.find('/') != line.npos ? line.substr(line.find('/')) : "");
     return files;
   };
   const std::set<std::string> before = shared_files(::getpid());

@@ -20,7 +20,10 @@ TEST(SerialExecutor, runs_a_task_in_this_thread_before_submit_returns) {
   retinue::SerialExecutor serial;
   EXPECT_EQ(serial.workers(), 1U);
   std::thread::id where;
-  auto f = serial.submit([&where] { where = std::this_thread::get_id(); return 5; });
+  auto f = serial.submit([&where] {
+    where = std::this_thread::get_id();
+    return 5;
+  });
   EXPECT_EQ(where, std::this_thread::get_id());
   EXPECT_TRUE(f.done());
   EXPECT_EQ(f.get(), 5);
@@ -47,7 +50,12 @@ TEST(SerialExecutor, moves_what_can_only_be_moved) {
 TEST(SerialExecutor, runs_an_item_of_a_map_only_when_it_is_asked_for) {
   retinue::SerialExecutor serial;
   int ran = 0, taken = 0;
-  for (int s : serial.map([&ran](int x) { ++ran; return x; }, std::views::iota(0))) {
+  for (int s : serial.map(
+           [&ran](int x) {
+             ++ran;
+             return x;
+           },
+           std::views::iota(0))) {
     EXPECT_EQ(s, taken);
     EXPECT_EQ(ran, ++taken);
     if (taken == 5) break;

@@ -60,7 +60,8 @@ TEST(ArrayResult, passes_to_the_owner_as_it_is) {
       if (n != 0) numbers[n - 1] = -1;
     }
     std::size_t n = 0;
-    for (auto& numbers : pool.map(count_up, std::views::iota(std::size_t{0}, std::size_t{300}))) EXPECT_TRUE(counts_up(numbers, n++));
+    for (auto& numbers : pool.map(count_up, std::views::iota(std::size_t{0}, std::size_t{300})))
+      EXPECT_TRUE(counts_up(numbers, n++));
     std::vector<SharedArray<int>> all;
     for (auto& outcome : pool.map_unordered(count_up, std::vector<std::size_t>(20, 10'000)).outcomes())
       all.push_back(std::move(outcome.value()));

@@ -261,10 +261,13 @@ TEST(SharedView, tasks_write_rows_columns_and_transposed_blocks) {
 
   // What a task knows as rows are columns here, from the last to the first.
   const auto block = v.slice(0, 2, 6).slice(1, 3, 6).transposed().reversed(0);
-  pool.submit([](Matrix m) {
-    for (std::size_t i = 0; i < m.extent(0); ++i)
-      for (std::size_t j = 0; j < m.extent(1); ++j) m(i, j) = static_cast<int>(10 * i + j);
-  }, block).get();
+  pool.submit(
+          [](Matrix m) {
+            for (std::size_t i = 0; i < m.extent(0); ++i)
+              for (std::size_t j = 0; j < m.extent(1); ++j) m(i, j) = static_cast<int>(10 * i + j);
+          },
+          block)
+      .get();
   for (int i = 0; i < 8; ++i)
     for (int j = 3; j < 6; ++j) EXPECT_EQ(v(i, j), i < 2 || i >= 6 ? i : 10 * (5 - j) + (i - 2)) << i << " " << j;
 }

@@ -25,7 +25,8 @@ using retinue::detail::State;
 using retinue::detail::Tag;
 
 TEST(SlotState, carries_position_worker_and_rings_side_by_side) {
-  for (const std::uint64_t position : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{12'345'678'901}, State::kPositionMask}) {
+  for (const std::uint64_t position :
+       {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{12'345'678'901}, State::kPositionMask}) {
     for (const unsigned worker : {0u, 1u, 63u, 1023u}) {
       for (const std::uint64_t rings : {std::uint64_t{0}, State::kRingOwner, State::kRingService, State::kRings}) {
         const auto ready = State::ready(position, rings);

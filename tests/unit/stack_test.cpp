@@ -18,7 +18,6 @@
 
 #include "system/stack.hpp"
 
-
 // Each function below keeps a frame and a name of its own, and does its wrong deed unreported.
 #if defined(__clang__)
 #define NOINLINE __attribute__((noinline, no_sanitize("undefined", "address")))
@@ -72,16 +71,12 @@ NOINLINE int recurses_for_ever(volatile char* above) {
   const int n = recurses_for_ever(room);
   return n + room[0];
 }
-NOINLINE void aborts() {
-  std::abort();
-}
+NOINLINE void aborts() { std::abort(); }
 NOINLINE void raises(int signal) {
   std::raise(signal);
   sink = sink + 1;
 }
-NOINLINE void executes_nonsense() {
-  __builtin_trap();
-}
+NOINLINE void executes_nonsense() { __builtin_trap(); }
 NOINLINE void smashes_its_stack() {
   auto* const frame = static_cast<volatile char*>(__builtin_frame_address(0));
   for (int i = 0; i < 600; ++i) frame[i] = 0x5a;
@@ -173,11 +168,11 @@ std::string line(const std::string& text, int number) {
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-#define EXPECT_DIED_OF(ending, signal_number)                                          \
-  do {                                                                                 \
-    EXPECT_TRUE(WIFSIGNALED((ending).status)) << (ending).status << (ending).stack;    \
-    EXPECT_EQ(WTERMSIG((ending).status), (signal_number));                             \
-    EXPECT_EQ((ending).signal_seen, (signal_number));                                  \
+#define EXPECT_DIED_OF(ending, signal_number)                                       \
+  do {                                                                              \
+    EXPECT_TRUE(WIFSIGNALED((ending).status)) << (ending).status << (ending).stack; \
+    EXPECT_EQ(WTERMSIG((ending).status), (signal_number));                          \
+    EXPECT_EQ((ending).signal_seen, (signal_number));                               \
   } while (false)
 
 TEST(CrashHandlers, the_first_frame_is_the_function_that_crashed_with_its_line) {

@@ -60,7 +60,7 @@ std::string message_of(F&& f) {
 struct SharedWord {
   SharedWord()
       : at(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)),
-        word(*new (at) std::atomic<std::uint32_t>(0)) {}
+        word(*new(at) std::atomic<std::uint32_t>(0)) {}
   ~SharedWord() { ::munmap(at, 4096); }
   void* at;
   std::atomic<std::uint32_t>& word;
@@ -92,8 +92,8 @@ TEST(Futex, a_wait_past_its_deadline_says_so) {
   const auto start = Clock::now();
   EXPECT_FALSE(detail::futex_wait(word, 1, 1, start + 20ms));
   EXPECT_GE(Clock::now() - start, 20ms);
-  EXPECT_FALSE(detail::futex_wait(word, 1, 1, start));                            // already past
-  EXPECT_FALSE(detail::futex_wait(word, 1, 1, Clock::time_point{-5s}));           // before the epoch
+  EXPECT_FALSE(detail::futex_wait(word, 1, 1, start));                   // already past
+  EXPECT_FALSE(detail::futex_wait(word, 1, 1, Clock::time_point{-5s}));  // before the epoch
 }
 
 TEST(Futex, a_word_that_differs_does_not_sleep) {
@@ -133,7 +133,7 @@ TEST(Futex, a_wake_reaches_only_sleepers_whose_bits_meet_its_own) {
 template <class T>
 class Shared {
  public:
-  Shared() : at_(::new (::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) T) {}
+  Shared() : at_(::new(::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) T) {}
   ~Shared() { ::munmap(at_, sizeof(T)); }
   T* operator->() const { return at_; }
   T& operator*() const { return *at_; }
@@ -299,7 +299,7 @@ TEST(Memfd, reserved_bytes_have_pages_and_keep_what_they_held) {
   ASSERT_EQ(::pwrite(fd.get(), "kept", 4, 100), 4);
   detail::reserve(fd.get(), 0, 3 * kMiB + 1);
   detail::reserve(fd.get(), kMiB, 0);
-  struct stat st {};
+  struct stat st{};
   ASSERT_EQ(::fstat(fd.get(), &st), 0);
   EXPECT_EQ(static_cast<std::uint64_t>(st.st_size), 3 * kMiB + 1);
   EXPECT_GE(static_cast<std::uint64_t>(st.st_blocks) * 512, 3 * kMiB);
@@ -314,7 +314,7 @@ TEST(Memfd, a_punched_hole_gives_back_whole_pages_and_reads_as_zero) {
   ASSERT_EQ(::pwrite(fd.get(), "x", 1, 2 * kMiB), 1);
   ASSERT_EQ(::pwrite(fd.get(), "y", 1, kMiB), 1);
   detail::punch_hole(fd.get(), kMiB + 1, 3 * kMiB - 1);
-  struct stat st {};
+  struct stat st{};
   ASSERT_EQ(::fstat(fd.get(), &st), 0);
   EXPECT_EQ(static_cast<std::uint64_t>(st.st_size), 4 * kMiB);
   EXPECT_LE(static_cast<std::uint64_t>(st.st_blocks) * 512, 2 * kMiB);
@@ -354,8 +354,8 @@ TEST(Memfd, the_file_size_limit_is_an_exception_and_no_signal) {
 }
 
 TEST(Memfd, a_steady_ticking_of_signals_does_not_keep_a_reservation_from_ending) {
-  struct sigaction action {};
-  struct sigaction before {};
+  struct sigaction action{};
+  struct sigaction before{};
   action.sa_handler = [](int) {};
   ASSERT_EQ(::sigaction(SIGALRM, &action, &before), 0);
   const itimerval tick{{0, 2000}, {0, 2000}};
@@ -365,7 +365,7 @@ TEST(Memfd, a_steady_ticking_of_signals_does_not_keep_a_reservation_from_ending)
   const itimerval stop{};
   ::setitimer(ITIMER_REAL, &stop, nullptr);
   ::sigaction(SIGALRM, &before, nullptr);
-  struct stat st {};
+  struct stat st{};
   ASSERT_EQ(::fstat(fd.get(), &st), 0);
   EXPECT_GE(static_cast<std::uint64_t>(st.st_blocks) * 512, 64 * kMiB);
 }

@@ -79,7 +79,8 @@ TEST(TaskOptions, an_executor_with_options_may_be_kept_when_the_one_it_came_from
 TEST(TaskOptions, a_process_pool_does_both) {
   ProcessPool pool(1);
   for (const bool timeout_first : {true, false}) {
-    auto both = timeout_first ? pool.with({.timeout = 100ms}).with({.retries = 2}) : pool.with({.retries = 2}).with({.timeout = 100ms});
+    auto both = timeout_first ? pool.with({.timeout = 100ms}).with({.retries = 2})
+                              : pool.with({.retries = 2}).with({.timeout = 100ms});
     EXPECT_THROW(both.submit([] { spin_for_ever(); }).get(), TaskTimeout);
     const auto retried = pool.stats().retried;
     EXPECT_THROW(both.with({.timeout = 60s * kPatience}).submit(leave_with, 3).get(), WorkerDied);
@@ -97,13 +98,17 @@ TEST(TaskOptions, a_thread_pool_keeps_the_timeout_that_came_first) {
 template <class E>
 void expect_that_nothing_runs(E& executor) {
   std::vector<int> inputs{1, 2, 3};
-  for (const auto time : {std::chrono::nanoseconds(-1), std::chrono::nanoseconds(-1h), std::chrono::nanoseconds::min()}) {
+  for (const auto time :
+       {std::chrono::nanoseconds(-1), std::chrono::nanoseconds(-1h), std::chrono::nanoseconds::min()}) {
     auto late = executor.with({.timeout = time});
     auto e = thrown_by<TaskTimeout>([&] { late.submit([](int) { board().counters[0].fetch_add(1); }, 1).get(); });
     ASSERT_TRUE(e);
     EXPECT_NE(std::string(e->what()).find("passed"), std::string::npos) << e->what();
     for (const bool ordered : {true, false}) {
-      const auto body = [](int x) { board().counters[0].fetch_add(1); return x; };
+      const auto body = [](int x) {
+        board().counters[0].fetch_add(1);
+        return x;
+      };
       auto map = ordered ? late.map(body, inputs) : late.map_unordered(body, inputs);
       int failed = 0;
       for (auto& outcome : map.outcomes()) {
@@ -150,9 +155,11 @@ TEST(TaskOptions, whoever_waits_for_a_negative_time_waits_for_none) {
     EXPECT_EQ(retinue::wait_all(futures, time), FutureStatus::timeout);
     EXPECT_FALSE(retinue::wait_any(futures, time));
     int completed = 0;
-    EXPECT_THROW({
-      for ([[maybe_unused]] auto& it : retinue::as_completed(futures, time)) ++completed;
-    }, retinue::Error);
+    EXPECT_THROW(
+        {
+          for ([[maybe_unused]] auto& it : retinue::as_completed(futures, time)) ++completed;
+        },
+        retinue::Error);
     EXPECT_EQ(completed, 0);
   };
   expect_timeout(-1ns);
@@ -160,7 +167,8 @@ TEST(TaskOptions, whoever_waits_for_a_negative_time_waits_for_none) {
   expect_timeout(std::chrono::hours::min());
   expect_timeout(std::chrono::duration<double>(-1e300));
   expect_timeout(std::chrono::nanoseconds::min());
-  for (auto& future : futures) EXPECT_EQ(future.wait_until(std::chrono::steady_clock::time_point::min()), FutureStatus::timeout);
+  for (auto& future : futures)
+    EXPECT_EQ(future.wait_until(std::chrono::steady_clock::time_point::min()), FutureStatus::timeout);
   board().gate.store(1);
   for (auto& future : futures) future.get();
   for (auto& future : futures) EXPECT_EQ(future.wait_for(-1s), FutureStatus::ready) << "for it is";

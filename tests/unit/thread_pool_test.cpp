@@ -53,7 +53,9 @@ bool soon(Condition&& condition) {
 class Gate {
  public:
   void open() { open_ = true; }
-  bool reached() const { return soon([this] { return reached_.load(); }); }
+  bool reached() const {
+    return soon([this] { return reached_.load(); });
+  }
   void pass() {
     reached_ = true;
     if (!soon([this] { return open_.load(); })) throw std::runtime_error("nobody opened the gate");
@@ -77,7 +79,12 @@ TEST(ThreadPool, runs_tasks_with_values_voids_references_and_move_only_types) {
   int touched = 0;
   get_soon(pool.submit([](int& x) { x = 5; }, std::ref(touched)));
   EXPECT_EQ(touched, 5);
-  auto doubled = pool.submit([](std::unique_ptr<int> p) { *p *= 2; return p; }, std::make_unique<int>(21));
+  auto doubled = pool.submit(
+      [](std::unique_ptr<int> p) {
+        *p *= 2;
+        return p;
+      },
+      std::make_unique<int>(21));
   EXPECT_EQ(*get_soon(doubled), 42);
   EXPECT_THROW(doubled.get(), retinue::Error);
   auto text = pool.submit([] { return std::string(1000, 'x'); });
@@ -86,7 +93,9 @@ TEST(ThreadPool, runs_tasks_with_values_voids_references_and_move_only_types) {
 }
 
 TEST(ThreadPool, gives_the_very_exception_a_task_threw) {
-  struct Odd : std::runtime_error { using std::runtime_error::runtime_error; };
+  struct Odd : std::runtime_error {
+    using std::runtime_error::runtime_error;
+  };
   ThreadPool pool(1);
   auto odd = pool.submit([](int) -> int { throw Odd("how odd"); }, 1);
   EXPECT_THROW(get_soon(odd), Odd);
@@ -112,7 +121,8 @@ TEST(ThreadPool, runs_a_task_once_however_many_threads_submit) {
     for (int t = 0; t < 4; ++t) {
       submitters.emplace_back([&pool, &runs, t] {
         std::vector<retinue::Future<void>> futures;
-        for (int i = 0; i < 2000; ++i) futures.push_back(pool.submit([&runs, n = t * 2000 + i] { ++runs[static_cast<std::size_t>(n)]; }));
+        for (int i = 0; i < 2000; ++i)
+          futures.push_back(pool.submit([&runs, n = t * 2000 + i] { ++runs[static_cast<std::size_t>(n)]; }));
         EXPECT_EQ(retinue::wait_all(futures, kSoon), FutureStatus::ready);
       });
     }
@@ -136,7 +146,11 @@ TEST(ThreadPool, as_many_tasks_block_at_once_as_there_are_workers) {
   ThreadPool pool(8);
   std::atomic<int> inside = 0;
   std::vector<retinue::Future<bool>> futures;
-  for (int i = 0; i < 8; ++i) futures.push_back(pool.submit([&] { ++inside; return soon([&] { return inside == 8; }); }));
+  for (int i = 0; i < 8; ++i)
+    futures.push_back(pool.submit([&] {
+      ++inside;
+      return soon([&] { return inside == 8; });
+    }));
   for (auto& f : futures) EXPECT_TRUE(get_soon(f));
 }
 
@@ -183,7 +197,10 @@ TEST(ThreadPool, a_task_past_its_timeout_ends_while_its_thread_goes_on_and_costs
   Gate gate;
   std::atomic<bool> finished = false;
   ThreadPool pool(1);
-  auto stuck = pool.with({.timeout = 20ms}).submit([&] { gate.pass(); finished = true; });
+  auto stuck = pool.with({.timeout = 20ms}).submit([&] {
+    gate.pass();
+    finished = true;
+  });
   EXPECT_THROW(get_soon(stuck), retinue::TaskTimeout);
   EXPECT_EQ(get_soon(pool.submit(square, 4)), 16) << "another thread has taken its place";
   EXPECT_FALSE(finished);
@@ -236,7 +253,10 @@ TEST(ThreadPool, a_task_that_waits_does_not_keep_its_place_from_what_it_waits_fo
   ThreadPool pool(1), other(1);
   Gate gate;
   auto elsewhere = other.submit(gate.task());
-  auto waits = pool.submit([&] { elsewhere.get(); return 1; });
+  auto waits = pool.submit([&] {
+    elsewhere.get();
+    return 1;
+  });
   auto opens = pool.submit([&] { gate.open(); });
   EXPECT_EQ(get_soon(waits), 1);
   get_soon(opens);
@@ -248,7 +268,11 @@ TEST(ThreadPool, a_task_is_not_buried_under_one_that_waits_for_it) {
   retinue::Future<int> inner, first;
   std::atomic<bool> ready = false, started = false;
   first = pool.submit([&] {
-    inner = pool.submit([&] { started = true; gate.pass(); return 1; });
+    inner = pool.submit([&] {
+      started = true;
+      gate.pass();
+      return 1;
+    });
     if (!soon([&] { return started.load(); })) throw std::runtime_error("inner did not start");
     return inner.get() + 1;
   });
@@ -278,7 +302,10 @@ TEST(ThreadPool, timed_waits_in_a_task_end_on_time) {
 TEST(ThreadPool, a_thousand_tasks_may_wait_for_one) {
   ThreadPool pool(2);
   Gate gate;
-  auto one = pool.submit([&gate] { gate.pass(); return 7; });
+  auto one = pool.submit([&gate] {
+    gate.pass();
+    return 7;
+  });
   std::vector<retinue::Future<int>> many;
   for (int i = 0; i < 1000; ++i) many.push_back(pool.submit([&one] { return one.get(); }));
   std::this_thread::sleep_for(20ms);
@@ -289,7 +316,10 @@ TEST(ThreadPool, a_thousand_tasks_may_wait_for_one) {
 TEST(ThreadPool, calls_back_when_a_task_is_done_and_at_once_when_it_was) {
   ThreadPool pool(1);
   Gate gate;
-  auto told = pool.submit([&gate] { gate.pass(); return 3; });
+  auto told = pool.submit([&gate] {
+    gate.pass();
+    return 3;
+  });
   std::mutex mutex;
   std::vector<int> calls;
   for (int i = 0; i < 3; ++i) {
@@ -300,7 +330,10 @@ TEST(ThreadPool, calls_back_when_a_task_is_done_and_at_once_when_it_was) {
     });
   }
   gate.open();
-  EXPECT_TRUE(soon([&] { const std::lock_guard lock(mutex); return calls == std::vector{3, 13, 23}; }));
+  EXPECT_TRUE(soon([&] {
+    const std::lock_guard lock(mutex);
+    return calls == std::vector{3, 13, 23};
+  }));
   const auto here = std::this_thread::get_id();
   bool at_once = false;
   told.on_done([&](retinue::Future<int>&) { at_once = std::this_thread::get_id() == here; });
@@ -319,7 +352,10 @@ struct Detached {
 
 Detached sum_of_two(ThreadPool& pool, std::atomic<int>& result) {
   const int a = co_await pool.submit(square, 3);
-  const int b = co_await pool.submit([] { std::this_thread::sleep_for(5ms); return 4; });
+  const int b = co_await pool.submit([] {
+    std::this_thread::sleep_for(5ms);
+    return 4;
+  });
   int failed = 0;
   try {
     co_await pool.submit([] { throw std::runtime_error("no"); });
@@ -340,7 +376,11 @@ TEST(ThreadPool, finishes_what_was_submitted_when_it_ends_also_what_tasks_submit
   std::atomic<int> ran = 0;
   {
     ThreadPool pool(2);
-    for (int i = 0; i < 100; ++i) pool.submit([&] { pool.submit([&] { ++ran; }); ++ran; });
+    for (int i = 0; i < 100; ++i)
+      pool.submit([&] {
+        pool.submit([&] { ++ran; });
+        ++ran;
+      });
   }
   EXPECT_EQ(ran, 200);
 }
@@ -355,13 +395,16 @@ TEST(ThreadPool, takes_nothing_after_a_shutdown) {
   EXPECT_EQ(before.get(), 4);
   EXPECT_THROW(pool.submit(square, 3), retinue::PoolClosed);
   EXPECT_THROW(pool.map(square, std::views::iota(0, 3)), retinue::PoolClosed);
-  EXPECT_THROW(for ([[maybe_unused]] int s : range) {}, retinue::PoolClosed);
+  EXPECT_THROW(for ([[maybe_unused]] int s : range){}, retinue::PoolClosed);
 }
 
 TEST(ThreadPool, a_shutdown_can_take_back_what_has_not_started) {
   ThreadPool pool(1);
   Gate gate;
-  auto running = pool.submit([&] { gate.pass(); return 1; });
+  auto running = pool.submit([&] {
+    gate.pass();
+    return 1;
+  });
   ASSERT_TRUE(gate.reached());
   std::vector<retinue::Future<int>> waiting;
   for (int i = 0; i < 100; ++i) waiting.push_back(pool.submit(square, i));
@@ -394,7 +437,11 @@ TEST(ThreadPool, ends_while_others_submit) {
 TEST(ThreadPool, may_be_dropped_by_one_of_its_own_tasks) {
   std::atomic<bool> gone = false;
   auto pool = std::make_shared<ThreadPool>(2);
-  auto last = pool->submit([&gone, keep = pool]() mutable { std::this_thread::sleep_for(5ms); keep.reset(); gone = true; });
+  auto last = pool->submit([&gone, keep = pool]() mutable {
+    std::this_thread::sleep_for(5ms);
+    keep.reset();
+    gone = true;
+  });
   pool.reset();
   get_soon(last);
   EXPECT_TRUE(gone);
@@ -406,7 +453,8 @@ TEST(ThreadPool, runs_an_initializer_in_each_thread_and_throws_what_it_throws) {
   ThreadPool pool({.workers = 3, .initializer = [&] { ++inits; }, .name = "init-test"});
   EXPECT_EQ(inits, 3);
   EXPECT_EQ(get_soon(pool.submit(square, 2)), 4);
-  EXPECT_THROW(ThreadPool({.workers = 2, .initializer = [] { throw std::domain_error("no"); }, .name = ""}), std::domain_error);
+  EXPECT_THROW(ThreadPool({.workers = 2, .initializer = [] { throw std::domain_error("no"); }, .name = ""}),
+               std::domain_error);
 }
 
 TEST(ThreadPool, is_closed_in_a_forked_child_and_keeps_working_in_the_parent) {
@@ -417,16 +465,29 @@ TEST(ThreadPool, is_closed_in_a_forked_child_and_keeps_working_in_the_parent) {
   Gate gate;
   auto before = pool.submit(square, 2);
   before.wait();
-  auto under_way = pool.submit([&] { gate.pass(); return 1; });
+  auto under_way = pool.submit([&] {
+    gate.pass();
+    return 1;
+  });
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
     ::alarm(20);
     int failures = 0;
     failures += before.get() != 4;
-    try { under_way.get(); ++failures; } catch (const retinue::PoolClosed&) {}
-    try { pool.submit(square, 1); ++failures; } catch (const retinue::PoolClosed&) {}
-    { [[maybe_unused]] const ThreadPool dropped = std::move(pool); }
+    try {
+      under_way.get();
+      ++failures;
+    } catch (const retinue::PoolClosed&) {
+    }
+    try {
+      pool.submit(square, 1);
+      ++failures;
+    } catch (const retinue::PoolClosed&) {
+    }
+    {
+      [[maybe_unused]] const ThreadPool dropped = std::move(pool);
+    }
     ThreadPool own(2);
     failures += own.submit(square, 5).get() != 25;
     ::_exit(failures);

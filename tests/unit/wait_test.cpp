@@ -55,7 +55,9 @@ TEST(WaitAll, takes_futures_of_different_types_and_executors) {
 TEST(WaitAny, gives_the_place_of_one_that_is_done) {
   retinue::ThreadPool pool(2), other(1);
   std::atomic<bool> open = false;
-  const auto gate = [&open] { for (int i = 0; i < 20'000 && !open; ++i) std::this_thread::sleep_for(1ms); };
+  const auto gate = [&open] {
+    for (int i = 0; i < 20'000 && !open; ++i) std::this_thread::sleep_for(1ms);
+  };
   std::vector<retinue::Future<void>> futures;
   futures.push_back(pool.submit(gate));
   futures.push_back(other.submit([] { std::this_thread::sleep_for(10ms); }));
@@ -82,14 +84,21 @@ TEST(WaitAny, gives_nothing_at_its_timeout_and_refuses_to_wait_for_nothing) {
 TEST(WaitAny, wakes_every_thread_that_waits) {
   retinue::ThreadPool pool(1);
   std::atomic<bool> open = false;
-  auto one = pool.submit([&open] { for (int i = 0; i < 20'000 && !open; ++i) std::this_thread::sleep_for(1ms); });
+  auto one = pool.submit([&open] {
+    for (int i = 0; i < 20'000 && !open; ++i) std::this_thread::sleep_for(1ms);
+  });
   std::atomic<int> woken = 0;
   {
     std::vector<std::jthread> waiters;
     for (int i = 0; i < 8; ++i) {
       waiters.emplace_back([&, i] {
         if (i % 2 == 0) woken += one.wait_for(20s) == FutureStatus::ready;
-        else woken += retinue::wait_any(std::views::single(std::ref(one)) | std::views::transform([](auto& r) -> retinue::Future<void>& { return r.get(); }), 20s).has_value();
+        else
+          woken +=
+              retinue::wait_any(std::views::single(std::ref(one)) |
+                                    std::views::transform([](auto& r) -> retinue::Future<void>& { return r.get(); }),
+                                20s)
+                  .has_value();
       });
     }
     std::this_thread::sleep_for(10ms);

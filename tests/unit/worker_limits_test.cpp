@@ -113,10 +113,12 @@ TEST(WorkerLimits, cpu_time_that_a_hard_limit_of_the_owners_cuts_off_is_not_exce
   };
   retinue::ProcessPool pool(options);
   EXPECT_EQ(pool.submit([] {
-    rlimit limit{};
-    ::getrlimit(RLIMIT_CPU, &limit);
-    return limit.rlim_cur;
-  }).get(), 5000u);
+                  rlimit limit{};
+                  ::getrlimit(RLIMIT_CPU, &limit);
+                  return limit.rlim_cur;
+                })
+                .get(),
+            5000u);
 }
 
 TEST(WorkerLimits, endless_cpu_time_is_no_limit) {
@@ -171,11 +173,13 @@ TEST(WorkerLimits, without_network_sockets_reach_this_machine_only) {
   EXPECT_EQ(pool.submit(try_socket, AF_INET, SOCK_STREAM).get(), EACCES);
   EXPECT_EQ(pool.submit(try_socket, AF_UNIX, SOCK_STREAM).get(), 0);
   EXPECT_EQ(pool.submit([] {
-    int pair[2];
-    const int error = outcome(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-    if (error == 0) ::close(pair[0]), ::close(pair[1]);
-    return error;
-  }).get(), 0);
+                  int pair[2];
+                  const int error = outcome(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+                  if (error == 0) ::close(pair[0]), ::close(pair[1]);
+                  return error;
+                })
+                .get(),
+            0);
   EXPECT_EQ(pool.submit(run_true).get(), 0) << "programs may be run";
   EXPECT_EQ(try_socket(AF_INET, SOCK_STREAM), 0) << "the owner is not limited";
 }
@@ -188,21 +192,28 @@ TEST(WorkerLimits, without_network_there_is_no_way_round) {
   EXPECT_EQ(pool.submit([] { return outcome(::syscall(SYS_process_vm_writev, 1, nullptr, 0, nullptr, 0, 0)); }).get(),
             EPERM);
 #if defined(__x86_64__)
-  EXPECT_EQ(pool.submit([] { return outcome(::syscall(0x40000000 | SYS_socket, AF_INET, SOCK_STREAM, 0)); }).get(), EPERM)
+  EXPECT_EQ(pool.submit([] { return outcome(::syscall(0x40000000 | SYS_socket, AF_INET, SOCK_STREAM, 0)); }).get(),
+            EPERM)
       << "x32";
 #endif
   EXPECT_EQ(pool.submit([] {
-    int error = 0;
-    std::thread([&error] { error = try_socket(AF_INET, SOCK_STREAM); }).join();
-    return error;
-  }).get(), EACCES) << "in a thread";
+                  int error = 0;
+                  std::thread([&error] { error = try_socket(AF_INET, SOCK_STREAM); }).join();
+                  return error;
+                })
+                .get(),
+            EACCES)
+      << "in a thread";
   EXPECT_EQ(pool.submit([] {
-    const pid_t child = ::fork();
-    if (child == 0) ::_exit(try_socket(AF_INET, SOCK_STREAM));
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return WEXITSTATUS(status);
-  }).get(), EACCES) << "in a child";
+                  const pid_t child = ::fork();
+                  if (child == 0) ::_exit(try_socket(AF_INET, SOCK_STREAM));
+                  int status = 0;
+                  ::waitpid(child, &status, 0);
+                  return WEXITSTATUS(status);
+                })
+                .get(),
+            EACCES)
+      << "in a child";
 }
 
 TEST(WorkerLimits, the_initializer_is_not_limited_and_its_threads_are_afterwards) {
@@ -224,17 +235,20 @@ TEST(WorkerLimits, the_initializer_is_not_limited_and_its_threads_are_afterwards
   retinue::ProcessPool pool(options);
   EXPECT_EQ(pool.submit([] { return outcome(::listen(listener, 1)); }).get(), 0) << "what is open stays";
   EXPECT_EQ(pool.submit([] {
-    asked.store(1);
-    eventually([] { return answer.load() != -1; });
-    return answer.load();
-  }).get(), EACCES);
+                  asked.store(1);
+                  eventually([] { return answer.load() != -1; });
+                  return answer.load();
+                })
+                .get(),
+            EACCES);
 }
 
 TEST(WorkerLimits, without_programs_none_is_run) {
   retinue::ProcessPool pool(limited({.programs = false}));
   EXPECT_EQ(pool.submit(run_true).get(), EACCES);
-  EXPECT_EQ(pool.submit([] { return outcome(::syscall(SYS_execveat, AT_FDCWD, "/bin/true", nullptr, nullptr, 0)); }).get(),
-            EACCES);
+  EXPECT_EQ(
+      pool.submit([] { return outcome(::syscall(SYS_execveat, AT_FDCWD, "/bin/true", nullptr, nullptr, 0)); }).get(),
+      EACCES);
   EXPECT_EQ(pool.submit(try_socket, AF_INET, SOCK_STREAM).get(), 0) << "the network may be reached";
 }
 
@@ -247,9 +261,11 @@ TEST(WorkerLimits, replacements_have_them_too) {
 TEST(WorkerLimits, a_pool_within_a_limited_task_works_and_is_limited) {
   retinue::ProcessPool pool(limited({.cpu_time = 100s, .open_files = 200, .network = false, .programs = false}));
   EXPECT_EQ(pool.submit([] {
-    retinue::ProcessPool inner(1);
-    return inner.submit(try_socket, AF_INET, SOCK_STREAM).get();
-  }).get(), EACCES);
+                  retinue::ProcessPool inner(1);
+                  return inner.submit(try_socket, AF_INET, SOCK_STREAM).get();
+                })
+                .get(),
+            EACCES);
 }
 
 TEST(WorkerLimits, impossible_ones_are_refused_at_once) {
@@ -297,22 +313,30 @@ TEST_F(WorkerLimitsUser, workers_run_as_that_user_without_privileges) {
   EXPECT_EQ(pool.submit([] { return outcome(::setuid(0)); }).get(), EPERM);
   EXPECT_EQ(pool.submit([] { return outcome(::open("/etc/shadow", O_RDONLY | O_CLOEXEC)); }).get(), EACCES);
   EXPECT_EQ(pool.submit([] {
-    const int n = ::getgroups(0, nullptr);
-    std::vector<gid_t> groups(static_cast<std::size_t>(n));
-    ::getgroups(n, groups.data());
-    return std::count(groups.begin(), groups.end(), gid_t{0});
-  }).get(), 0);
+                  const int n = ::getgroups(0, nullptr);
+                  std::vector<gid_t> groups(static_cast<std::size_t>(n));
+                  ::getgroups(n, groups.data());
+                  return std::count(groups.begin(), groups.end(), gid_t{0});
+                })
+                .get(),
+            0);
   EXPECT_EQ(pool.submit([] {
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    __user_cap_data_struct data[2] = {};
-    ::syscall(SYS_capget, &header, data);
-    return data[0].effective | data[0].permitted | data[0].inheritable | data[1].effective | data[1].permitted;
-  }).get(), 0u);
+                  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+                  __user_cap_data_struct data[2] = {};
+                  ::syscall(SYS_capget, &header, data);
+                  return data[0].effective | data[0].permitted | data[0].inheritable | data[1].effective |
+                         data[1].permitted;
+                })
+                .get(),
+            0u);
   EXPECT_EQ(pool.submit([] {
-    int signal = 0;
-    ::prctl(PR_GET_PDEATHSIG, &signal);
-    return signal;
-  }).get(), SIGKILL) << "it still dies with its pool";
+                  int signal = 0;
+                  ::prctl(PR_GET_PDEATHSIG, &signal);
+                  return signal;
+                })
+                .get(),
+            SIGKILL)
+      << "it still dies with its pool";
 }
 
 TEST_F(WorkerLimitsUser, a_number_will_do_and_faults_are_told_as_ever) {

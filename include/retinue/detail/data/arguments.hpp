@@ -120,8 +120,8 @@ struct Argument {
   using View = typename ViewOf<Value>::Type;
 
   static constexpr bool kIsObject = !std::is_same_v<Declared, Parameter> && std::is_lvalue_reference_v<Parameter>;
-  static constexpr bool kTakesReference = !kIsObject && std::is_lvalue_reference_v<Parameter> &&
-                                          !std::is_const_v<std::remove_reference_t<Parameter>>;
+  static constexpr bool kTakesReference =
+      !kIsObject && std::is_lvalue_reference_v<Parameter> && !std::is_const_v<std::remove_reference_t<Parameter>>;
   /// A string is written from anything that can be viewed as one, without being made first.
   static constexpr bool kAsView = [] {
     if constexpr (std::is_void_v<View> || std::is_same_v<Given, Value>) return false;

@@ -50,8 +50,7 @@ inline constexpr std::size_t kMaxProbed = 64 * 1024;
 /// deep inside T, private or captured: so whether this compiles tells whether T has any.
 template <class T>
 concept PointerFree = requires {
-  typename std::bool_constant<(
-      static_cast<void>(std::bit_cast<T>(std::array<unsigned char, sizeof(T)>{})), true)>;
+  typename std::bool_constant<(static_cast<void>(std::bit_cast<T>(std::array<unsigned char, sizeof(T)>{})), true)>;
 };
 
 template <class T>
@@ -104,7 +103,8 @@ template <class T>
 consteval bool is_bitwise() {
   if constexpr (HasCodec<T>) return false;
   else if constexpr (enable_bitwise<T> || std::is_arithmetic_v<T> || std::is_enum_v<T> ||
-                     std::is_member_object_pointer_v<T>) return true;
+                     std::is_member_object_pointer_v<T>)
+    return true;
   else return is_bitwise_class<T>();
 }
 

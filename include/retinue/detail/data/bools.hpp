@@ -60,11 +60,13 @@ unsigned char ored_bools_in(const std::pair<A, B>& pair) {
 }
 template <class... T>
 unsigned char ored_bools_in(const std::tuple<T...>& tuple) {
-  return std::apply([](const T&... element) { return static_cast<unsigned char>((0u | ... | ored_bools(element))); }, tuple);
+  return std::apply([](const T&... element) { return static_cast<unsigned char>((0u | ... | ored_bools(element))); },
+                    tuple);
 }
 template <class T>
 unsigned char ored_bools_in(const T& aggregate) {
-  return split(aggregate, [](const auto&... field) { return static_cast<unsigned char>((0u | ... | ored_bools(field))); });
+  return split(aggregate,
+               [](const auto&... field) { return static_cast<unsigned char>((0u | ... | ored_bools(field))); });
 }
 
 template <class T>

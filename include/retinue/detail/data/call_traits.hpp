@@ -41,7 +41,8 @@ struct ArgumentsResult<F, TypeList<Argument...>> {
   static auto type() {
     if constexpr (!kCallable) return std::type_identity<NoResult>();
     else {
-      using Returned = std::invoke_result_t<F&, decltype(Argument::give(std::declval<typename Argument::Decoded&>()))...>;
+      using Returned =
+          std::invoke_result_t<F&, decltype(Argument::give(std::declval<typename Argument::Decoded&>()))...>;
       return std::type_identity<typename Owned<std::remove_cvref_t<Returned>>::Type>();
     }
   }
@@ -75,8 +76,7 @@ class CallOf;
 /// The payload is F (nothing if it is stateless, an EntryRef if it is a function pointer), then the
 /// arguments in order.
 template <class F, class... A>
-using Call = CallOf<std::decay_t<F>,
-                    typename MatchArguments<decltype(parameters_of<std::decay_t<F>>()), A...>::Type>;
+using Call = CallOf<std::decay_t<F>, typename MatchArguments<decltype(parameters_of<std::decay_t<F>>()), A...>::Type>;
 
 template <class F, class... Argument>
 class CallOf<F, TypeList<Argument...>> {
@@ -157,14 +157,15 @@ class CallOf<F, TypeList<Argument...>> {
 #pragma GCC diagnostic ignored "-Warray-bounds"
 #endif
   template <class Ready, class Function>
-  static Result read_and_call(Reader&, const Ready& ready, Function& f, TypeList<>, typename Argument::Decoded&... held) {
+  static Result read_and_call(Reader&, const Ready& ready, Function& f, TypeList<>,
+                              typename Argument::Decoded&... held) {
     ready();
     if constexpr (std::is_void_v<Result>) {
       std::invoke(f, Argument::give(held)...);
     } else {
       using Returned = decltype(std::invoke(f, Argument::give(held)...));
-      if constexpr (!std::is_same_v<std::remove_cvref_t<Returned>, Result> && !std::is_convertible_v<Returned, Result> &&
-                    !std::is_constructible_v<Result, Returned>) {
+      if constexpr (!std::is_same_v<std::remove_cvref_t<Returned>, Result> &&
+                    !std::is_convertible_v<Returned, Result> && !std::is_constructible_v<Result, Returned>) {
         const auto view = std::invoke(f, Argument::give(held)...);
         return Result(view.begin(), view.end());
       } else {

@@ -48,7 +48,9 @@ struct SequenceForm {
   using Parts = TypeList<Element>;
 
   template <class W>
-  static void write(W& w, const Sequence& s) { write_each(w, s.size(), s); }
+  static void write(W& w, const Sequence& s) {
+    write_each(w, s.size(), s);
+  }
 
   static Sequence read(Reader& r) {
     Sequence s;
@@ -97,7 +99,9 @@ struct SetForm {
   using Parts = typename AppendTypes<PolicyParts<Set, Policy...>, Key>::Type;
 
   template <class W>
-  static void write(W& w, const Set& set) { write_each(w, set.size(), set); }
+  static void write(W& w, const Set& set) {
+    write_each(w, set.size(), set);
+  }
 
   static Set read(Reader& r) {
     Set set;
@@ -150,8 +154,8 @@ struct Form<std::map<K, V, Order, A>> : MapForm<std::map<K, V, Order, A>, Order>
 template <class K, class V, class Order, class A>
 struct Form<std::multimap<K, V, Order, A>> : MapForm<std::multimap<K, V, Order, A>, Order> {};
 template <class K, class V, class Hash, class Equal, class A>
-struct Form<std::unordered_map<K, V, Hash, Equal, A>>
-    : MapForm<std::unordered_map<K, V, Hash, Equal, A>, Hash, Equal> {};
+struct Form<std::unordered_map<K, V, Hash, Equal, A>> : MapForm<std::unordered_map<K, V, Hash, Equal, A>, Hash, Equal> {
+};
 template <class K, class V, class Hash, class Equal, class A>
 struct Form<std::unordered_multimap<K, V, Hash, Equal, A>>
     : MapForm<std::unordered_multimap<K, V, Hash, Equal, A>, Hash, Equal> {};

@@ -26,13 +26,15 @@ struct EntryRef {
 
   static constexpr unsigned kOffsetBits = 40, kCheckBits = 16;
   static constexpr EntryRef make(std::size_t module, std::uint64_t offset) noexcept {
-    return {static_cast<std::uint64_t>(module) << (kOffsetBits + kCheckBits) | check_of(module, offset) << kOffsetBits | offset};
+    return {static_cast<std::uint64_t>(module) << (kOffsetBits + kCheckBits) | check_of(module, offset) << kOffsetBits |
+            offset};
   }
   constexpr std::size_t module() const noexcept { return static_cast<std::size_t>(bits >> (kOffsetBits + kCheckBits)); }
   constexpr std::uint64_t offset() const noexcept { return bits & ((std::uint64_t{1} << kOffsetBits) - 1); }
   constexpr bool is_whole() const noexcept { return *this == make(module(), offset()); }
   static constexpr std::uint64_t check_of(std::size_t module, std::uint64_t offset) noexcept {
-    return ((offset ^ static_cast<std::uint64_t>(module) << kOffsetBits) + 1) * 0x9e3779b97f4a7c15u >> (64 - kCheckBits);
+    return ((offset ^ static_cast<std::uint64_t>(module) << kOffsetBits) + 1) * 0x9e3779b97f4a7c15u >>
+           (64 - kCheckBits);
   }
   constexpr explicit operator bool() const noexcept { return bits != 0; }
   friend constexpr bool operator==(EntryRef, EntryRef) noexcept = default;

@@ -45,8 +45,7 @@ consteval int braced_count() {
 #define RETINUE_CASE(n) else if constexpr (!requires { T{RETINUE_BRACES_##n}; }) return n - 1;
   RETINUE_FOR_EACH_COUNT(RETINUE_CASE)
 #undef RETINUE_CASE
-  else if constexpr (!requires { T{RETINUE_BRACES_33}; }) return kMaxFields;
-  else return kMaxFields + 1;
+  else if constexpr (!requires { T{RETINUE_BRACES_33}; }) return kMaxFields; else return kMaxFields + 1;
 }
 
 /// Whether T{{} x n, any} compiles: then field n exists, but cannot be made from `{}`.
@@ -56,8 +55,7 @@ consteval bool has_field_after() {
 #define RETINUE_CASE(k) else if constexpr (n == k) return requires { T{RETINUE_BRACES_##k, AnyField{}}; };
   RETINUE_FOR_EACH_COUNT(RETINUE_CASE)
 #undef RETINUE_CASE
-  else return false;
-}
+  else return false; }
 
 template <class T, std::size_t... I>
 consteval bool takes_any(std::index_sequence<I...>) {
@@ -102,10 +100,10 @@ template <class T, class Visit>
 constexpr decltype(auto) split(T& v, Visit&& visit) {
   constexpr int count = kFieldCount<std::remove_const_t<T>>;
   if constexpr (count == 0) return visit();
-#define RETINUE_CASE(n)                \
-  else if constexpr (count == n) {     \
-    auto& [RETINUE_NAMES_##n] = v;     \
-    return visit(RETINUE_NAMES_##n);   \
+#define RETINUE_CASE(n)              \
+  else if constexpr (count == n) {   \
+    auto& [RETINUE_NAMES_##n] = v;   \
+    return visit(RETINUE_NAMES_##n); \
   }
   RETINUE_FOR_EACH_COUNT(RETINUE_CASE)
 #undef RETINUE_CASE
@@ -114,10 +112,10 @@ constexpr decltype(auto) split(T& v, Visit&& visit) {
 template <class T>
 constexpr auto list_fields([[maybe_unused]] T& v) {
   if constexpr (kFieldCount<T> == 0) return TypeList<>();
-#define RETINUE_CASE(n)                               \
-  else if constexpr (kFieldCount<T> == n) {           \
-    [[maybe_unused]] auto& [RETINUE_NAMES_##n] = v;   \
-    return TypeList<RETINUE_TYPES_##n>();             \
+#define RETINUE_CASE(n)                             \
+  else if constexpr (kFieldCount<T> == n) {         \
+    [[maybe_unused]] auto& [RETINUE_NAMES_##n] = v; \
+    return TypeList<RETINUE_TYPES_##n>();           \
   }
   RETINUE_FOR_EACH_COUNT(RETINUE_CASE)
 #undef RETINUE_CASE

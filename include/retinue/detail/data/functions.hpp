@@ -53,7 +53,7 @@ struct Form<M C::*> {
   using Parts = TypeList<>;
 
   template <class W>
-  static void write(W& w, M C::*member) {
+  static void write(W& w, M C::* member) {
     MemberPointerBits bits;
     std::memcpy(&bits, &member, sizeof bits);
     const bool by_name = member != nullptr && !bits.is_virtual();
@@ -64,12 +64,12 @@ struct Form<M C::*> {
     w(name, bits.adjustment);
   }
 
-  static M C::*read(Reader& r) {
+  static M C::* read(Reader& r) {
     const auto name = r.value<CodeName>();
     MemberPointerBits bits{name.offset, r.value<std::int64_t>()};
     if (name.module != 0) bits.code = reinterpret_cast<std::uint64_t>(find_code(r.modules, name));
     else if (bits.code != 0 && !bits.is_virtual()) damaged("a pointer to a member function names no code");
-    M C::*member;
+    M C::* member;
     std::memcpy(&member, &bits, sizeof bits);
     return member;
   }
@@ -92,15 +92,19 @@ class BoundFront {
     requires std::is_invocable_v<F&, Bound&..., Rest...>
   constexpr decltype(auto) operator()(Rest&&... rest) {
     return std::apply(
-        [&](Bound&... bound) -> decltype(auto) { return std::invoke(function_, bound..., std::forward<Rest>(rest)...); },
+        [&](Bound&... bound) -> decltype(auto) {
+          return std::invoke(function_, bound..., std::forward<Rest>(rest)...);
+        },
         bound_);
   }
   template <class... Rest>
     requires std::is_invocable_v<const F&, const Bound&..., Rest...>
   constexpr decltype(auto) operator()(Rest&&... rest) const {
-    return std::apply([&](const Bound&... bound)
-                          -> decltype(auto) { return std::invoke(function_, bound..., std::forward<Rest>(rest)...); },
-                      bound_);
+    return std::apply(
+        [&](const Bound&... bound) -> decltype(auto) {
+          return std::invoke(function_, bound..., std::forward<Rest>(rest)...);
+        },
+        bound_);
   }
 
  private:
@@ -115,7 +119,9 @@ struct Form<BoundFront<F, Bound...>> {
   using Parts = TypeList<F, Bound...>;
 
   template <class W>
-  static void write(W& w, const BoundFront<F, Bound...>& b) { w(b.function_, b.bound_); }
+  static void write(W& w, const BoundFront<F, Bound...>& b) {
+    w(b.function_, b.bound_);
+  }
   static BoundFront<F, Bound...> read(Reader& r) {
     F function = r.value<F>();
     std::tuple<Bound...> bound = r.value<std::tuple<Bound...>>();

@@ -163,7 +163,9 @@ struct Form<std::basic_string<C, Traits, Allocator>> {
   using String = std::basic_string<C, Traits, Allocator>;
 
   template <class W>
-  static void write(W& w, const String& s) { write_run(w, s.data(), s.size()); }
+  static void write(W& w, const String& s) {
+    write_run(w, s.data(), s.size());
+  }
 
   static String read(Reader& r) {
     const auto [bytes, n] = read_run<C>(r);
@@ -181,7 +183,9 @@ struct Form<std::basic_string_view<C, Traits>> {
   using Parts = TypeList<>;
 
   template <class W>
-  static void write(W& w, std::basic_string_view<C, Traits> s) { write_run(w, s.data(), s.size()); }
+  static void write(W& w, std::basic_string_view<C, Traits> s) {
+    write_run(w, s.data(), s.size());
+  }
 
   static std::basic_string_view<C, Traits> read(Reader& r) {
     const std::span<const C> run = view_run<C>(r);

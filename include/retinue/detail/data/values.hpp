@@ -18,7 +18,9 @@ struct Form<std::pair<A, B>> {
   using Parts = TypeList<A, B>;
 
   template <class W>
-  static void write(W& w, const std::pair<A, B>& p) { w(p.first, p.second); }
+  static void write(W& w, const std::pair<A, B>& p) {
+    w(p.first, p.second);
+  }
   static std::pair<A, B> read(Reader& r) {
     return std::pair<A, B>{r.value<std::remove_const_t<A>>(), r.value<std::remove_const_t<B>>()};
   }
@@ -108,7 +110,9 @@ struct Form<std::filesystem::path> {
   using Parts = TypeList<>;
 
   template <class W>
-  static void write(W& w, const std::filesystem::path& p) { w.value(p.native()); }
+  static void write(W& w, const std::filesystem::path& p) {
+    w.value(p.native());
+  }
   static std::filesystem::path read(Reader& r) { return r.value<std::filesystem::path::string_type>(); }
 };
 

@@ -71,7 +71,9 @@ class MapFlow : public std::enable_shared_from_this<MapFlow> {
   static constexpr std::size_t kLargestWindow = 4096;
   std::uint64_t under_way() const noexcept { return published_ - consumed_; }
   MapCell* claim() noexcept;
-  bool unclaimed() const noexcept { return next_.load(std::memory_order_seq_cst) < filled_.load(std::memory_order_seq_cst); }
+  bool unclaimed() const noexcept {
+    return next_.load(std::memory_order_seq_cst) < filled_.load(std::memory_order_seq_cst);
+  }
   void launch();
   void finish(MapCell& cell) noexcept;
   bool run_one() noexcept;
@@ -99,7 +101,7 @@ class MapFlow : public std::enable_shared_from_this<MapFlow> {
   alignas(64) std::atomic<std::uint64_t> filled_{0};  // items published
   std::atomic<std::uint32_t> active_{0};              // runners
   std::atomic<bool> lost_runners_{false};
-  alignas(64) std::atomic<std::uint64_t> next_{0};  // the first item that nobody has taken
+  alignas(64) std::atomic<std::uint64_t> next_{0};   // the first item that nobody has taken
   alignas(64) std::atomic<MapCell*> done_{nullptr};  // finished cells, newest first; kSleeping if its consumer sleeps
 };
 
@@ -176,7 +178,8 @@ class ThreadMap final : public MapSource<T> {
     try {
       while (flow_->room() && !flow_->refused()) {
         auto& cell = flow_->free_cell();
-        if (!inputs_.next([&cell](auto&&... e) { cell.elements.emplace(element_of<Rs>(std::forward<decltype(e)>(e))...); })) {
+        if (!inputs_.next(
+                [&cell](auto&&... e) { cell.elements.emplace(element_of<Rs>(std::forward<decltype(e)>(e))...); })) {
           flow_->give_back(cell);
           ended_ = true;
           break;

@@ -25,8 +25,12 @@ class TimedMap final : public MapSource<T> {
  public:
   template <class G>
   TimedMap(const TaskOptions& options, std::size_t look_ahead, Order order, Submit submit, G&& f, Rs&&... inputs)
-      : options_(options), window_(look_ahead), order_(order), submit_(std::move(submit)),
-        f_(std::make_shared<const F>(std::forward<G>(f))), inputs_(std::in_place, std::forward<Rs>(inputs)...) {}
+      : options_(options),
+        window_(look_ahead),
+        order_(order),
+        submit_(std::move(submit)),
+        f_(std::make_shared<const F>(std::forward<G>(f))),
+        inputs_(std::in_place, std::forward<Rs>(inputs)...) {}
   ~TimedMap() override {
     for (auto& item : items_) item.future.cancel();
   }
@@ -62,9 +66,11 @@ class TimedMap final : public MapSource<T> {
   void read() {
     try {
       const bool more = inputs_.next([this](auto&&... e) {
-        auto call = [f = f_, elements = std::tuple<Element<Rs>...>(element_of<Rs>(std::forward<decltype(e)>(e))...)]() mutable {
-          return std::apply([&f](Element<Rs>&... each) -> T { return map_call<F, Element<Rs>...>(*f, std::move(each)...); },
-                            elements);
+        auto call = [f = f_,
+                     elements = std::tuple<Element<Rs>...>(element_of<Rs>(std::forward<decltype(e)>(e))...)]() mutable {
+          return std::apply(
+              [&f](Element<Rs>&... each) -> T { return map_call<F, Element<Rs>...>(*f, std::move(each)...); },
+              elements);
         };
         items_.push_back(Item{index_, submit_(options_, std::move(call))});
         ++index_;

@@ -75,10 +75,17 @@ class Ref {
   Ref() = default;
   /// Adopts a reference the caller already owns (a fresh object counts one).
   explicit Ref(T* owned) noexcept : p_(owned) {}
-  Ref(const Ref& o) noexcept : p_(o.p_) { if (p_) p_->add_ref(); }
+  Ref(const Ref& o) noexcept : p_(o.p_) {
+    if (p_) p_->add_ref();
+  }
   Ref(Ref&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
-  Ref& operator=(Ref o) noexcept { std::swap(p_, o.p_); return *this; }
-  ~Ref() { if (p_) p_->release(); }
+  Ref& operator=(Ref o) noexcept {
+    std::swap(p_, o.p_);
+    return *this;
+  }
+  ~Ref() {
+    if (p_) p_->release();
+  }
   T* get() const noexcept { return p_; }
   T* operator->() const noexcept { return p_; }
   T& operator*() const noexcept { return *p_; }

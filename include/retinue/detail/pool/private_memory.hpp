@@ -24,7 +24,8 @@ class PrivateMemory {
 
   /// A view of `bytes` at `data`. Nullopt if the bytes are not in shared memory, or the process has very many views, or
   /// the kernel refuses: then copy.
-  static std::optional<PrivateMemory> of(const void* data, std::size_t bytes, std::shared_ptr<const void> source) noexcept;
+  static std::optional<PrivateMemory> of(const void* data, std::size_t bytes,
+                                         std::shared_ptr<const void> source) noexcept;
 
   PrivateMemory(PrivateMemory&& other) noexcept;
   PrivateMemory& operator=(PrivateMemory&&) = delete;

@@ -10,18 +10,18 @@ namespace retinue::detail {
 /// Calls that a language's runtime needs around the processes of a pool; null ones are not made. They must not
 /// throw. Constant; outlives every pool made with it.
 struct ProcessHooks {
-  void (*before_fork)() noexcept = nullptr;  ///< in the owner, by the thread that forks the fork server ...
+  void (*before_fork)() noexcept = nullptr;           ///< in the owner, by the thread that forks the fork server ...
   void (*after_fork_in_parent)() noexcept = nullptr;  ///< ... and after it, also if it failed
   /// In a worker, before all else. The fork server lies in between and runs nothing of the language's: its state is
   /// still that of the moment of the fork, so a worker is to the owner what a child forked directly would be.
   void (*after_fork_in_worker)() noexcept = nullptr;
-  bool (*interrupted)() noexcept = nullptr;  ///< asked while a pool waits for its first workers: true to give up
+  bool (*interrupted)() noexcept = nullptr;       ///< asked while a pool waits for its first workers: true to give up
   void (*before_callbacks)() noexcept = nullptr;  ///< in the owner's service thread, before a run of callbacks ...
   void (*after_callbacks)() noexcept = nullptr;   ///< ... and after it
   void (*worker_begins)(unsigned seat) noexcept = nullptr;  ///< before the initializer
-  void (*worker_ends)() noexcept = nullptr;    ///< before a worker leaves by its own will
-  void (*before_sleep)() noexcept = nullptr;   ///< in a worker that finds no work ...
-  void (*after_sleep)() noexcept = nullptr;    ///< ... and when it may have found some
+  void (*worker_ends)() noexcept = nullptr;                 ///< before a worker leaves by its own will
+  void (*before_sleep)() noexcept = nullptr;                ///< in a worker that finds no work ...
+  void (*after_sleep)() noexcept = nullptr;                 ///< ... and when it may have found some
 };
 
 /// A program to start as the fork server of a pool, in the place of a fork of the owner: its workers then have nothing of

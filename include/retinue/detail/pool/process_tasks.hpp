@@ -19,7 +19,7 @@
 namespace retinue {
 struct ProcessPoolOptions;
 struct PoolStats;
-}
+}  // namespace retinue
 
 namespace retinue::detail {
 
@@ -160,8 +160,8 @@ class MapWindow {
   };
   enum class Next {
     result,
-    starved,    ///< inputs should be read while others run: `wanted()` became more, or `nudge` was called
-    over,       ///< nothing is under way
+    starved,  ///< inputs should be read while others run: `wanted()` became more, or `nudge` was called
+    over,     ///< nothing is under way
     timed_out,
   };
   /// Waits for the next result, until the deadline at the longest; one in the past only looks.

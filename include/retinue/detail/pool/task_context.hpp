@@ -29,7 +29,11 @@ class TaskContext {
   /// `generation` is the worker's fork_generation(); `limits` is null for a task without limits of time.
   TaskContext(std::span<const std::byte> arguments, std::byte* slot_payload, const ModuleTable* modules,
               std::uint64_t generation, TimeLimits* limits = nullptr) noexcept
-      : arguments_(arguments), slot_payload_(slot_payload), modules_(modules), limits_(limits), generation_(generation) {}
+      : arguments_(arguments),
+        slot_payload_(slot_payload),
+        modules_(modules),
+        limits_(limits),
+        generation_(generation) {}
 
   std::span<const std::byte> arguments() const noexcept { return arguments_; }
   /// What names the modules of function pointers among the arguments.
@@ -37,11 +41,13 @@ class TaskContext {
 
   /// To be called before what may take CPU time though it is not the function, in a small payload: imports.
   void loading() noexcept {
-    if (limits_ != nullptr) [[unlikely]] limits_->loading();
+    if (limits_ != nullptr) [[unlikely]]
+      limits_->loading();
   }
   /// To be called when function and arguments are there and the call is next: the task's limits of time count from here.
   void loaded() noexcept {
-    if (limits_ != nullptr) [[unlikely]] limits_->loaded();
+    if (limits_ != nullptr) [[unlikely]]
+      limits_->loaded();
   }
 
   /// Room for a result of `bytes`, aligned to 32. To be called once, or not at all for no bytes.

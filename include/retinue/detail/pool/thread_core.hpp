@@ -23,7 +23,7 @@ struct ThreadPoolOptions {
 
 /// What a ThreadPool has done so far, and its state now.
 struct ThreadPoolStats {
-  std::uint64_t finished = 0;   ///< tasks run to an end: value, exception or timeout; the items of a map are not counted
+  std::uint64_t finished = 0;  ///< tasks run to an end: value, exception or timeout; the items of a map are not counted
   std::uint64_t cancelled = 0;  ///< tasks found taken back when their turn came
   std::uint64_t queued = 0;     ///< now waiting for a thread
   unsigned workers = 0;         ///< tasks that may run at once

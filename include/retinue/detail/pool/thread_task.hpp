@@ -60,7 +60,8 @@ class ThreadTask : public Completion {
   /// `end` in two steps: what `state` is set to is to be passed to `tell`.
   bool end_quietly(Phase phase, std::uintptr_t& state) noexcept;
   void tell(std::uintptr_t state) noexcept {
-    if (state & ~std::uintptr_t{kPhases}) [[unlikely]] tell_waiters(state);
+    if (state & ~std::uintptr_t{kPhases}) [[unlikely]]
+      tell_waiters(state);
   }
   /// Ends a claimed task with an error before it has run.
   void fail(std::exception_ptr error) noexcept {
@@ -70,7 +71,9 @@ class ThreadTask : public Completion {
 
   /// The pool: only to be followed by its own threads, for it may be gone once the task is done.
   ThreadCore* core() const noexcept { return reinterpret_cast<ThreadCore*>(home_ & ~kGeneration); }
-  std::chrono::nanoseconds timeout() const noexcept { return std::chrono::nanoseconds(static_cast<long long>(timeout_)); }
+  std::chrono::nanoseconds timeout() const noexcept {
+    return std::chrono::nanoseconds(static_cast<long long>(timeout_));
+  }
 
  protected:
   /// Runs the call, destroys it, stores the outcome; gives kValue or kError.
