@@ -267,6 +267,15 @@ std::string bytes_of(const ExceptionImage& image) {
   return bytes;
 }
 
+// Makes a message shorter by `bytes` at least, never within a character of UTF-8, and lets its end show that it was.
+void shorten(std::string& message, std::size_t bytes) {
+  constexpr std::string_view kMark = "...";
+  std::size_t kept = message.size() - std::min(message.size(), bytes + kMark.size());
+  while (kept > 0 && (static_cast<unsigned char>(message[kept]) & 0xC0) == 0x80) --kept;
+  message.resize(kept);
+  message += kMark;
+}
+
 }  // namespace
 
 bool is_making_nested() noexcept { return making_nested; }
@@ -294,8 +303,7 @@ std::string encode_exception_within(std::size_t most, const std::exception_ptr& 
     if (size_of(image) > most) image.inner.clear();
     if (size_of(image) > most && image.form == static_cast<std::uint32_t>(ImageForm::kKnown))
       image.readable_type.clear();
-    if (const std::size_t size = size_of(image); size > most)
-      image.message.resize(image.message.size() - std::min(image.message.size(), size - most + kPayloadAlignment));
+    if (const std::size_t size = size_of(image); size > most) shorten(image.message, size - most + kPayloadAlignment);
     if (size_of(image) <= most) return bytes_of(image);
   } catch (...) {
     // Then without a type.
