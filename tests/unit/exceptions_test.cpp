@@ -24,8 +24,8 @@
 #include <retinue/error.hpp>
 #include <retinue/exceptions.hpp>
 
-#include "data/exceptions.hpp"
-#include "system/stack.hpp"
+#include "codec/exceptions.hpp"
+#include "diagnostics/stack.hpp"
 
 namespace geo {
 
