@@ -6,7 +6,7 @@
 
 #include "memory/block_heap.hpp"
 #include "memory/region.hpp"
-#include "processes/worker_heap.hpp"
+#include "memory/worker_heap.hpp"
 #include "random_blocks.hpp"
 
 namespace region_random_test {
