@@ -62,6 +62,8 @@ def check_python(blocks, seconds, **_):
         except SyntaxError as error:
             yield f"{block.page}:{block.line + (error.lineno or 1) - 1}: {error.msg}"
             continue
+        if block.not_run:
+            continue
         if missing:
             print(f"{block.place}: not run, for {', '.join(missing)} is not installed")
             continue
@@ -161,7 +163,6 @@ def main():
             continue
         count += len(blocks)
         if arguments.language == "python":
-            blocks = [block for block in blocks if not block.not_run]
             found = check_python(blocks, arguments.seconds)
         else:
             found = check_cpp(blocks, arguments.seconds, arguments.work / page.stem, arguments.compiler, arguments.library,
