@@ -28,9 +28,7 @@
 
 using namespace std::chrono_literals;
 
-inline int square(int x) {
-  return x * x;
-}
+inline int square(int x) { return x * x; }
 
 // Throws for 7, takes a while for anything else.
 inline int risky(int x) {
@@ -39,6 +37,4 @@ inline int risky(int x) {
   return x;
 }
 
-inline double measure() {
-  return 0.5;
-}
+inline double measure() { return 0.5; }
