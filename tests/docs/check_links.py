@@ -7,6 +7,7 @@ In a name of a file, words in capitals stand for anything (tests/FOLDER/NAME_tes
 named that is not there, and then PAGE:LINE says where.
 """
 
+import argparse
 import json
 import re
 import sys
@@ -75,11 +76,14 @@ def not_in_the_index():
 
 
 def main():
-    pages = [Path(name).resolve() for name in sys.argv[1:]] or all_pages()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE")
+    arguments = parser.parse_args()
+    pages = [page.resolve() for page in arguments.pages] or all_pages()
     presets = {preset["name"] for preset in json.loads((TOP / "CMakePresets.json").read_text())["configurePresets"]}
     wrong = [f"{name_of(page)}:{number}: {what}" for page in pages for number, what in
              (*dead_links(page), *notes_without_text(page), *missing_files(page, presets))]
-    if not sys.argv[1:]:
+    if not arguments.pages:
         wrong += [f"docs/index.md:{number}: {what}" for number, what in not_in_the_index()]
     for line in wrong:
         print(line, file=sys.stderr)
