@@ -1,6 +1,6 @@
 #include "decoder.hpp"
 
-#include <retinue/detail/pool/task_context.hpp>
+#include <retinue/detail/tasks/task_context.hpp>
 #include <retinue/error.hpp>
 
 #include "private_buffer.hpp"

@@ -5,7 +5,7 @@
 
 #include <new>
 
-#include <retinue/detail/pool/private_memory.hpp>
+#include <retinue/detail/memory/private_memory.hpp>
 
 #include "held_until_done.hpp"
 #include "result_source.hpp"

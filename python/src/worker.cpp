@@ -7,9 +7,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include <retinue/detail/data/entry.hpp>
-#include <retinue/detail/pool/private_memory.hpp>
-#include <retinue/detail/pool/task_context.hpp>
+#include <retinue/detail/codec/entry.hpp>
+#include <retinue/detail/memory/private_memory.hpp>
+#include <retinue/detail/tasks/task_context.hpp>
 #include <retinue/error.hpp>
 
 #include "calls.hpp"
