@@ -54,10 +54,8 @@ Options Options::parse(int argc, char** argv) {
   number("--seconds", o.seconds, "for so many seconds (20)");
   number("--tasks", o.tasks, "until so many tasks have ended, instead of for a time ...");
   number("--kills", o.kills, "... and so many workers were killed from outside, about evenly spread over the tasks");
-  CLI::Option* seed =
-      number("--seed", o.seed,
-             "the plan of tasks and faults is that of this seed; otherwise RETINUE_TEST_SEED, or a new one")
-          ->envname("RETINUE_TEST_SEED");
+  CLI::Option* seed = number(
+      "--seed", o.seed, "the plan of tasks and faults is that of this seed; otherwise RETINUE_TEST_SEED, or a new one");
   number("--round", o.round, "this round of the plan alone: what a failure asks to be repeated");
   number("--repeat", o.repeat, "runs it so often, or until it fails");
   number("--round-tasks", o.measure.tasks, "about so many tasks in a round (600)");
@@ -69,13 +67,20 @@ Options Options::parse(int argc, char** argv) {
   line.add_flag("--wait", o.waits, "a hang is kept for a debugger");
   line.add_flag("--quiet", o.quiet, "no line for the progress");
   line.footer(footer());
-  line.callback([&o] {
+  line.callback([&] {
+    const char* given = std::getenv("RETINUE_TEST_SEED");
+    if (seed->empty() && given != nullptr) {
+      if (const std::string why = retinue_command_line::whole_number(given); !why.empty())
+        throw CLI::ValidationError("RETINUE_TEST_SEED", why);
+      o.seed = std::strtoull(given, nullptr, 0);
+    } else if (seed->empty()) {
+      o.seed = std::random_device{}();
+    }
     if (o.kills != 0 && o.tasks == 0)
       throw CLI::ValidationError("--kills wants --tasks, over which they are spread", CLI::ExitCodes::ValidationError);
   });
   if (const auto status = line.parse_or_end(argc, argv)) std::exit(*status);
 
-  if (seed->empty()) o.seed = std::random_device{}();
   o.measure.tasks = std::clamp<std::uint64_t>(o.measure.tasks, 1, 16'000);
   if (!only.empty())
     for (const std::string_view kind : all_kinds())
