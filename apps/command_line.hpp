@@ -6,7 +6,9 @@
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -31,8 +33,14 @@ class CommandLine : public CLI::App {
   /// Writes the options' values to where they belong. Empty if the program is to go on, else the exit status it is to end
   /// with: 0 after what was asked for (--help, --version) stands on stdout, 2 after a mistake is named on stderr.
   std::optional<int> parse_or_end(int argc, char** argv) {
+    std::vector<std::string> words;  // the last first, as CLI11 wants them
+    for (int i = argc - 1; i > 0; --i) {
+      const std::string_view word = argv[i];
+      // "[a,b]" would be a list of two; what we have lists of is files.
+      words.push_back((word.starts_with('[') ? "./" : "") + std::string(word));
+    }
     try {
-      parse(argc, argv);
+      parse(std::move(words));
       return std::nullopt;
     } catch (const CLI::ParseError& error) {
       return exit(error) == 0 ? 0 : 2;

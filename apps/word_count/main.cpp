@@ -116,9 +116,7 @@ int main(int argc, char** argv) {
       "word_count",
       "Counts the words of the text files under the FOLDERs in this process and through "
       "a pool of worker\nprocesses, and compares.");
-  line.add_option("FOLDER", folders, "by default /usr/share and /usr/include")
-      ->option_text("...")
-      ->allow_extra_args(false);  // else "[a,b]" would be two folders
+  line.add_option("FOLDER", folders, "by default /usr/share and /usr/include")->option_text("...");
   line.set_version_flag("--version", "word_count " + std::string(retinue::version()), "prints the version and ends");
   line.footer(
       "Exit status: 0 if both counts agree, 1 if they differ or something failed, 2 if the command line is wrong.");

@@ -108,10 +108,8 @@ int main(int argc, char** argv) {
       "decoder_replay",
       "Decodes payloads of everything, and each of them damaged in many ways; or, if FILEs are named, those.\n"
       "RETINUE_TEST_SEED=n in the environment damages them in other ways; RETINUE_TEST_ROUNDS=n in more.");
-  CLI::Option* inputs = line.add_option("FILE", files, "inputs that the fuzzer kept")
-                            ->option_text("...")
-                            ->allow_extra_args(false)  // else "[a,b]" would be two files
-                            ->check(CLI::ExistingFile);
+  CLI::Option* inputs =
+      line.add_option("FILE", files, "inputs that the fuzzer kept")->option_text("...")->check(CLI::ExistingFile);
   line.add_option("--seeds", seeds_folder, "writes the undamaged payloads there, for the fuzzer to begin with")
       ->option_text("FOLDER")
       ->excludes(inputs);
