@@ -1,5 +1,6 @@
 """Does what the documentation names exist? Looks at links between pages and at the headings they lead to, at notes, at files and
-folders of the tree that commands and `code` name, at presets, and whether docs/index.md leads to every page.
+folders of the tree that commands and `code` name, at presets, whether docs/index.md leads to every page,
+and whether the picture of the house shows the folders of src/.
 
     python3 tests/docs/check_links.py [PAGE...]     all pages, if none is given
 
@@ -75,6 +76,19 @@ def not_in_the_index():
             yield 1, f"does not lead to {name_of(page)}"
 
 
+def wrong_floors():
+    """The picture of the house has a floor for each folder of src/, and so has the table beneath it."""
+    folders = {folder.name for folder in (TOP / "src").iterdir() if folder.is_dir()}
+    picture = (TOP / "docs/images/house.svg").read_text()
+    page = (TOP / "docs/internals/architecture.md").read_text().partition("## The house")[2].partition("\n## ")[0]
+    drawn = {name for group in re.findall(r'<g class="floor">.*?</g>', picture, re.DOTALL)
+             for name in re.findall(r'class="name"[^>]*>(\w+)<', group)}
+    for name in sorted(drawn ^ folders):
+        yield f"docs/images/house.svg: src/{name} is there, or drawn as a floor, but not both"
+    for name in sorted(set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) ^ folders):
+        yield f"docs/internals/architecture.md: src/{name} is there, or in the table of floors, but not both"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE")
@@ -85,6 +99,7 @@ def main():
              (*dead_links(page), *notes_without_text(page), *missing_files(page, presets))]
     if not arguments.pages:
         wrong += [f"docs/index.md:{number}: {what}" for number, what in not_in_the_index()]
+        wrong += wrong_floors()
     for line in wrong:
         print(line, file=sys.stderr)
     print(f"{len(pages)} pages, {len(wrong)} names of nothing")
