@@ -12,7 +12,7 @@ from typing import Any, Union
 import numpy as np
 
 from retinue import _engine
-from retinue._pickling import dump_shared, travelling
+from retinue._internal.pickling import dump_shared, travelling
 
 
 # The memory that this process has made, by address. What a task made goes with its worker, so it returns by value.

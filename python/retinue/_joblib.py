@@ -11,10 +11,10 @@ from typing import Any, Callable, Optional
 
 from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, register_parallel_backend
 
-from retinue import _joblib_pools
 from retinue._engine import cpu_count
 from retinue._errors import PoolClosed, TaskTimeout
-from retinue._joblib_arrays import Sharing
+from retinue._internal import joblib_pools
+from retinue._internal.joblib_arrays import Sharing
 
 try:
     from joblib._parallel_backends import FallbackToBackend, SequentialBackend
@@ -200,8 +200,8 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         self._sharing = Sharing(max_nbytes, mmap_mode)
         if self._pool is None:
             given = {name: it for name, it in options.items() if name in _SETTINGS and it is not None}
-            settings = _joblib_pools.Settings(**{**self._settings, **given}, context=context)
-            self._pool = _joblib_pools.lend(n_jobs, self._prepare_worker_env(n_jobs=n_jobs), settings)
+            settings = joblib_pools.Settings(**{**self._settings, **given}, context=context)
+            self._pool = joblib_pools.lend(n_jobs, self._prepare_worker_env(n_jobs=n_jobs), settings)
         return n_jobs
 
     def start_call(self) -> None:
@@ -236,7 +236,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         except CancelledError as cancelled:
             error = cancelled
         if isinstance(error, PoolClosed):
-            _joblib_pools.drop(self._pool)
+            joblib_pools.drop(self._pool)
         if error is None or self.supports_retrieve_callback:
             try:
                 if callback is not None:
@@ -259,7 +259,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         self._call.fail(CancelledError())
         pool, self._pool = self._pool, None
         if pool is not None:
-            _joblib_pools.give_back(pool)
+            joblib_pools.give_back(pool)
         self.reset_batch_stats()
 
 

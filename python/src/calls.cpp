@@ -10,9 +10,9 @@
 namespace retinue::python {
 namespace {
 
-Helper function_bytes{"retinue._pickling", "function_bytes"};
-Helper describe_error{"retinue._remote", "describe"};
-Helper rebuild_error{"retinue._remote", "rebuild"};
+Helper function_bytes{"retinue._internal.pickling", "function_bytes"};
+Helper describe_error{"retinue._internal.remote", "describe"};
+Helper rebuild_error{"retinue._internal.remote", "rebuild"};
 
 constexpr std::size_t kMostInline = 96;
 

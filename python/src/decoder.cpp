@@ -13,7 +13,7 @@ constexpr int kMostDepth = 32;
 
 [[noreturn]] void damaged() { throw CodecError("damaged payload: it is not what was written"); }
 
-Helper loads_helper{"retinue._pickling", "loads"};
+Helper loads_helper{"retinue._internal.pickling", "loads"};
 
 Object text(const void* data, std::size_t length, unsigned kind) {
   if (kind == 0) {

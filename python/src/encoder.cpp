@@ -10,7 +10,7 @@
 namespace retinue::python {
 namespace {
 
-Helper dumps{"retinue._pickling", "dumps"};
+Helper dumps{"retinue._internal.pickling", "dumps"};
 
 constexpr std::size_t kMuch = std::size_t{1} << 20;  // to copy while others wait for the GIL
 constexpr std::size_t kMostInHead = std::numeric_limits<std::uint32_t>::max() / 2;

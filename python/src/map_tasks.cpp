@@ -15,7 +15,7 @@ namespace retinue::python {
 
 namespace {
 
-Helper note_item{"retinue._remote", "note_item"};
+Helper note_item{"retinue._internal.remote", "note_item"};
 
 }  // namespace
 

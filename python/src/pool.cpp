@@ -19,8 +19,8 @@
 namespace retinue::python {
 namespace {
 
-Helper let_go_of_deleted{"retinue._scope", "let_go_of_deleted"};
-Helper split_partial{"retinue._pickling", "split_partial"};
+Helper let_go_of_deleted{"retinue._internal.scope", "let_go_of_deleted"};
+Helper split_partial{"retinue._internal.pickling", "split_partial"};
 
 /// With the GIL held.
 struct Pool {

@@ -14,7 +14,7 @@
 namespace retinue::python {
 namespace {
 
-Helper initializer_text{"retinue._remote", "text_of_initializer"};
+Helper initializer_text{"retinue._internal.remote", "text_of_initializer"};
 
 /// Runs in each worker. The objects were inherited by the fork.
 struct Initializer {

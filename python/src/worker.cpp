@@ -18,12 +18,12 @@
 namespace retinue::python {
 namespace {
 
-Helper describe_error{"retinue._remote", "describe"};
-Helper load_function{"retinue._pickling", "load_function"};
-Helper worker_begins{"retinue._worker", "begin"};
-Helper worker_ends{"retinue._worker", "end"};
+Helper describe_error{"retinue._internal.remote", "describe"};
+Helper load_function{"retinue._internal.pickling", "load_function"};
+Helper worker_begins{"retinue._internal.worker", "begin"};
+Helper worker_ends{"retinue._internal.worker", "end"};
 Helper freeze_garbage{"gc", "freeze"};
-Helper worker_idles{"retinue._worker", "idle"};
+Helper worker_idles{"retinue._internal.worker", "idle"};
 
 PyThreadState* sleeping = nullptr;
 bool ran_since_idle = false;

@@ -5,9 +5,10 @@ from __future__ import annotations
 from concurrent.futures import Executor, Future
 
 import retinue
-from retinue import _engine, _exit, _limits
+from retinue import _engine, _limits
+from retinue._internal import at_exit
+from retinue._internal.processes import WorkerProcess, processes_of
 from retinue._pool import ProcessesOnce
-from retinue._processes import WorkerProcess, processes_of
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
     def _start(self) -> None:
         """Makes the pool, or says that it is over. Called by the engine before the first task."""
         with self._lock:
-            if _exit.over:  # first, because the end of the interpreter has shut it down
+            if at_exit.over:  # first, because the end of the interpreter has shut it down
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
             if self._shutdown:
                 raise retinue.PoolClosed("cannot schedule new futures after shutdown")
@@ -223,7 +224,7 @@ def _map(
         **options,
     )
     if progress:
-        from retinue._progress import with_progress
+        from retinue._internal.progress import with_progress
 
         return with_progress(results, iterables)
     return results

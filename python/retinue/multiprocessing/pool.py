@@ -10,9 +10,9 @@ from multiprocessing import TimeoutError  # noqa: F401 (found here in the standa
 
 import retinue
 from retinue import _engine, _limits
+from retinue._internal.processes import WorkerProcess, processes_of
+from retinue._internal.remote import is_of_task
 from retinue._pool import ProcessesOnce
-from retinue._processes import WorkerProcess, processes_of
-from retinue._remote import is_of_task
 from retinue.multiprocessing._results import ApplyResult, AsyncResult, MapResult  # noqa: F401
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package

@@ -10,9 +10,10 @@ import pickle
 import sys
 from multiprocessing import process
 
-from retinue import _descriptors, _engine, _futures, _remote, _worker  # noqa: F401 (to be there before the fork)
-from retinue._pickling import ForTask, dump_by_value
-from retinue._scope import FreshScope, Scope
+from retinue import _engine, _futures  # noqa: F401 (to be there before the fork, as the next)
+from retinue._internal import descriptors, remote, worker  # noqa: F401
+from retinue._internal.pickling import ForTask, dump_by_value
+from retinue._internal.scope import FreshScope, Scope
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -41,16 +42,16 @@ def start(
         method = mp_context.get_start_method()
     else:
         method = multiprocessing.get_start_method(allow_none=True) or "fork"
-    _worker.flush()  # what is not flushed now would be printed by every worker
-    _worker.prepare()
+    worker.flush()  # what is not flushed now would be printed by every worker
+    worker.prepare()
     try:
-        home: Optional[tuple[str, bytes]] = _descriptors.address_for_workers()
+        home: Optional[tuple[str, bytes]] = descriptors.address_for_workers()
     except OSError:  # too few descriptors; results that hold some will say so
         home = None
     if method == "fork":
-        from retinue import _openmp
+        from retinue._internal import openmp
 
-        _openmp.let_threads_go()
+        openmp.let_threads_go()
         arrays = sys.modules.get("retinue._arrays")
         if arrays is not None:  # tasks receive the values of shared objects, and so do initializers
             initargs = tuple(it.value if isinstance(it, arrays.Shared) else it for it in initargs)
@@ -122,7 +123,7 @@ def _start_fresh(
         os.lseek(data, 0, os.SEEK_SET)
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from retinue._fresh import main; main({data}, {names}, {tracker})"
+            f"from retinue._internal.fresh import main; main({data}, {names}, {tracker})"
         )
         program = [os.fsdecode(spawn.get_executable()), *util._args_from_interpreter_flags(), "-c", code]  # type: ignore
         scope = FreshScope()

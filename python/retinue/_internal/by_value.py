@@ -15,9 +15,9 @@ from cloudpickle import CloudPickler
 from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_CLASS as trackers
 from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_ID as classes
 
-from retinue._pickling import is_importable, type_name
-from retinue._reducers import is_unknown_connection, table
-from retinue._scope import Scope, is_constant
+from retinue._internal.pickling import is_importable, type_name
+from retinue._internal.reducers import is_unknown_connection, table
+from retinue._internal.scope import Scope, is_constant
 
 
 class _Names:

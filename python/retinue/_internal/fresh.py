@@ -7,8 +7,9 @@ import pickle
 import sys
 from multiprocessing import process, resource_tracker, spawn
 
-from retinue import _descriptors, _engine, _start, _worker  # noqa: F401
-from retinue._scope import fingerprint
+from retinue import _engine
+from retinue._internal import descriptors, start, worker  # noqa: F401
+from retinue._internal.scope import fingerprint
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def main(data: int, names: int, tracker: Optional[int]) -> None:
         try:
             spawn.prepare(pickle.load(file))
             owner, home, by_name, by_value = pickle.load(file)
-            _descriptors.set_home(home)
+            descriptors.set_home(home)
             initializer, initargs = _load(by_name, by_value)
         finally:
             del me._inheriting
@@ -38,8 +39,8 @@ def main(data: int, names: int, tracker: Optional[int]) -> None:
     }  # fmt: skip
     with open(names, "wb") as file:
         pickle.dump(found, file)
-    _worker.prepare(owner)
-    _worker.flush()
+    worker.prepare(owner)
+    worker.flush()
     _engine._serve(initializer, initargs)
 
 

@@ -13,9 +13,9 @@ import traceback
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
-from retinue._descriptors import Parcel, close_all
-from retinue._reducers import may_hold_connections, table
-from retinue._scope import Scope, is_constant, named
+from retinue._internal.descriptors import Parcel, close_all
+from retinue._internal.reducers import may_hold_connections, table
+from retinue._internal.scope import Scope, is_constant, named
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -165,9 +165,9 @@ def dump_by_value(
     it: Any, scope: Optional[Scope], buffer_callback: Optional[Callable[[Any], Any]] = None
 ) -> tuple[bytes, bool]:
     """The pickle, and whether functions in it hold something that a call could change."""
-    from retinue import _by_value  # here, since cloudpickle takes long to import
+    from retinue._internal import by_value  # here, since cloudpickle takes long to import
 
-    return _by_value.dump(it, scope, buffer_callback)
+    return by_value.dump(it, scope, buffer_callback)
 
 
 def dumps(it: Any, scope: Optional[Scope], again: bool = False) -> Pickled:

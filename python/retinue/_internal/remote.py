@@ -6,7 +6,7 @@ import logging
 import pickle
 from traceback import format_exception
 
-from retinue import _pickling
+from retinue._internal import pickling
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def describe(error: BaseException) -> Description:
     try:
         text = text_of(error)
     except BaseException as failure:  # by code of the exception's own
-        text = f"{_pickling.type_name(type(error))}: {message}\n(its traceback cannot be shown: {type(failure).__name__})\n"
-    return data, _pickling.type_name(type(error)), message, text
+        text = f"{pickling.type_name(type(error))}: {message}\n(its traceback cannot be shown: {type(failure).__name__})\n"
+    return data, pickling.type_name(type(error)), message, text
 
 
 def _pickle_of(error: BaseException, message: Optional[str]) -> Optional[bytes]:
@@ -58,7 +58,7 @@ def _pickle_of(error: BaseException, message: Optional[str]) -> Optional[bytes]:
 def _try_to_pickle(it: Any, error: BaseException, message: Optional[str]) -> Optional[tuple[bytes, bool]]:
     """The pickle, if it gives an exception of the same type; and whether that says the same."""
     try:
-        data = _pickling.dump_error(it)
+        data = pickling.dump_error(it)
         made = pickle.loads(data)
         if type(made) is not type(error):
             return None
@@ -112,7 +112,7 @@ def _sendable(it: Any, above: set[int]) -> Any:
     if type(it) in (list, tuple) and any(isinstance(part, BaseException) for part in it):
         return type(it)(_sendable(part, above) for part in it)
     try:
-        pickle.loads(_pickling.dump_error(it))
+        pickle.loads(pickling.dump_error(it))
     except BaseException:
         return _Absent(it)
     return it
@@ -168,7 +168,7 @@ def rebuild(description: Description) -> BaseException:
         try:
             error = pickle.loads(data)
         except BaseException as failure:
-            if _pickling.is_ctrl_c(failure):
+            if pickling.is_ctrl_c(failure):
                 raise
     if not isinstance(error, BaseException):
         error = RemoteError(name, message, traceback)

@@ -330,7 +330,7 @@ os.register_at_fork(after_in_child=_forget)
 
 def reduced(fd: int) -> Any:
     """What stands for this descriptor in the pickle at hand; its ``detach`` gives a descriptor there."""
-    from retinue._pickling import travelling
+    from retinue._internal.pickling import travelling
 
     if context.get_spawning_popen() is not None:  # for a process that inherits it
         return reduction.DupFd(fd)

@@ -12,7 +12,7 @@ import pickle
 import sys
 from multiprocessing.reduction import ForkingPickler
 
-from retinue import _descriptors
+from retinue._internal import descriptors
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -69,14 +69,14 @@ def is_unknown_connection(it: Any) -> bool:
 def _reduce_connection(it: Any) -> Any:
     from multiprocessing import connection
 
-    return connection.rebuild_connection, (_descriptors.reduced(it.fileno()), it.readable, it.writable)  # type: ignore
+    return connection.rebuild_connection, (descriptors.reduced(it.fileno()), it.readable, it.writable)  # type: ignore
 
 
 def _reduce_socket(it: Any) -> Any:
     from multiprocessing import reduction
 
     rebuild = reduction._rebuild_socket  # type: ignore[attr-defined]
-    return rebuild, (_descriptors.reduced(it.fileno()), it.family, it.type, it.proto)
+    return rebuild, (descriptors.reduced(it.fileno()), it.family, it.type, it.proto)
 
 
 def _reduce_arena(it: Any) -> Any:
@@ -84,7 +84,7 @@ def _reduce_arena(it: Any) -> Any:
 
     if it.fd == -1:
         raise TypeError("memory that children of a fork inherit cannot travel otherwise")
-    return heap.rebuild_arena, (it.size, _descriptors.reduced(it.fd))  # type: ignore[attr-defined]
+    return heap.rebuild_arena, (it.size, descriptors.reduced(it.fd))  # type: ignore[attr-defined]
 
 
 def _reduce_duplicate(it: Any) -> Any:
@@ -98,7 +98,7 @@ def _reduce_duplicate(it: Any) -> Any:
         raise TypeError("the descriptor was sent already")
     _, close = kept
     try:
-        return Duplicate, (_descriptors.reduced(close.__closure__[0].cell_contents),)
+        return Duplicate, (descriptors.reduced(close.__closure__[0].cell_contents),)
     finally:
         close()
 
