@@ -1,14 +1,14 @@
 // The extension module retinue._engine.
 #include <retinue/cpu_count.hpp>
 
-#include "closing.hpp"
-#include "future.hpp"
-#include "map.hpp"
-#include "pool.hpp"
-#include "pool_start.hpp"
-#include "private_buffer.hpp"
-#include "shared_arrays.hpp"
-#include "shared_memory.hpp"
+#include "processes/closing.hpp"
+#include "tasks/future.hpp"
+#include "patterns/map.hpp"
+#include "pool/pool.hpp"
+#include "processes/pool_start.hpp"
+#include "memory/private_buffer.hpp"
+#include "memory/shared_arrays.hpp"
+#include "memory/shared_memory.hpp"
 
 namespace retinue::python {
 namespace {

@@ -1,0 +1,20 @@
+// A task's future as a Python object.
+#pragma once
+
+#include <retinue/detail/pool/process_tasks.hpp>
+
+#include "tasks/calls.hpp"
+
+namespace retinue::python {
+
+/// The base of retinue's futures; see future.cpp.
+extern PyTypeObject FutureType;
+/// The class that submits make: FutureType and concurrent.futures.Future. Set by the package on import.
+PyObject* set_future_class(PyObject*, PyObject* type) noexcept;
+
+/// `kept`: what must live until the outcome was read, or null. `keep_function`: false if somebody else keeps it.
+Object make_future(detail::Ref<detail::Completion> task, FunctionRef function, Object kept, bool keep_function);
+/// One that has failed already, with this exception.
+Object make_failed_future(Object error);
+
+}  // namespace retinue::python
