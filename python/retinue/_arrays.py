@@ -182,7 +182,13 @@ def _read(memory: Any) -> Any:
     return pickle.loads(view[begin : begin + length], buffers=[view[at : at + n] for at, n in spans])
 
 
-_engine._set_shared_types(SharedArray, Shared)
+HELPERS: dict[str, object] = {
+    "shared_array_class": SharedArray,
+    "shared_value_class": Shared,
+    "attach_array": attach_named,
+    "load_shared": load,
+}
+_engine._register("arrays", HELPERS)
 
 
 def share(value: Any) -> Shared:

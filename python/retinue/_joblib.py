@@ -15,6 +15,7 @@ from retinue._engine import cpu_count
 from retinue._errors import PoolClosed, TaskTimeout
 from retinue._internal import joblib_pools
 from retinue._internal.joblib_arrays import Sharing
+from retinue._internal.options import TaskOptions
 
 try:
     from joblib._parallel_backends import FallbackToBackend, SequentialBackend
@@ -158,6 +159,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         _refuse_unknown(settings, _SETTINGS)
         self._settings = settings
         self._retries = retries
+        self._task_options = TaskOptions(retries=retries).read()
         self._serves = serves
         self._pool: Any = None
         self._call = Call()
@@ -216,7 +218,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         try:
             self._sharing.share_arguments(func)
             # As an argument, the batch's other arrays travel beside its pickle.
-            future = self._pool._submit_with(None, self._retries, _run, func)
+            future = self._pool._submit_with(self._task_options, _run, func)
         except Exception as error:  # joblib does not expect one here, and would wait for ever
             future = Future()
             future.set_exception(error)

@@ -30,7 +30,7 @@ def main(data: int, names: int, tracker: Optional[int]) -> None:
             spawn.prepare(pickle.load(file))
             owner, home, by_name, by_value = pickle.load(file)
             descriptors.set_home(home)
-            initializer, initargs = _load(by_name, by_value)
+            initializer = _load(by_name, by_value)
         finally:
             del me._inheriting
     main_module = sys.modules.get("__mp_main__")
@@ -41,7 +41,7 @@ def main(data: int, names: int, tracker: Optional[int]) -> None:
         pickle.dump(found, file)
     worker.prepare(owner)
     worker.flush()
-    _engine._serve(initializer, initargs)
+    _engine._serve(initializer)
 
 
 def _load(by_name: Optional[bytes], by_value: Optional[bytes]) -> Any:

@@ -10,26 +10,19 @@ import pickle
 import sys
 from multiprocessing import process
 
-from retinue import _engine, _futures  # noqa: F401 (to be there before the fork, as the next)
-from retinue._internal import descriptors, remote, worker  # noqa: F401
+from retinue import _engine
+from retinue._internal import descriptors, helpers, worker  # noqa: F401 (helpers: to be there before the fork)
 from retinue._internal.pickling import ForTask, dump_by_value
 from retinue._internal.scope import FreshScope, Scope
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
-    from typing import Any, Callable, Optional
+    from typing import Any, Optional
+
+    from retinue._internal.options import PoolOptions
 
 
-def start(
-    pool: Any,
-    workers: int,
-    mp_context: Any,
-    initializer: Optional[Callable[..., object]],
-    initargs: tuple[Any, ...],
-    max_tasks: int,
-    break_on_death: bool = False,
-    limits: Optional[tuple[object, ...]] = None,
-) -> None:
+def start(pool: Any, options: PoolOptions, mp_context: Any) -> None:
     """Starts the pool's processes. `mp_context`: a context of multiprocessing, or None for what
     ``multiprocessing.set_start_method`` chose, which is a fork if nothing was."""
     if getattr(process.current_process(), "_inheriting", False):
@@ -53,13 +46,15 @@ def start(
 
         openmp.let_threads_go()
         arrays = sys.modules.get("retinue._arrays")
-        if arrays is not None:  # tasks receive the values of shared objects, and so do initializers
+        if arrays is not None and options.initializer is not None:  # tasks receive the values of shared objects ...
+            function, initargs = options.initializer  # ... and so do initializers
             initargs = tuple(it.value if isinstance(it, arrays.Shared) else it for it in initargs)
+            options = options._replace(initializer=(function, initargs))
         scope = Scope()
         scope.follows_modules = pool._follows_modules
-        pool._start_engine(workers, scope, initializer, initargs, max_tasks, 0, break_on_death, None, limits)
+        pool._start_engine(options, scope, None)
     else:
-        _start_fresh(pool, workers, initializer, initargs, max_tasks, break_on_death, limits, home)
+        _start_fresh(pool, options, home)
 
 
 class _Spawning:
@@ -86,16 +81,7 @@ class _Inherited:
         return self.fd
 
 
-def _start_fresh(
-    pool: Any,
-    workers: int,
-    initializer: Optional[Callable[..., object]],
-    initargs: tuple[Any, ...],
-    max_tasks: int,
-    break_on_death: bool,
-    limits: Optional[tuple[object, ...]],
-    home: Optional[tuple[str, bytes]],
-) -> None:
+def _start_fresh(pool: Any, options: PoolOptions, home: Optional[tuple[str, bytes]]) -> None:
     from multiprocessing import context, reduction, resource_tracker, spawn, util
 
     try:
@@ -108,7 +94,7 @@ def _start_fresh(
     try:
         file = io.BytesIO()
         reduction.dump(spawn.get_preparation_data("retinue-server"), file)
-        by_name, by_value, pool._kept_for_workers = _both_ways((initializer, initargs))
+        by_name, by_value, pool._kept_for_workers = _both_ways(options.initializer)
     finally:
         context.set_spawning_popen(None)
     pickle.dump((os.getpid(), home, by_name, by_value), file)
@@ -129,10 +115,8 @@ def _start_fresh(
         scope = FreshScope()
         scope.follows_modules = pool._follows_modules
         try:
-            pool._start_engine(
-                workers, scope, None, (), max_tasks, 0, break_on_death,
-                (program, [data, names, *spawning.descriptors]), limits,
-            )  # fmt: skip
+            fresh = program, [data, names, *spawning.descriptors]
+            pool._start_engine(options._replace(initializer=None), scope, fresh)
         except OSError as error:
             if error.errno:  # out of memory, descriptors, processes
                 raise

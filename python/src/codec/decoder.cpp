@@ -3,6 +3,7 @@
 #include <retinue/detail/pool/task_context.hpp>
 #include <retinue/error.hpp>
 
+#include "interpreter/helpers.hpp"
 #include "memory/private_buffer.hpp"
 #include "memory/shared_arrays.hpp"
 
@@ -12,8 +13,6 @@ namespace {
 constexpr int kMostDepth = 32;
 
 [[noreturn]] void damaged() { throw CodecError("damaged payload: it is not what was written"); }
-
-Helper loads_helper{"retinue._internal.pickling", "loads"};
 
 Object text(const void* data, std::size_t length, unsigned kind) {
   if (kind == 0) {
@@ -78,7 +77,14 @@ Object Decoder::loads(const void* bytes, std::size_t n, PyObject* buffers) {
   if (origin_.task != nullptr) origin_.task->loading();
   const Object view = check(PyMemoryView_FromMemory(const_cast<char*>(static_cast<const char*>(bytes)),
                                                     static_cast<Py_ssize_t>(n), PyBUF_READ));
-  return buffers != nullptr ? loads_helper(view.get(), buffers) : loads_helper(view.get());
+  return buffers != nullptr ? helpers::loads(view.get(), buffers) : helpers::loads(view.get());
+}
+
+Object Decoder::shared_array() {
+  const std::byte* const name = take(SharedName::kHead);
+  const std::size_t rest = rest_of_array_name(name);
+  take(rest);  // it lies behind
+  return attach_shared_array({name, SharedName::kHead + rest});
 }
 
 Object Decoder::value(int depth) {
@@ -127,10 +133,13 @@ Object Decoder::value(int depth) {
     }
     case ValueTag::shared_array:
       if (origin_.kind != Origin::argument) damaged();
-      return attach_shared_array(*this);
-    case ValueTag::shared_value:
+      return shared_array();
+    case ValueTag::shared_value: {
       if (origin_.kind != Origin::argument) damaged();
-      return load_shared_value(*this);
+      const auto number_of_value = number<std::uint64_t>();
+      const auto address = number<std::uint64_t>();
+      return load_shared_value(number_of_value, address, number<std::uint64_t>());
+    }
     case ValueTag::tuple: {
       const auto n = number<std::uint32_t>();
       if (n > head_end_ - at_) damaged();

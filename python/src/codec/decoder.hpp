@@ -44,6 +44,7 @@ class Decoder {
  private:
   Object value(int depth);
   Object buffer();
+  Object shared_array();
   const void* elsewhere();
   Object loads(const void* bytes, std::size_t n, PyObject* buffers);
   const std::byte* outside(std::size_t n);

@@ -4,13 +4,12 @@
 #include <limits>
 #include <optional>
 
+#include "interpreter/helpers.hpp"
 #include "memory/common_buffers.hpp"
 #include "memory/shared_arrays.hpp"
 
 namespace retinue::python {
 namespace {
-
-Helper dumps{"retinue._internal.pickling", "dumps"};
 
 constexpr std::size_t kMuch = std::size_t{1} << 20;  // to copy while others wait for the GIL
 constexpr std::size_t kMostInHead = std::numeric_limits<std::uint32_t>::max() / 2;
@@ -230,7 +229,7 @@ bool Encoder::values(PyObject* const* objects, std::size_t count) {
 
 void Encoder::value(PyObject* object) {
   if (values(&object, 1)) return;
-  const Object parts = dumps(object, scope_ != nullptr ? scope_ : Py_None, again_ ? Py_True : Py_False);
+  const Object parts = helpers::dumps(object, scope_ != nullptr ? scope_ : Py_None, again_ ? Py_True : Py_False);
   if (!PyTuple_CheckExact(parts.get())) return pickled(parts.get(), nullptr);
   if (PyTuple_GET_ITEM(parts.get(), 2) != Py_None) {
     PyObject* kept = PyTuple_GET_ITEM(parts.get(), 2);

@@ -1,4 +1,5 @@
 // C++ exceptions as Python ones.
+#include "interpreter/helpers.hpp"
 #include "interpreter/python.hpp"
 
 #include <new>
@@ -9,9 +10,6 @@
 
 namespace retinue::python {
 namespace {
-
-Helper make_worker_died{"retinue._errors", "make_worker_died"};
-Helper make_error{"retinue._errors", "make_error"};
 
 /// What a C++ exception says, read while it is caught; the Python one is made afterwards. CPython may end a thread in any of
 /// its calls, and such an unwinding cannot be caught while another exception is.
@@ -62,14 +60,14 @@ Object object_of(const Told& told) {
       const Object signal = check(PyLong_FromLong(e.signal())), code = check(PyLong_FromLong(e.exit_code())),
                    pid = check(PyLong_FromLong(e.worker_pid())),
                    index = check(PyLong_FromUnsignedLongLong(e.task_index()));
-      return make_worker_died(text(told.what).get(), signal.get(), code.get(), pid.get(), index.get(),
-                              text(e.stack()).get());
+      return helpers::make_worker_died(text(told.what).get(), signal.get(), code.get(), pid.get(), index.get(),
+                                       text(e.stack()).get());
     }
     case Told::Kind::named: break;
   }
   const Object class_name = check(PyUnicode_FromString(told.name));
   const Object number = check(PyLong_FromLong(told.error_number));
-  return make_error(class_name.get(), text(told.what).get(), number.get());
+  return helpers::make_error(class_name.get(), text(told.what).get(), number.get());
 }
 
 }  // namespace
@@ -107,14 +105,6 @@ void set_error(const std::exception_ptr& error) noexcept {
   } else {
     PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(object.get())), object.get());
   }
-}
-
-PyObject* Helper::get() {
-  if (function_ == nullptr) {
-    const Object module = check(in_python([this] { return PyImport_ImportModule(module_); }));
-    function_ = check(PyObject_GetAttrString(module.get(), name_)).release();
-  }
-  return function_;
 }
 
 }  // namespace retinue::python

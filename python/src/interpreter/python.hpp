@@ -4,8 +4,10 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <cstdint>
 #include <cxxabi.h>
 #include <exception>
+#include <initializer_list>
 #include <unistd.h>
 #include <utility>
 
@@ -137,27 +139,23 @@ PyObject* guarded(F&& f) noexcept {
   return guarded(std::forward<F>(f), nullptr);
 }
 
+/// A name and a number of statistics.
+struct Count {
+  const char* name;
+  std::uint64_t value;
+};
+/// Throws PythonError.
+inline Object dict_of(std::initializer_list<Count> counts) {
+  Object dict = check(PyDict_New());
+  for (const Count& count : counts)
+    check(PyDict_SetItemString(dict.get(), count.name, check(PyLong_FromUnsignedLongLong(count.value)).get()));
+  return dict;
+}
+
 /// A function that takes more than PyCFunction does, as tables of methods want it.
 template <class F>
 PyCFunction method(F* f) noexcept {
   return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
 }
-
-/// A Python function of this package, looked up once: `Helper helper{"retinue._pickling", "dumps"}`.
-class Helper {
- public:
-  constexpr Helper(const char* module, const char* name) noexcept : module_(module), name_(name) {}
-  PyObject* get();
-  template <class... A>
-  Object operator()(A*... arguments) {
-    PyObject* function = get();
-    return check(in_python([&] { return PyObject_CallFunctionObjArgs(function, arguments..., nullptr); }));
-  }
-
- private:
-  const char* module_;
-  const char* name_;
-  PyObject* function_ = nullptr;  // kept to the end of the process
-};
 
 }  // namespace retinue::python

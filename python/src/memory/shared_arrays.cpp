@@ -1,22 +1,16 @@
 #include "memory/shared_arrays.hpp"
 
-#include <cstdint>
 #include <cstring>
 #include <string>
 #include <unordered_map>
 
 #include <retinue/error.hpp>
 
+#include "interpreter/helpers.hpp"
 #include "memory/shared_memory.hpp"
 
 namespace retinue::python {
 namespace {
-
-Helper attach_array{"retinue._arrays", "attach_named"};
-Helper load_value{"retinue._arrays", "load"};
-
-PyTypeObject* array_type = nullptr;
-PyTypeObject* value_type = nullptr;
 
 template <class T>
 void append(SharedName& name, T value) noexcept {
@@ -105,6 +99,11 @@ bool name_value(PyObject* object, SharedName& name) {
   return true;
 }
 
+// A worker of a fresh interpreter may not have imported them.
+void require_arrays() {
+  if (helpers::load_shared.get() == nullptr) helpers::import_arrays();
+}
+
 Object tuple_of(const std::int64_t* numbers, int count) {
   Object tuple = check(PyTuple_New(count));
   for (int i = 0; i < count; ++i) PyTuple_SET_ITEM(tuple.get(), i, check(PyLong_FromLongLong(numbers[i])).release());
@@ -113,22 +112,30 @@ Object tuple_of(const std::int64_t* numbers, int count) {
 
 }  // namespace
 
-bool is_shared(const PyTypeObject* type) noexcept { return type == array_type || type == value_type; }
+bool is_shared(const PyTypeObject* type) noexcept {
+  const auto* const object = reinterpret_cast<const PyObject*>(type);
+  return object == helpers::shared_array_class.get() || object == helpers::shared_value_class.get();
+}
 
 bool name_shared(PyObject* object, PyObject* scope, SharedName& name) {
-  if (!(Py_TYPE(object) == array_type ? name_array(object, name) : name_value(object, name))) return false;
+  const bool is_array = reinterpret_cast<PyObject*>(Py_TYPE(object)) == helpers::shared_array_class.get();
+  if (!(is_array ? name_array(object, name) : name_value(object, name))) return false;
   if (detail::is_own_shared(shared_memory_of(name.keeper.get()).data)) return true;
   const Object inherits = check(PyObject_GetAttrString(scope, "inherits"));
   return inherits.get() == Py_True;
 }
 
-Object attach_shared_array(Decoder& decoder) {
-  constexpr std::size_t kHead = 3 * 8 + 3;
-  const std::byte* head = decoder.take(kHead);
-  const int dimensions = static_cast<int>(head[24]);
+std::size_t rest_of_array_name(const std::byte* head) {
+  const auto dimensions = static_cast<int>(head[24]);
   if (dimensions > SharedName::kMostDimensions) throw CodecError("damaged payload: a shared array of many dimensions");
-  const std::byte* extents = decoder.take(static_cast<std::size_t>(dimensions) * 16);
-  std::string name(reinterpret_cast<const char*>(head), kHead + static_cast<std::size_t>(dimensions) * 16);
+  return static_cast<std::size_t>(dimensions) * SharedName::kDimension;
+}
+
+Object attach_shared_array(std::span<const std::byte> bytes) {
+  const std::byte* const head = bytes.data();
+  const std::byte* const extents = head + SharedName::kHead;
+  const int dimensions = static_cast<int>(head[24]);
+  std::string name(reinterpret_cast<const char*>(head), bytes.size());
   auto found = attached().find(name);
   if (found == attached().end()) {
     std::uint64_t memory[3];
@@ -145,8 +152,9 @@ Object attach_shared_array(Decoder& decoder) {
                                 tuple_of(shape, dimensions),
                                 tuple_of(strides, dimensions),
                                 check(PyUnicode_FromString(format))};
-    Object array = attach_array(arguments[0].get(), arguments[1].get(), arguments[2].get(), arguments[3].get(),
-                                arguments[4].get(), arguments[5].get());
+    require_arrays();
+    Object array = helpers::attach_array(arguments[0].get(), arguments[1].get(), arguments[2].get(), arguments[3].get(),
+                                         arguments[4].get(), arguments[5].get());
     if (attached().size() >= kMostAttached) attached().clear();
     found = attached().insert_or_assign(std::move(name), std::move(array)).first;
   }
@@ -154,18 +162,11 @@ Object attach_shared_array(Decoder& decoder) {
   return check(PyObject_CallMethodNoArgs(found->second.get(), view));
 }
 
-Object load_shared_value(Decoder& decoder) {
-  const Object number = check(PyLong_FromUnsignedLongLong(decoder.number<std::uint64_t>()));
-  const Object address = check(PyLong_FromUnsignedLongLong(decoder.number<std::uint64_t>()));
-  const Object size = check(PyLong_FromUnsignedLongLong(decoder.number<std::uint64_t>()));
-  return load_value(number.get(), address.get(), size.get());
-}
-
-PyObject* set_shared_types(PyObject*, PyObject* arguments) noexcept {
-  if (!PyArg_ParseTuple(arguments, "O!O!", &PyType_Type, &array_type, &PyType_Type, &value_type)) return nullptr;
-  Py_INCREF(array_type);
-  Py_INCREF(value_type);
-  return Py_NewRef(Py_None);
+Object load_shared_value(std::uint64_t number, std::uint64_t address, std::uint64_t size) {
+  require_arrays();
+  return helpers::load_shared(check(PyLong_FromUnsignedLongLong(number)).get(),
+                              check(PyLong_FromUnsignedLongLong(address)).get(),
+                              check(PyLong_FromUnsignedLongLong(size)).get());
 }
 
 }  // namespace retinue::python

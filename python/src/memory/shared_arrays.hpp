@@ -4,8 +4,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 
-#include "codec/decoder.hpp"
 #include "interpreter/python.hpp"
 
 namespace retinue::python {
@@ -13,7 +14,8 @@ namespace retinue::python {
 /// What stands for such an object in a payload.
 struct SharedName {
   static constexpr int kMostDimensions = 8;
-  static constexpr std::size_t kMost = 3 * 8 + 3 + kMostDimensions * 16;
+  static constexpr std::size_t kHead = 3 * 8 + 3, kDimension = 2 * 8;
+  static constexpr std::size_t kMost = kHead + kMostDimensions * kDimension;
   bool is_array = false;
   std::size_t size = 0;
   char bytes[kMost];
@@ -25,11 +27,11 @@ bool is_shared(const PyTypeObject* type) noexcept;
 /// False if it needs pickle: an array of unusual type or shape, or whose memory is not known here, or not to the workers,
 /// whose `scope` tells whether they inherit what this process sees. Throws PythonError.
 bool name_shared(PyObject* object, PyObject* scope, SharedName& name);
-/// The array or the value of a name, in a worker. Throws CodecError or PythonError.
-Object attach_shared_array(Decoder& decoder);
-Object load_shared_value(Decoder& decoder);
-
-/// _set_shared_types(SharedArray, Shared)
-PyObject* set_shared_types(PyObject*, PyObject* arguments) noexcept;
+/// How many bytes follow the first kHead of an array's name. Throws CodecError.
+std::size_t rest_of_array_name(const std::byte* head);
+/// The array of a whole name, in a worker. Throws PythonError.
+Object attach_shared_array(std::span<const std::byte> name);
+/// Likewise the value that `share` gave this number, at an address of shared memory.
+Object load_shared_value(std::uint64_t number, std::uint64_t address, std::uint64_t size);
 
 }  // namespace retinue::python

@@ -111,9 +111,13 @@ PyObject* find_shared_memory(const void* data, std::size_t bytes) noexcept {
 PyObject* usage_now(PyObject*, PyObject*) noexcept {
   return guarded([]() -> PyObject* {
     const SharedMemoryUsage now = shared_memory_usage();
-    return Py_BuildValue("{sK sK sK sK sK sK}", "bytes_in_use", now.bytes_in_use, "bytes_peak", now.bytes_peak,
-                         "blocks", now.blocks, "bytes_warm", now.bytes_warm, "bytes_reserved", now.bytes_reserved,
-                         "bytes_limit", now.bytes_limit);
+    return dict_of({{"bytes_in_use", now.bytes_in_use},
+                    {"bytes_peak", now.bytes_peak},
+                    {"blocks", now.blocks},
+                    {"bytes_warm", now.bytes_warm},
+                    {"bytes_reserved", now.bytes_reserved},
+                    {"bytes_limit", now.bytes_limit}})
+        .release();
   });
 }
 

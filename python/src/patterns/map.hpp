@@ -13,10 +13,10 @@
 
 #include <retinue/detail/pool/process_tasks.hpp>
 
-#include "tasks/calls.hpp"
+#include "interpreter/waiting.hpp"
 #include "memory/common_buffers.hpp"
 #include "patterns/records.hpp"
-#include "interpreter/waiting.hpp"
+#include "tasks/calls.hpp"
 
 namespace retinue::python {
 
@@ -97,6 +97,8 @@ class MapTasks {
   /// Takes back what has not started and forgets the inputs.
   void close() noexcept;
   bool closed() const noexcept { return window_ == nullptr; }
+  /// The parent's, in the child of a fork.
+  bool is_foreign() const noexcept { return detail::is_foreign(*plan_.core); }
   /// The pool's end is in `read_all`, in another thread, which has yet to finish.
   bool is_being_read_to_its_end() const noexcept { return busy_ && all_read_by_ != 0; }
   /// Lets go of results that are there; true if no input and no task is left.
@@ -229,7 +231,9 @@ class MapTasks {
   std::size_t look_ahead_ = 0;  // the window's
 };
 
+class PoolMaps;
 extern PyTypeObject MapType;
-Object make_map(std::shared_ptr<MapTasks> tasks, PyObject* pool);
+/// The iterator over their results. It keeps `pool`, to which `maps` belong.
+Object make_map(std::shared_ptr<MapTasks> tasks, PoolMaps& maps, PyObject* pool);
 
 }  // namespace retinue::python

@@ -5,9 +5,11 @@
 
 #include <retinue/error.hpp>
 
-#include "tasks/failing_call.hpp"
-#include "patterns/map.hpp"
+#include "interpreter/helpers.hpp"
 #include "memory/shared_memory.hpp"
+#include "patterns/map.hpp"
+#include "tasks/failing_call.hpp"
+#include "tasks/run_call.hpp"
 
 namespace retinue::python {
 namespace {
@@ -21,17 +23,16 @@ Object next_of(PyObject* iterator) {
   return item;
 }
 
-Helper repeat_type{"itertools", "repeat"};
-Helper count_type{"itertools", "count"};
-
-bool is_repeat(PyObject* iterator) { return Py_TYPE(iterator) == reinterpret_cast<PyTypeObject*>(repeat_type.get()); }
+bool is_repeat(PyObject* iterator) {
+  return Py_TYPE(iterator) == reinterpret_cast<PyTypeObject*>(helpers::repeat_class.get());
+}
 
 // What it gives is there already: reading it runs no code of the caller's.
 bool is_quiet(PyObject* iterator) {
   const PyTypeObject* const type = Py_TYPE(iterator);
   return type == &PyListIter_Type || type == &PyTupleIter_Type || type == &PyRangeIter_Type ||
          type == &PyLongRangeIter_Type || is_repeat(iterator) ||
-         type == reinterpret_cast<PyTypeObject*>(count_type.get());
+         type == reinterpret_cast<PyTypeObject*>(helpers::count_class.get());
 }
 
 bool are_quiet(PyObject* iterators) {

@@ -1,17 +1,17 @@
 // The iterator that pool.map gives.
 #include <new>
 
+#include "interpreter/helpers.hpp"
 #include "patterns/map.hpp"
-#include "pool/pool.hpp"
+#include "patterns/pool_maps.hpp"
 
 namespace retinue::python {
 namespace {
 
-Helper timeout_error{"multiprocessing", "TimeoutError"};
-
 struct MapObject {
   PyObject_HEAD PyObject* weak_references;
   PyObject* pool;  // kept, so that it is not ended while results are still wanted
+  PoolMaps* maps;  // the pool's
   std::shared_ptr<MapTasks> tasks;
 };
 
@@ -34,7 +34,7 @@ PyObject* next_method(PyObject* self, PyObject* arguments, PyObject* names) noex
     const std::shared_ptr<MapTasks> tasks = self_of(self).tasks;
     bool timed_out = false;
     Object value = tasks->next_until(deadline_from(timeout), timed_out);
-    if (timed_out) PyErr_SetNone(timeout_error.get());
+    if (timed_out) PyErr_SetNone(helpers::timeout_class.get());
     else if (!value) PyErr_SetNone(PyExc_StopIteration);
     return value.release();
   });
@@ -117,7 +117,7 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
 void finalize(PyObject* self) {
   const ErrorAside aside;
   guarded([self]() -> PyObject* {
-    map_is_dropped(self_of(self).pool, self_of(self).tasks);
+    self_of(self).maps->drop(self_of(self).tasks);
     return Py_None;
   });
   if (PyErr_Occurred() != nullptr) PyErr_WriteUnraisable(self);
@@ -162,11 +162,12 @@ PyTypeObject MapType = [] {
   return type;
 }();
 
-Object make_map(std::shared_ptr<MapTasks> tasks, PyObject* pool) {
+Object make_map(std::shared_ptr<MapTasks> tasks, PoolMaps& maps, PyObject* pool) {
   Object self = check(MapType.tp_alloc(&MapType, 0));
   MapObject& map = self_of(self.get());
   new (&map.tasks) std::shared_ptr<MapTasks>(std::move(tasks));
   map.pool = Py_NewRef(pool);
+  map.maps = &maps;
   return self;
 }
 

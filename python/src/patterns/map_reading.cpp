@@ -7,9 +7,9 @@
 #include <retinue/error.hpp>
 #include <retinue/shared_memory.hpp>
 
-#include "tasks/failing_call.hpp"
 #include "patterns/map.hpp"
 #include "patterns/map_busy.hpp"
+#include "tasks/failing_call.hpp"
 
 namespace retinue::python {
 namespace {

@@ -6,18 +6,15 @@
 
 #include <retinue/detail/pool/private_memory.hpp>
 
-#include "tasks/held_until_done.hpp"
+#include "interpreter/helpers.hpp"
 #include "patterns/map.hpp"
 #include "patterns/map_busy.hpp"
+#include "tasks/held_until_done.hpp"
 #include "tasks/result_source.hpp"
 
 namespace retinue::python {
 
-namespace {
-
-Helper note_item{"retinue._internal.remote", "note_item"};
-
-}  // namespace
+namespace {}  // namespace
 
 /// What the reader has read while somebody was in `next` is handed in as that one leaves.
 class MapTasks::HandInAtEnd {
@@ -137,7 +134,7 @@ Object MapTasks::give(Outcome outcome, std::uint64_t index) {
     PyException_SetCause(told.get(), error.release());
     error = std::move(told);
   }
-  note_item(error.get(), check(PyLong_FromUnsignedLongLong(index)).get());
+  helpers::note_item(error.get(), check(PyLong_FromUnsignedLongLong(index)).get());
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.get())), error.get());
   throw PythonError{};
 }

@@ -1,4 +1,4 @@
-// How a pool's processes are started, from Python's words for it.
+// How a pool's processes are started.
 #pragma once
 
 #include <retinue/detail/pool/process_tasks.hpp>
@@ -7,14 +7,14 @@
 
 namespace retinue::python {
 
-/// The arguments of `_start_engine`: workers, scope, initializer, initargs and the rest. Gives the pool; `scope`, borrowed
-/// from them, tells what workers will have. Gives up once `refused`, which is looked at with the GIL held. Throws PythonError
-/// or what the engine throws.
-detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scope, const bool& refused);
+/// `options`: a PoolOptions; `program`: (arguments, descriptors) of a fresh interpreter that makes the workers, or None, then
+/// they are forked from this process. Gives up once `refused`, which is looked at with the GIL held. Throws PythonError or what
+/// the engine throws.
+detail::CoreRef start_pool(PyObject* options, PyObject* program, const bool& refused);
 
 /// (plan): this process, started anew, gets the memory of the pool whose fork server it will be.
 PyObject* attach(PyObject*, PyObject* plan) noexcept;
-/// (initializer or None, initargs): it becomes that fork server. Never returns but with an error.
-PyObject* serve(PyObject*, PyObject* arguments) noexcept;
+/// ((initializer, its arguments) or None): it becomes that fork server. Never returns but with an error.
+PyObject* serve(PyObject*, PyObject* initializer) noexcept;
 
 }  // namespace retinue::python

@@ -6,13 +6,10 @@
 #include <retinue/error.hpp>
 
 #include "codec/decoder.hpp"
+#include "interpreter/helpers.hpp"
 
 namespace retinue::python {
 namespace {
-
-Helper function_bytes{"retinue._internal.pickling", "function_bytes"};
-Helper describe_error{"retinue._internal.remote", "describe"};
-Helper rebuild_error{"retinue._internal.remote", "rebuild"};
 
 constexpr std::size_t kMostInline = 96;
 
@@ -41,7 +38,7 @@ struct Described {
 };
 
 Described describe(PyObject* callable, PyObject* scope, bool again) {
-  const Object all = function_bytes(callable, scope, again ? Py_True : Py_False);
+  const Object all = helpers::function_bytes(callable, scope, again ? Py_True : Py_False);
   const long state = PyLong_AsLong(PyTuple_GET_ITEM(all.get(), 1));
   if (state < 0 || state > 2) throw PythonError{};
   PyObject* kept = PyTuple_GET_ITEM(all.get(), 2);
@@ -162,14 +159,14 @@ void write_arguments_after(Encoder& encoder, std::string_view bound, PyObject* c
 
 void write_raise(Encoder& encoder, PyObject* error) {
   encoder.number(FunctionKind::raise);
-  encoder.value(describe_error(error).get());
+  encoder.value(helpers::describe_error(error).get());
 }
 
 Outcome read_outcome(std::span<const std::byte> payload, std::shared_ptr<const void> source) {
   Decoder decoder(payload, {Origin::result, std::move(source)});
   if (decoder.number<ResultKind>() == ResultKind::value) return {decoder.value(), Object()};
   const Object description = decoder.value();
-  return {Object(), rebuild_error(description.get())};
+  return {Object(), helpers::rebuild_error(description.get())};
 }
 
 bool concerns_value() noexcept { return PyErr_ExceptionMatches(PyExc_Exception) != 0; }

@@ -88,9 +88,6 @@ void write_arguments_after(Encoder& encoder, std::string_view bound, PyObject* c
 /// A call that ends with this exception.
 void write_raise(Encoder& encoder, PyObject* error);
 
-/// The name of the entry that runs calls.
-detail::EntryRef call_entry();
-
 /// How a call ended: one of the two.
 struct Outcome {
   Object value, error;

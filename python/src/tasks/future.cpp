@@ -7,17 +7,13 @@
 
 #include <retinue/detail/pool/private_memory.hpp>
 
+#include "interpreter/helpers.hpp"
+#include "interpreter/waiting.hpp"
 #include "tasks/held_until_done.hpp"
 #include "tasks/result_source.hpp"
-#include "interpreter/waiting.hpp"
 
 namespace retinue::python {
 namespace {
-
-Helper make_condition{"retinue._futures", "make_condition"};
-Helper tell_waiters{"retinue._futures", "tell"};
-Helper tell_in_thread{"retinue._futures", "tell_in_thread"};
-Helper run_callback{"retinue._futures", "run_callback"};
 
 /// All with the GIL held. `task` is given up once its outcome is in `value` or `error`.
 struct FutureObject {
@@ -37,8 +33,6 @@ struct FutureObject {
   bool telling;
   bool told;  // its waiters know that it is done
 };
-
-PyObject* future_class = nullptr;
 
 FutureObject& self_of(PyObject* self) noexcept { return *reinterpret_cast<FutureObject*>(self); }
 bool fetched(const FutureObject& f) noexcept { return f.value != nullptr || f.error != nullptr; }
@@ -200,8 +194,8 @@ void tell(PyObject* self) {
     try {
       PyObject* const cancelled = f.cancelled ? Py_True : Py_False;
       PyObject* const failed = f.error != nullptr ? Py_True : Py_False;
-      if (tell_waiters(self, cancelled, failed, tries > 0 ? Py_True : Py_False).get() == Py_True) break;
-      tell_in_thread(self, cancelled, failed);
+      if (helpers::tell_waiters(self, cancelled, failed, tries > 0 ? Py_True : Py_False).get() == Py_True) break;
+      helpers::tell_in_thread(self, cancelled, failed);
       return;
     } catch (const PythonError&) {
       if (concerns_value()) throw;
@@ -210,7 +204,7 @@ void tell(PyObject* self) {
   }
   const Object callbacks = Object::borrowed(f.callbacks);
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(callbacks.get()); ++i)
-    run_callback(PyList_GET_ITEM(callbacks.get(), i), self);
+    helpers::run_callback(PyList_GET_ITEM(callbacks.get(), i), self);
   if (!interruption) return;
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(interruption.get())), interruption.get());
   throw PythonError{};
@@ -234,7 +228,7 @@ void materialize(PyObject* self) {
   FutureObject& f = self_of(self);
   if (f.condition != nullptr) return;
   if (is_done(f)) fetch(f);  // a Ctrl-C meanwhile is the caller's, and leaves all as it was
-  Object condition = make_condition();
+  Object condition = helpers::make_condition();
   Object waiters = check(PyList_New(0)), callbacks = check(PyList_New(0));
   if (f.condition != nullptr) return;  // another thread, while the condition was made
   f.condition = condition.release();
@@ -263,7 +257,7 @@ PyObject* add_done_callback(PyObject* self, PyObject* callback) noexcept {
   return guarded([&]() -> PyObject* {
     materialize(self);
     FutureObject& f = self_of(self);
-    if (f.told) run_callback(callback, self);
+    if (f.told) helpers::run_callback(callback, self);
     else check(PyList_Append(f.callbacks, callback));
     return Py_NewRef(Py_None);
   });
@@ -402,13 +396,8 @@ PyTypeObject FutureType = [] {
   return type;
 }();
 
-PyObject* set_future_class(PyObject*, PyObject* type) noexcept {
-  Py_XSETREF(future_class, Py_NewRef(type));
-  return Py_NewRef(Py_None);
-}
-
 Object make_future(detail::Ref<detail::Completion> task, FunctionRef function, Object kept, bool keep_function) {
-  Object future(make(reinterpret_cast<PyTypeObject*>(future_class), nullptr, nullptr));
+  Object future(make(reinterpret_cast<PyTypeObject*>(helpers::future_class.get()), nullptr, nullptr));
   if (!future) throw PythonError{};
   FutureObject& f = self_of(future.get());
   f.task = std::move(task);
@@ -418,7 +407,7 @@ Object make_future(detail::Ref<detail::Completion> task, FunctionRef function, O
 }
 
 Object make_failed_future(Object error) {
-  Object future(make(reinterpret_cast<PyTypeObject*>(future_class), nullptr, nullptr));
+  Object future(make(reinterpret_cast<PyTypeObject*>(helpers::future_class.get()), nullptr, nullptr));
   if (!future) throw PythonError{};
   self_of(future.get()).error = error.release();
   return future;

@@ -7,10 +7,9 @@
 
 namespace retinue::python {
 
-/// The base of retinue's futures; see future.cpp.
+/// The base of retinue's futures; see future.cpp. What submits make is of `helpers::future_class`, which derives from it
+/// and from concurrent.futures.Future.
 extern PyTypeObject FutureType;
-/// The class that submits make: FutureType and concurrent.futures.Future. Set by the package on import.
-PyObject* set_future_class(PyObject*, PyObject* type) noexcept;
 
 /// `kept`: what must live until the outcome was read, or null. `keep_function`: false if somebody else keeps it.
 Object make_future(detail::Ref<detail::Completion> task, FunctionRef function, Object kept, bool keep_function);

@@ -20,7 +20,5 @@ class StartRefusal {
  private:
   const bool* outer_;
 };
-/// Looks up what workers call, in the owner: once, and without each of them writing to the pages that an import touches.
-void look_up_for_workers();
 
 }  // namespace retinue::python

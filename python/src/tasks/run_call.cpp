@@ -1,32 +1,22 @@
-// A worker holds the GIL while it runs tasks and lets go of it only to sleep.
-#include "processes/worker.hpp"
+// Runs one call, in a worker.
+#include "tasks/run_call.hpp"
 
-#include <csignal>
 #include <list>
-#include <unistd.h>
 #include <unordered_map>
-#include <vector>
 
 #include <retinue/detail/data/entry.hpp>
 #include <retinue/detail/pool/private_memory.hpp>
 #include <retinue/detail/pool/task_context.hpp>
 #include <retinue/error.hpp>
 
-#include "tasks/calls.hpp"
 #include "codec/decoder.hpp"
+#include "interpreter/helpers.hpp"
+#include "tasks/calls.hpp"
 
 namespace retinue::python {
 namespace {
 
-Helper describe_error{"retinue._internal.remote", "describe"};
-Helper load_function{"retinue._internal.pickling", "load_function"};
-Helper worker_begins{"retinue._internal.worker", "begin"};
-Helper worker_ends{"retinue._internal.worker", "end"};
-Helper freeze_garbage{"gc", "freeze"};
-Helper worker_idles{"retinue._internal.worker", "idle"};
-
-PyThreadState* sleeping = nullptr;
-bool ran_since_idle = false;
+bool ran = false;
 
 /// The functions this worker has loaded, by the owner's ids: the latest, as many as keep within limits. Letting go of one may
 /// run its code (`__del__`), so that is done last.
@@ -85,7 +75,7 @@ Loaded& loaded() {
 Object load(const void* bytes, std::size_t n) {
   const Object view = check(PyMemoryView_FromMemory(const_cast<char*>(static_cast<const char*>(bytes)),
                                                     static_cast<Py_ssize_t>(n), PyBUF_READ));
-  return load_function(view.get());
+  return helpers::load_function(view.get());
 }
 
 Object read_function(detail::TaskContext& context, Decoder& call, FunctionKind kind) {
@@ -180,7 +170,7 @@ void send_error(detail::TaskContext& context) {
   const Object error = take_error();
   Object description;
   try {
-    description = describe_error(error.get());
+    description = helpers::describe_error(error.get());
   } catch (const PythonError&) {  // even that failed, say for want of memory
     PyErr_Clear();
     description = check(Py_BuildValue("(Osss)", Py_None, Py_TYPE(error.get())->tp_name, "(it could not be told)", ""));
@@ -200,7 +190,7 @@ struct Farewell {
 };
 
 void run_call(detail::TaskContext& context) {
-  ran_since_idle = true;
+  ran = true;
   const Farewell farewell;
   try {
     Object value;
@@ -230,99 +220,11 @@ void run_call(detail::TaskContext& context) {
   }
 }
 
-template <class F>
-void quietly(F&& f) noexcept {
-  try {
-    f();
-  } catch (...) {
-    PyErr_Clear();
-  }
-}
-
-void before_sleep() noexcept {
-  if (std::exchange(ran_since_idle, false)) quietly([] { worker_idles(); });
-  sleeping = PyEval_SaveThread();
-}
-
-void after_sleep() noexcept { PyEval_RestoreThread(std::exchange(sleeping, nullptr)); }
-
-void begin(unsigned seat) noexcept {
-  quietly([seat] {
-    loaded().forget();
-    // What was inherited is not collected here, so that its pages stay shared with the owner.
-    freeze_garbage();
-    const Object number = check(PyLong_FromUnsignedLong(seat));
-    worker_begins(number.get());
-  });
-}
-
-void end() noexcept {
-  // Threads or children that a task has left behind must not keep the seat for ever.
-  std::signal(SIGALRM, SIG_DFL);
-  alarm(5);
-  quietly([] { worker_ends(); });
-}
-
-// One handover of the GIL for all callbacks that are due: between two of them a busy main thread would keep it for
-// milliseconds.
-thread_local std::vector<PyGILState_STATE> during_callbacks;  // one a run: a callback that waits may nest them
-void before_callbacks() noexcept {
-  during_callbacks.push_back(in_python([] { return PyGILState_Ensure(); }));
-}
-void after_callbacks() noexcept {
-  const PyGILState_STATE before = during_callbacks.back();
-  during_callbacks.pop_back();
-  PyGILState_Release(before);
-}
-
-thread_local const bool* start_refused = nullptr;
-
-bool interrupted() noexcept {
-  const WithGil with;
-  return PyErr_Occurred() != nullptr || PyErr_CheckSignals() != 0 || (start_refused != nullptr && *start_refused);
-}
-
-// Modules run functions before and after a fork (logging takes its locks), from where an exception goes nowhere. So a
-// Ctrl-C that has come by now is taken before, and raised after; the next waits, for signals are blocked here.
-PyObject *taken_type = nullptr, *taken_value = nullptr, *taken_traceback = nullptr;
-
-void before_fork() noexcept {
-  if (PyErr_CheckSignals() != 0) PyErr_Fetch(&taken_type, &taken_value, &taken_traceback);
-  PyOS_BeforeFork();
-}
-
-void after_fork_in_parent() noexcept {
-  PyOS_AfterFork_Parent();
-  if (taken_type == nullptr) return;
-  PyErr_Restore(std::exchange(taken_type, nullptr), std::exchange(taken_value, nullptr),
-                std::exchange(taken_traceback, nullptr));
-}
-
 }  // namespace
 
-StartRefusal::StartRefusal(const bool& refused) noexcept : outer_(std::exchange(start_refused, &refused)) {}
-StartRefusal::~StartRefusal() { start_refused = outer_; }
+bool has_run_calls() noexcept { return std::exchange(ran, false); }
 
-void look_up_for_workers() {
-  for (Helper* helper : {&describe_error, &load_function, &worker_begins, &worker_ends, &worker_idles, &freeze_garbage})
-    helper->get();
-}
-
-const detail::ProcessHooks kOwnerHooks{
-    .interrupted = interrupted, .before_callbacks = before_callbacks, .after_callbacks = after_callbacks};
-
-const detail::ProcessHooks kHooks{
-    .before_fork = before_fork,
-    .after_fork_in_parent = after_fork_in_parent,
-    .after_fork_in_worker = []() noexcept { PyOS_AfterFork_Child(); },
-    .interrupted = interrupted,
-    .before_callbacks = before_callbacks,
-    .after_callbacks = after_callbacks,
-    .worker_begins = begin,
-    .worker_ends = end,
-    .before_sleep = before_sleep,
-    .after_sleep = after_sleep,
-};
+void forget_loaded_functions() noexcept { loaded().forget(); }
 
 detail::EntryRef call_entry() {
   static const detail::EntryRef entry = detail::name_code(reinterpret_cast<const void*>(&run_call));
