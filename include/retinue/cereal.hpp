@@ -19,7 +19,7 @@
 #pragma once
 
 #include <retinue/codec.hpp>
-#include <retinue/detail/data/cereal_style.hpp>
+#include <retinue/detail/codec/cereal_style.hpp>
 
 namespace retinue {
 namespace detail::cereal_style {

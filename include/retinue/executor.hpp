@@ -8,15 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include <retinue/detail/tasks/order.hpp>
 #include <retinue/future.hpp>
 #include <retinue/map_range.hpp>
 #include <retinue/task_options.hpp>
 
 namespace retinue {
-
-namespace detail {
-enum class Order { inputs, completion };
-}
 
 template <class E>
 class WithOptions;

@@ -7,7 +7,7 @@
 #include <memory>
 #include <utility>
 
-#include <retinue/detail/pool/completion.hpp>
+#include <retinue/detail/tasks/completion.hpp>
 #include <retinue/error.hpp>
 
 namespace retinue {

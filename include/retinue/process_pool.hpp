@@ -11,60 +11,16 @@
 #include <vector>
 
 #include <retinue/codec.hpp>
-#include <retinue/detail/data/call_traits.hpp>
-#include <retinue/detail/data/payload.hpp>
-#include <retinue/detail/patterns/inputs.hpp>
-#include <retinue/detail/pool/process_tasks.hpp>
+#include <retinue/detail/codec/call_traits.hpp>
+#include <retinue/detail/codec/payload.hpp>
+#include <retinue/detail/tasks/inputs.hpp>
+#include <retinue/detail/processes/process_tasks.hpp>
 #include <retinue/executor.hpp>
+#include <retinue/pool_stats.hpp>
+#include <retinue/process_pool_options.hpp>
 #include <retinue/shared_array.hpp>
-#include <retinue/worker_limits.hpp>
 
 namespace retinue {
-
-/// How a ProcessPool is made. Every default is meant to be right.
-struct ProcessPoolOptions {
-  /// Worker processes, at most 1024; 0 means `cpu_count()`.
-  unsigned workers = 0;
-  /// Called once in each worker before its first task, also in replacements. Any closure works: workers
-  /// are forked with it. If it throws, the pool ends with PoolClosed saying what was thrown.
-  std::function<void()> initializer;
-  /// A worker is replaced after so many tasks; 0: never.
-  std::uint64_t max_tasks_per_worker = 0;
-  /// A worker is replaced after the task that left it with more private memory than this many bytes, beyond what it
-  /// inherits from the owner; 0: never.
-  std::size_t max_memory_per_worker = 0;
-  /// What tasks may not do: how much CPU time, memory and descriptors they may use, whether they may reach a network or run
-  /// programs, and as which user.
-  WorkerLimits limits;
-  /// The death of a worker ends the whole pool with PoolClosed, rather than costing its task alone: for programs
-  /// that cannot go on with a part of their results.
-  bool break_on_worker_death = false;
-  /// Tasks that may be in shared memory at once (256 bytes each), rounded up to a power of two; further
-  /// ones wait in the owner's memory.
-  std::size_t slots = 4096;
-  /// The longest time a worker or a waiting thread polls before it sleeps. Unset, the engine chooses by
-  /// what it measures, never more than 0.1 ms; zero means never, for machines that others use too.
-  std::optional<std::chrono::nanoseconds> spin;
-};
-
-/// What a pool has done so far. Counts since it was made.
-struct PoolStats {
-  std::uint64_t submitted = 0;     ///< tasks handed in
-  std::uint64_t finished = 0;      ///< tasks ended, in whichever way
-  std::uint64_t failed = 0;        ///< of these: with an exception, a death, a timeout, or the pool's end
-  std::uint64_t cancelled = 0;     ///< of these: taken back
-  std::uint64_t retried = 0;       ///< runs repeated after a death
-  std::uint64_t waiting = 0;       ///< now waiting in the owner's memory for a slot
-  std::uint64_t in_slots = 0;      ///< now in slots: ready, running or done and not yet read
-  unsigned workers = 0;            ///< seats
-  unsigned workers_alive = 0;      ///< now running
-  std::uint64_t workers_died = 0;  ///< ended other than by their own will or the pool's
-  std::uint64_t workers_started = 0;
-  std::uint64_t bytes_in_use = 0;  ///< blocks of the region in use, all pools of this process
-  std::uint64_t bytes_peak = 0;    ///< the most that bytes_in_use has been
-  std::uint64_t blocks = 0;        ///< how many blocks are in use
-  std::uint64_t bytes_warm = 0;    ///< reserved and kept for the next block
-};
 
 /// A pool of worker processes that run functions of this program.
 ///

@@ -10,7 +10,10 @@
 #include <retinue/future.hpp>
 #include <retinue/map.hpp>
 #include <retinue/map_range.hpp>
+#include <retinue/pool_stats.hpp>
 #include <retinue/process_pool.hpp>
+#include <retinue/process_pool_options.hpp>
+#include <retinue/reader.hpp>
 #include <retinue/serial_executor.hpp>
 #include <retinue/shared_array.hpp>
 #include <retinue/shared_memory.hpp>
@@ -19,3 +22,4 @@
 #include <retinue/thread_pool.hpp>
 #include <retinue/wait.hpp>
 #include <retinue/worker_limits.hpp>
+#include <retinue/writer.hpp>

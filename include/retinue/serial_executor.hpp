@@ -5,10 +5,10 @@
 #include <type_traits>
 #include <utility>
 
-#include <retinue/detail/patterns/call.hpp>
-#include <retinue/detail/patterns/inputs.hpp>
+#include <retinue/detail/tasks/call.hpp>
+#include <retinue/detail/tasks/inputs.hpp>
 #include <retinue/detail/patterns/timed_map.hpp>
-#include <retinue/detail/pool/thread_task.hpp>
+#include <retinue/detail/threads/thread_task.hpp>
 #include <retinue/executor.hpp>
 
 namespace retinue {

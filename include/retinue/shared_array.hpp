@@ -15,7 +15,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <retinue/detail/data/require.hpp>
+#include <retinue/detail/codec/require.hpp>
 #include <retinue/error.hpp>
 #include <retinue/shared_view.hpp>
 

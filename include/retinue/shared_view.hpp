@@ -12,7 +12,7 @@
 #include <string>
 #include <type_traits>
 
-#include <retinue/detail/data/extents.hpp>
+#include <retinue/detail/memory/extents.hpp>
 
 namespace retinue {
 
@@ -272,5 +272,3 @@ template <class T, std::size_t Rank>
 inline constexpr bool std::ranges::enable_borrowed_range<retinue::SharedView<T, Rank>> = true;
 template <class T, std::size_t Rank>
 inline constexpr bool std::ranges::enable_view<retinue::SharedView<T, Rank>> = true;
-
-#include <retinue/shared_array.hpp>

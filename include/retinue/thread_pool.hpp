@@ -6,8 +6,8 @@
 #include <type_traits>
 #include <utility>
 
-#include <retinue/detail/pool/thread_core.hpp>
-#include <retinue/detail/patterns/thread_map.hpp>
+#include <retinue/detail/threads/thread_core.hpp>
+#include <retinue/detail/threads/thread_map.hpp>
 #include <retinue/detail/patterns/timed_map.hpp>
 #include <retinue/executor.hpp>
 

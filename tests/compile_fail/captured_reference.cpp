@@ -2,7 +2,7 @@
 // EXPECT: cannot travel to a worker process
 // EXPECT: CannotTravel<.*lambda
 // EXPECT: retinue::bind_front
-#include <retinue/detail/data/call_traits.hpp>
+#include <retinue/detail/codec/call_traits.hpp>
 
 int offset = 0;
 

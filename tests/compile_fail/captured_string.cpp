@@ -1,7 +1,7 @@
 // What a closure captured can be copied only if copying its bytes is enough; else it is bound.
 // EXPECT: cannot travel to a worker process
 // EXPECT: retinue::bind_front
-#include <retinue/detail/data/call_traits.hpp>
+#include <retinue/detail/codec/call_traits.hpp>
 
 #include <string>
 

@@ -2,7 +2,7 @@
 // EXPECT: cannot travel to a worker process
 // EXPECT: CannotTravel<Parser
 // EXPECT: retinue::Codec
-#include <retinue/detail/data/require.hpp>
+#include <retinue/detail/codec/require.hpp>
 
 #include <string>
 

@@ -2,7 +2,7 @@
 // EXPECT: cannot travel to a worker process
 // EXPECT: double ?\*
 // EXPECT: retinue::SharedArray
-#include <retinue/detail/data/call_traits.hpp>
+#include <retinue/detail/codec/call_traits.hpp>
 
 #include <vector>
 

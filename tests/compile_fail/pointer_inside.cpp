@@ -2,7 +2,7 @@
 // EXPECT: cannot travel to a worker process
 // EXPECT: CannotTravel<Account ?\*
 // EXPECT: map<int, (class )?(std::__cxx11::|std::)?vector<Account
-#include <retinue/detail/data/require.hpp>
+#include <retinue/detail/codec/require.hpp>
 
 #include <map>
 #include <vector>

@@ -1,7 +1,7 @@
 // A result must travel too.
 // EXPECT: cannot travel to a worker process
 // EXPECT: CannotTravel<int ?\*
-#include <retinue/detail/data/call_traits.hpp>
+#include <retinue/detail/codec/call_traits.hpp>
 
 #include <memory>
 

@@ -1,6 +1,6 @@
 // A function that changes its argument would change a copy.
 // EXPECT: results come back by return value
-#include <retinue/detail/data/call_traits.hpp>
+#include <retinue/detail/codec/call_traits.hpp>
 
 #include <algorithm>
 #include <vector>

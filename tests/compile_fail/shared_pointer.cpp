@@ -1,7 +1,7 @@
 // Shared ownership does not reach across processes.
 // EXPECT: cannot travel to a worker process
 // EXPECT: shared_ptr<(int|std::string|std::__cxx11::basic_string)
-#include <retinue/detail/data/require.hpp>
+#include <retinue/detail/codec/require.hpp>
 
 #include <memory>
 #include <optional>

@@ -1,7 +1,7 @@
 // An aggregate that cannot be taken apart is refused, never cut short.
 // EXPECT: cannot travel to a worker process
 // EXPECT: CannotTravel<Wide
-#include <retinue/detail/data/require.hpp>
+#include <retinue/detail/codec/require.hpp>
 
 #include <string>
 

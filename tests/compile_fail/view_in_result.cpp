@@ -1,7 +1,7 @@
 // A view inside a result would look into the worker's memory.
 // EXPECT: it holds a string_view or a span
 // EXPECT: ResultIsAView<.*basic_string_view<char
-#include <retinue/detail/data/call_traits.hpp>
+#include <retinue/detail/codec/call_traits.hpp>
 
 #include <string>
 #include <string_view>

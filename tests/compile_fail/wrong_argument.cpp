@@ -1,5 +1,5 @@
 // EXPECT: not callable with these arguments
-#include <retinue/detail/data/call_traits.hpp>
+#include <retinue/detail/codec/call_traits.hpp>
 
 #include <string>
 #include <vector>

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <optional>
 
-#include <retinue/detail/data/entry.hpp>
-#include <retinue/detail/pool/process_tasks.hpp>
+#include <retinue/detail/codec/entry.hpp>
+#include <retinue/detail/processes/process_tasks.hpp>
 #include <retinue/process_pool.hpp>
 
 #include "trial.hpp"

@@ -4,7 +4,7 @@
 #include "fuzz/decoder_types.hpp"
 #include "fuzz/decoder_values.hpp"
 
-#include <retinue/detail/data/call_traits.hpp>
+#include <retinue/detail/codec/call_traits.hpp>
 
 #include <numeric>
 #include <span>

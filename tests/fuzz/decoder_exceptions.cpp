@@ -3,7 +3,7 @@
 #include <retinue/error.hpp>
 #include <retinue/exceptions.hpp>
 
-#include "data/exceptions.hpp"
+#include "codec/exceptions.hpp"
 
 #include <filesystem>
 #include <future>

@@ -7,7 +7,7 @@
 #include "unit/payload_memory.hpp"
 #include "unit/same_values.hpp"
 
-#include <retinue/detail/data/payload.hpp>
+#include <retinue/detail/codec/payload.hpp>
 #include <retinue/error.hpp>
 
 #include <array>

@@ -1,7 +1,7 @@
 /* The slot protocol of a pool: how tasks go into slots, are claimed, finished, stopped and read, and who
  * wakes whom. docs/model.md says what is checked and what is not in here.
  *
- * Every `inline` is a transition of src/pool/: the code has a comment `Model: NAME` at the place, and
+ * Every `inline` is a transition of src/processes/: the code has a comment `Model: NAME` at the place, and
  * `tests/model/check names` compares the two. What is no transition is a #define or stands in a proctype.
  *
  * A step that others can see is one statement or one d_step. Loads of several words stand in one step where

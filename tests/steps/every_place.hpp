@@ -74,6 +74,7 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
   const double stepping = std::chrono::duration<double>(Clock::now() - began).count();
 
   const std::vector<Place>& places = walks.places();
+  std::size_t missed = 0;
   for (const Place& place : places) {
     bool arrived = false;
     for (unsigned tries = 0; tries < kMostTries && !arrived; ++tries) {
@@ -87,8 +88,13 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
       ADD_FAILURE() << window << ": at " << told(place);
       return;
     }
-    EXPECT_TRUE(arrived) << window << ": the worker did not come again to " << told(place);
+    if (arrived) continue;
+    // A call of a library may be shorter the next time: that is not the worker's code. Most places there are come to.
+    if (place.beyond != 0) ++missed;
+    else ADD_FAILURE() << window << ": the worker did not come again to " << told(place);
   }
+  EXPECT_LE(missed, places.size() / 20) << window
+                                        << ": places in calls of libraries that the worker did not come again to";
   {
     const auto worker = scene.begin();
     worker->let_go();

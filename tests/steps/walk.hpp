@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "support/build_places.hpp"
-#include "system/symbol_table.hpp"
+#include "diagnostics/symbol_table.hpp"
 #include "traced_process.hpp"
 
 namespace retinue_test {
@@ -58,7 +58,7 @@ class Transitions {
     std::set<std::string>& names = seen_[pc];
     for (const auto& frame : retinue::detail::look_up(&pc, 1)) {
       have_lines_ = have_lines_ || frame.line != 0;
-      if (frame.file.find("src/pool/") == std::string::npos) continue;
+      if (frame.file.find("src/processes/") == std::string::npos) continue;
       const auto line = lines_.find({frame.file.substr(frame.file.rfind('/') + 1), frame.line});
       if (line != lines_.end()) names.insert(line->second.begin(), line->second.end());
     }
@@ -69,12 +69,12 @@ class Transitions {
 
  private:
   Transitions() {
-    read("worker.cpp");
+    read("worker_loop.cpp");
     read("control.cpp");
   }
 
   void read(const std::string& file) {
-    std::ifstream text(source_folder() + "/src/pool/" + file);
+    std::ifstream text(source_folder() + "/src/processes/" + file);
     std::set<std::string> above;  // named by a comment of its own, for the statement after it
     int number = 0;
     for (std::string line; std::getline(text, line);) {
@@ -95,7 +95,7 @@ class Transitions {
       const auto last = line.substr(0, line.find("//")).find_last_not_of(' ');
       if (last != std::string::npos && (line[last] == ';' || line[last] == '{')) above.clear();
     }
-    if (number == 0) throw std::runtime_error(source_folder() + "/src/pool/" + file + " cannot be read");
+    if (number == 0) throw std::runtime_error(source_folder() + "/src/processes/" + file + " cannot be read");
   }
 
   std::map<std::pair<std::string, int>, std::set<std::string>> lines_;

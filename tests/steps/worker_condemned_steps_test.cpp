@@ -2,7 +2,7 @@
 // The worker stands at each instruction of its way out of the task when that happens, goes on, ends the task, and must
 // claim nothing more. Once the fork server goes on, the worker is replaced.
 #include "every_place.hpp"
-#include "pool/pool_core.hpp"
+#include "processes/pool_core.hpp"
 
 namespace worker_condemned_steps_test {
 

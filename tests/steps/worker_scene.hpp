@@ -9,8 +9,8 @@
 
 #include <retinue/shared_memory.hpp>
 
-#include "data/region.hpp"
-#include "pool/control.hpp"
+#include "memory/region.hpp"
+#include "processes/control.hpp"
 #include "unit/pool_tasks.hpp"
 #include "traced_process.hpp"
 

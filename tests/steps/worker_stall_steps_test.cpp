@@ -4,7 +4,7 @@
 #include <set>
 
 #include "every_place.hpp"
-#include "pool/pool_core.hpp"
+#include "processes/pool_core.hpp"
 
 namespace worker_stall_steps_test {
 

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <vector>
 
-#include "data/block_heap.hpp"
+#include "memory/block_heap.hpp"
 #include "system/memfd.hpp"
 #include "random_blocks.hpp"
 

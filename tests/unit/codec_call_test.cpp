@@ -1,5 +1,5 @@
 // Calls as payloads: which arguments reach which parameters, and how.
-#include <retinue/detail/data/call_traits.hpp>
+#include <retinue/detail/codec/call_traits.hpp>
 
 #include "payload_memory.hpp"
 

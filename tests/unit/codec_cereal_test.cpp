@@ -8,7 +8,7 @@
 #include <cereal/types/vector.hpp>
 
 #include <retinue/cereal.hpp>
-#include <retinue/detail/data/payload.hpp>
+#include <retinue/detail/codec/payload.hpp>
 
 #include <gtest/gtest.h>
 

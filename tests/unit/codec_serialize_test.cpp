@@ -1,6 +1,6 @@
 // Types with cereal-style functions where cereal is not included.
 #include <retinue/cereal.hpp>
-#include <retinue/detail/data/payload.hpp>
+#include <retinue/detail/codec/payload.hpp>
 
 #include <gtest/gtest.h>
 

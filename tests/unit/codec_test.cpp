@@ -1,5 +1,5 @@
 // What travels, and that it arrives as it left.
-#include <retinue/detail/data/payload.hpp>
+#include <retinue/detail/codec/payload.hpp>
 
 #include "payload_memory.hpp"
 

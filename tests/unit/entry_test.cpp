@@ -1,5 +1,5 @@
 // Functions named by (module, offset) across fork, between tables, and in libraries loaded late.
-#include <retinue/detail/data/entry.hpp>
+#include <retinue/detail/codec/entry.hpp>
 #include <retinue/error.hpp>
 
 #include <gtest/gtest.h>

@@ -14,7 +14,7 @@
 #include <retinue/exceptions.hpp>
 #include <retinue/process_pool.hpp>
 
-#include "data/exceptions.hpp"
+#include "codec/exceptions.hpp"
 
 namespace geo {
 

@@ -24,8 +24,8 @@
 #include <retinue/error.hpp>
 #include <retinue/exceptions.hpp>
 
-#include "data/exceptions.hpp"
-#include "system/stack.hpp"
+#include "codec/exceptions.hpp"
+#include "diagnostics/stack.hpp"
 
 namespace geo {
 
@@ -186,10 +186,29 @@ TEST(Exceptions, in_little_room_they_keep_their_type_and_number_and_what_fits_of
   } catch (const retinue::ResourceExhausted& e) {
     EXPECT_EQ(e.error_number(), ENOSPC);
     EXPECT_TRUE(std::string(e.what()).starts_with("xxxxxxxxxx")) << e.what();
+    EXPECT_TRUE(std::string(e.what()).ends_with("x...")) << e.what();  // so that a reader sees that there was more
   }
   const std::string least = retinue::detail::encode_exception_within(1, thrown);
   EXPECT_EQ(least.size(), 1u);
   EXPECT_THROW(std::rethrow_exception(retinue::detail::decode_exception(least, 1, 2)), std::bad_alloc);
+}
+
+TEST(Exceptions, in_little_room_no_character_is_cut_in_two) {
+  for (std::size_t plain = 0; plain < 3; ++plain) {
+    std::string text(plain, 'x');
+    for (int i = 0; i < 500; ++i) text += "\xE2\x82\xAC";  // the Euro sign
+    const auto thrown = std::make_exception_ptr(std::runtime_error(text));
+    const std::string bytes = retinue::detail::encode_exception_within(224, thrown);
+    EXPECT_LE(bytes.size(), 224u);
+    try {
+      std::rethrow_exception(retinue::detail::decode_exception(bytes, 1, 2));
+    } catch (const std::runtime_error& e) {
+      const std::string_view what = e.what();
+      ASSERT_TRUE(what.ends_with("...")) << what;
+      EXPECT_GT(what.size(), 30u);
+      EXPECT_EQ((what.size() - plain) % 3, 0u) << what;
+    }
+  }
 }
 
 TEST(Exceptions, system_errors_keep_their_code) {

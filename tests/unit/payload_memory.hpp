@@ -1,7 +1,7 @@
 // Memory for payloads in tests: aligned as the engine aligns it, exactly as large as needed.
 #pragma once
 
-#include <retinue/detail/data/payload.hpp>
+#include <retinue/detail/codec/payload.hpp>
 
 #include <cstring>
 #include <new>

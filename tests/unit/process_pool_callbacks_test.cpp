@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include <retinue/detail/pool/completion.hpp>
+#include <retinue/detail/tasks/completion.hpp>
 
 namespace process_pool_callbacks_test {
 namespace {  // g++ warns of coroutines in a named one

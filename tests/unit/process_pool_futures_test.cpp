@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include <retinue/detail/pool/completion.hpp>
+#include <retinue/detail/tasks/completion.hpp>
 
 namespace process_pool_futures_test {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "pool/pool_core.hpp"
+#include "processes/pool_core.hpp"
 
 namespace retinue_test {
 

@@ -12,7 +12,7 @@
 
 #include <retinue/retinue.hpp>
 
-#include "data/region.hpp"
+#include "memory/region.hpp"
 #include "random_blocks.hpp"
 
 namespace process_pool_memory_test {

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "data/region.hpp"
-#include "pool/control.hpp"
+#include "memory/region.hpp"
+#include "processes/control.hpp"
 
 #include <retinue/process_pool.hpp>
 

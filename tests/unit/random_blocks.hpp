@@ -12,7 +12,7 @@
 #include <string>
 #include <sys/stat.h>
 
-#include "data/block_heap.hpp"
+#include "memory/block_heap.hpp"
 
 namespace retinue_test {
 

@@ -4,9 +4,9 @@
 #include <memory>
 #include <vector>
 
-#include "data/block_heap.hpp"
-#include "data/region.hpp"
-#include "pool/worker_heap.hpp"
+#include "memory/block_heap.hpp"
+#include "memory/region.hpp"
+#include "memory/worker_heap.hpp"
 #include "random_blocks.hpp"
 
 namespace region_random_test {

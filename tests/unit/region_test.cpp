@@ -13,9 +13,9 @@
 
 #include <retinue/error.hpp>
 
-#include "data/address_space.hpp"
-#include "data/block_heap.hpp"
-#include "data/region.hpp"
+#include "memory/address_space.hpp"
+#include "memory/block_heap.hpp"
+#include "memory/region.hpp"
 #include "system/fault.hpp"
 #include "system/memfd.hpp"
 

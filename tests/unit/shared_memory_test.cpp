@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include <vector>
 
-#include <retinue/detail/pool/private_memory.hpp>
+#include <retinue/detail/memory/private_memory.hpp>
 #include <retinue/map.hpp>
 #include <retinue/process_pool.hpp>
 #include <retinue/serial_executor.hpp>

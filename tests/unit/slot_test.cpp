@@ -7,11 +7,11 @@
 #include <thread>
 #include <vector>
 
-#include <retinue/detail/pool/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_bell.hpp>
 
-#include "pool/control.hpp"
-#include "pool/slot.hpp"
-#include "pool/spin.hpp"
+#include "processes/control.hpp"
+#include "processes/slot.hpp"
+#include "processes/spin.hpp"
 
 namespace slot_test {
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <unwind.h>
 
-#include "system/stack.hpp"
+#include "diagnostics/stack.hpp"
 
 // Each function below keeps a frame and a name of its own, and does its wrong deed unreported.
 #if defined(__clang__)

@@ -1,6 +1,6 @@
 #include "codec/decoder.hpp"
 
-#include <retinue/detail/pool/task_context.hpp>
+#include <retinue/detail/tasks/task_context.hpp>
 #include <retinue/error.hpp>
 
 #include "interpreter/helpers.hpp"

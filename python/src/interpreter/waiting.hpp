@@ -4,7 +4,7 @@
 #include <chrono>
 #include <optional>
 
-#include <retinue/detail/pool/completion.hpp>
+#include <retinue/detail/tasks/completion.hpp>
 
 #include "interpreter/python.hpp"
 

@@ -4,7 +4,7 @@
 #include <optional>
 #include <utility>
 
-#include <retinue/detail/pool/private_memory.hpp>
+#include <retinue/detail/memory/private_memory.hpp>
 
 namespace retinue::python {
 namespace {

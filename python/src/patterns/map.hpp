@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include <retinue/detail/pool/process_tasks.hpp>
+#include <retinue/detail/processes/process_tasks.hpp>
 
 #include "interpreter/waiting.hpp"
 #include "memory/common_buffers.hpp"

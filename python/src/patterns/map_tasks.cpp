@@ -4,7 +4,7 @@
 #include <thread>
 #include <vector>
 
-#include <retinue/detail/pool/private_memory.hpp>
+#include <retinue/detail/memory/private_memory.hpp>
 
 #include "interpreter/helpers.hpp"
 #include "patterns/map.hpp"

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include <retinue/detail/pool/process_tasks.hpp>
+#include <retinue/detail/processes/process_tasks.hpp>
 #include <retinue/error.hpp>
 
 #include "interpreter/python.hpp"

@@ -5,7 +5,7 @@
 #include <memory>
 #include <mutex>
 
-#include <retinue/detail/pool/process_tasks.hpp>
+#include <retinue/detail/processes/process_tasks.hpp>
 
 #include "interpreter/waiting.hpp"
 

@@ -1,7 +1,7 @@
 // The interpreter in the fork server and in workers.
 #pragma once
 
-#include <retinue/detail/pool/process_hooks.hpp>
+#include <retinue/detail/processes/process_hooks.hpp>
 
 namespace retinue::python {
 

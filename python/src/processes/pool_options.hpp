@@ -3,7 +3,7 @@
 
 #include <functional>
 
-#include <retinue/process_pool.hpp>
+#include <retinue/process_pool_options.hpp>
 
 #include "interpreter/options.hpp"
 

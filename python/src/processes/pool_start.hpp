@@ -1,7 +1,7 @@
 // How a pool's processes are started.
 #pragma once
 
-#include <retinue/detail/pool/process_tasks.hpp>
+#include <retinue/detail/processes/process_tasks.hpp>
 
 #include "interpreter/python.hpp"
 

@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include <retinue/detail/data/entry.hpp>
+#include <retinue/detail/codec/entry.hpp>
 #include <retinue/shared_array.hpp>
 
 #include "codec/encoder.hpp"

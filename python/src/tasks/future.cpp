@@ -5,7 +5,7 @@
 
 #include <new>
 
-#include <retinue/detail/pool/private_memory.hpp>
+#include <retinue/detail/memory/private_memory.hpp>
 
 #include "interpreter/helpers.hpp"
 #include "interpreter/waiting.hpp"

@@ -4,9 +4,9 @@
 #include <list>
 #include <unordered_map>
 
-#include <retinue/detail/data/entry.hpp>
-#include <retinue/detail/pool/private_memory.hpp>
-#include <retinue/detail/pool/task_context.hpp>
+#include <retinue/detail/codec/entry.hpp>
+#include <retinue/detail/memory/private_memory.hpp>
+#include <retinue/detail/tasks/task_context.hpp>
 #include <retinue/error.hpp>
 
 #include "codec/decoder.hpp"

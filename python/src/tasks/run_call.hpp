@@ -1,7 +1,7 @@
 // The entry that runs calls, and what a worker keeps for it.
 #pragma once
 
-#include <retinue/detail/data/entry.hpp>
+#include <retinue/detail/codec/entry.hpp>
 
 namespace retinue::python {
 

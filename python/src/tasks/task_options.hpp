@@ -1,7 +1,7 @@
 // The options of tasks, read once for all tasks that have them.
 #pragma once
 
-#include <retinue/process_pool.hpp>
+#include <retinue/task_options.hpp>
 
 #include "interpreter/options.hpp"
 

@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include <retinue/detail/patterns/call.hpp>
-#include <retinue/detail/patterns/inputs.hpp>
+#include <retinue/detail/tasks/call.hpp>
+#include <retinue/detail/tasks/inputs.hpp>
 
 namespace retinue::detail {
 

@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include <retinue/detail/patterns/call.hpp>
-#include <retinue/detail/patterns/inputs.hpp>
-#include <retinue/executor.hpp>
+#include <retinue/detail/tasks/call.hpp>
+#include <retinue/detail/tasks/inputs.hpp>
+#include <retinue/detail/tasks/order.hpp>
 #include <retinue/future.hpp>
 #include <retinue/map_range.hpp>
 #include <retinue/task_options.hpp>

@@ -1,0 +1,57 @@
+// What encoding and decoding check, and the three templates that they are made of.
+#pragma once
+
+#include <retinue/error.hpp>
+
+#include <cstddef>
+#include <string>
+
+namespace retinue {
+
+class Reader;
+
+namespace detail {
+
+/// The deepest nesting of aggregates and of types with a Codec; recursive types end here, not the stack.
+inline constexpr int kMaxDepth = 1000;
+/// Payloads start at addresses that are a multiple of this.
+inline constexpr std::size_t kPayloadAlignment = 32;
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void damaged(const char* what) {
+  throw CodecError(std::string("damaged or truncated payload: ") + what);
+}
+[[noreturn, gnu::cold, gnu::noinline]] inline void too_deep() {
+  throw CodecError("a value is nested more than " + std::to_string(kMaxDepth) +
+                   " levels deep; give its type a retinue::Codec that writes it without recursion");
+}
+[[noreturn, gnu::cold, gnu::noinline]] inline void changed_while_encoded() {
+  throw CodecError("a value changed while it was encoded, or its Codec writes different bytes when asked twice");
+}
+
+/// Counts one level of nesting for the time it lives.
+class Level {
+ public:
+  explicit Level(int& depth) : depth_(depth) {
+    if (++depth_ > kMaxDepth) {
+      --depth_;
+      too_deep();
+    }
+  }
+  Level(const Level&) = delete;
+  Level& operator=(const Level&) = delete;
+  ~Level() { --depth_; }
+
+ private:
+  int& depth_;
+};
+
+template <class W, class T>
+void encode(W& w, const T& value);
+template <class T>
+T decode(Reader& r);
+template <class T>
+consteval bool travels();
+
+}  // namespace detail
+
+}  // namespace retinue

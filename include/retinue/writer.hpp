@@ -1,0 +1,88 @@
+// Where a Codec writes to: what counts the bytes of a value, and what writes them.
+#pragma once
+
+#include <retinue/detail/codec/checks.hpp>
+
+#include <cstddef>
+#include <cstring>
+
+namespace retinue {
+
+/// The writer that only counts: how many bytes will a value take? Same interface as Writer, so a
+/// Codec's `write` is a template over both and is called once with each.
+class SizeCounter {
+ public:
+  /// Counts n bytes.
+  void bytes(const void*, std::size_t n) noexcept { size_ += n; }
+  /// Counts up to the next multiple of `alignment`, a power of two.
+  void align(std::size_t alignment) noexcept { size_ = (size_ + alignment - 1) & ~(alignment - 1); }
+  /// Counts one value of any type that travels.
+  template <class T>
+  void value(const T& v) {
+    detail::encode(*this, v);
+  }
+  /// Counts several values, one after the other.
+  template <class... T>
+  void operator()(const T&... v) {
+    (detail::encode(*this, v), ...);
+  }
+
+  std::size_t size() const noexcept { return size_; }
+  /// Counts at least up to `offset` from the start.
+  void pad_to(std::size_t offset) noexcept { size_ = size_ < offset ? offset : size_; }
+  int& depth() noexcept { return depth_; }
+
+ private:
+  std::size_t size_ = 0;
+  int depth_ = 0;
+};
+
+/// The writer that writes, into memory it does not own. Throws CodecError rather than write past the
+/// end: a value that grows between the count and the write does not do damage.
+class Writer {
+ public:
+  Writer(std::byte* to, std::size_t n) noexcept : begin_(to), at_(to), end_(to + n) {}
+
+  /// Appends n bytes.
+  void bytes(const void* from, std::size_t n) {
+    if (n > static_cast<std::size_t>(end_ - at_)) detail::changed_while_encoded();
+    if (n != 0) std::memcpy(at_, from, n);
+    at_ += n;
+  }
+  /// Appends zeros until the offset from the payload's start is a multiple of `alignment`.
+  void align(std::size_t alignment) { pad_to((size() + alignment - 1) & ~(alignment - 1)); }
+  /// Appends one value of any type that travels.
+  template <class T>
+  void value(const T& v) {
+    detail::encode(*this, v);
+  }
+  /// Appends several values, one after the other.
+  template <class... T>
+  void operator()(const T&... v) {
+    (detail::encode(*this, v), ...);
+  }
+
+  /// The number of bytes written so far.
+  std::size_t size() const noexcept { return static_cast<std::size_t>(at_ - begin_); }
+  /// Appends zeros up to `offset` from the start, if that is not behind us.
+  void pad_to(std::size_t offset) {
+    const std::size_t now = size();
+    if (offset <= now) return;
+    if (offset > static_cast<std::size_t>(end_ - begin_)) detail::changed_while_encoded();
+    std::memset(at_, 0, offset - now);
+    at_ += offset - now;
+  }
+  /// Throws CodecError unless exactly the announced number of bytes was written.
+  void finish() const {
+    if (at_ != end_) detail::changed_while_encoded();
+  }
+  int& depth() noexcept { return depth_; }
+
+ private:
+  std::byte* begin_;
+  std::byte* at_;
+  std::byte* end_;
+  int depth_ = 0;
+};
+
+}  // namespace retinue

@@ -1,0 +1,191 @@
+// The owner's one anonymous shared-memory file, mapped at the same address in all its processes.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include <retinue/detail/codec/entry.hpp>
+
+#include "system/doorbell.hpp"
+#include "system/fd.hpp"
+#include "address_space.hpp"
+#include "block_heap.hpp"
+#include "memory_rules.hpp"
+#include "shared_file.hpp"
+
+namespace retinue::detail {
+
+/// What is read from there was written by the other side if it agrees with its check; a stray write does not make that up.
+constexpr std::uint64_t check_of(std::uint64_t a, std::uint64_t b, std::uint64_t c = 0) noexcept {
+  std::uint64_t x = a * 0x9e3779b97f4a7c15u + b;
+  x = (x ^ x >> 32) * 0xbf58476d1ce4e5b9u + c;
+  return (x ^ x >> 29) * 0x94d049bb133111ebu + 0x5eed;
+}
+
+/// Blocks on their way back to the worker that allocated them: a stack in shared memory, linked through
+/// the blocks themselves. The owner pushes, the worker takes all at once, so that no push can be fooled
+/// by a block that went and came back. If the worker dies the stack is forgotten with its part.
+struct ReturnStack {
+  std::atomic<std::uint64_t> top{0};  // offset of the block returned last, or 0
+};
+
+/// What the region begins with.
+struct RegionHead {
+  ModuleTable modules;
+  MemoryRules rules;
+};
+
+/// A worker's part of the region, as the owner sees it. It outlives its worker until the last block in
+/// the owner's hands is released. All members are guarded by the region's mutex.
+class Part {
+ public:
+  const Extent& extent() const noexcept { return extent_; }
+
+ private:
+  friend class Region;
+  Extent extent_;
+  ReturnStack* home_ = nullptr;                  // null once the worker has died
+  std::map<std::uint64_t, std::uint64_t> live_;  // blocks in the owner's hands: offset -> bytes
+};
+
+/// | member                  | who may change it           | guarded by        |
+/// | ----------------------- | --------------------------- | ----------------- |
+/// | memfd, base, reach      | constructor                 | constant          |
+/// | addresses, parts        | threads of the owner        | `mutex_`          |
+/// | the owner's block heap  | threads of the owner        | `mutex_`          |
+/// | memory of a part        | its worker, else the owner  | life of the worker |
+/// | module table            | owner (workers read)        | its own counter   |
+/// | rules                   | threads of the owner        | atomic            |
+/// | keepers, quiet while    | threads of the owner        | `mutex_`          |
+///
+/// One region a process, made on first use and kept to the process's end; a forked worker that becomes
+/// an owner itself makes another. Thread-safe. A process killed at any point leaves nothing: the file
+/// has no name, and goes with the last process that maps it. A worker's death is told by `retire`.
+class Region {
+ public:
+  /// The calling process's own region. Throws ResourceExhausted when it cannot be made.
+  static Region& of_this_process();
+  /// The region of another process, in a program started anew by it: the same file at the same address, for `at`,
+  /// `memfd` and `modules`. Throws ResourceExhausted if something else lies there.
+  static Region& attach(int memfd, std::uintptr_t base, std::uint64_t reach);
+
+  /// Bytes of addresses of this process that are regions, its own and inherited ones. For a process with one thread.
+  static std::uint64_t reserved_addresses() noexcept;
+
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+
+  std::byte* at(std::uint64_t offset) const noexcept { return base_ + offset; }
+  std::uint64_t offset_of(const void* p) const noexcept {
+    return static_cast<std::uint64_t>(static_cast<const std::byte*>(p) - base_);
+  }
+  bool holds(const void* p) const noexcept { return p >= base_ && static_cast<const std::byte*>(p) < base_ + reach_; }
+  /// -1 if this process has closed it, and it cannot be had again.
+  int memfd() const noexcept { return file_.fd(); }
+  const SharedFile& file() const noexcept { return file_; }
+  /// A process that has just inherited the file and closes nothing: a fork server.
+  void set_keeper_of_file(pid_t process) noexcept { file_.set_keeper(process); }
+  std::byte* base() const noexcept { return base_; }
+  std::uint64_t reach() const noexcept { return reach_; }
+  const ModuleTable* modules() const noexcept { return &head_->modules; }
+  /// As the processes of the owner read them.
+  const MemoryRules& rules() const noexcept { return head_->rules; }
+  /// Bytes that the file may take, or MemoryRules::kNone. For the owner.
+  std::uint64_t limit() const noexcept { return own_rules_.limit.load(std::memory_order_relaxed); }
+  void set_limit(std::uint64_t bytes) noexcept;
+  /// Writes again what a stray process has overwritten in the region's head. True if anything was.
+  bool mend_head() noexcept;
+  /// Asks for huge pages in this process's mapping. False if the kernel knows nothing of them.
+  bool use_huge_pages() noexcept;
+
+  /// Zeroed shared memory of the owner's own, page-aligned, such as a pool's slots.
+  Extent take_control(std::uint64_t bytes);
+  void give_control(Extent extent) noexcept;
+
+  /// A block in the owner's part.
+  std::uint64_t allocate(std::uint64_t bytes);
+  void free(std::uint64_t offset, std::uint64_t bytes) noexcept;
+
+  /// Addresses for the results of a worker to come; `workers` says how many must share the region.
+  Part* make_part(ReturnStack* home, unsigned workers);
+  /// The worker of `part` is dead: its memory goes, but for blocks in the owner's hands.
+  void retire(Part* part) noexcept;
+  /// A finished task's result block passes into the owner's hands. Throws CodecError if the worker named
+  /// memory that is not its own.
+  void adopt(Part* part, std::uint64_t offset, std::uint64_t bytes);
+  /// The owner is done with an adopted block: back to its worker, or to the system.
+  void release(Part* part, std::uint64_t offset, std::uint64_t bytes) noexcept;
+
+  /// Gives warm memory back to the system.
+  void trim() noexcept;
+
+  /// A pool's service thread looks after memory that nobody uses: `bell` rings when there is some, and from then on the
+  /// thread calls `tend` until that asks for no other time. Without any keeper, warm memory is given back at once, from
+  /// a megabyte on.
+  void add_keeper(Doorbell& bell);
+  void remove_keeper(Doorbell& bell) noexcept;
+  struct Tended {
+    std::optional<std::chrono::steady_clock::time_point> again;  ///< when to call it next, unless a bell rings before
+    std::uint64_t quiet_whiles =
+        0;  ///< how often it has been quiet for long: workers may then hold what came back late
+  };
+  /// Gives warm memory back once no block was taken or freed for two seconds.
+  Tended tend() noexcept;
+
+  struct Usage {
+    std::uint64_t owner_bytes = 0;   ///< blocks of the owner in use
+    std::uint64_t result_bytes = 0;  ///< results of workers in the owner's hands
+    std::uint64_t warm_bytes = 0;    ///< reserved, kept for the next block
+    std::uint64_t blocks = 0;
+    std::uint64_t peak_bytes = 0;  ///< the most that owner_bytes and result_bytes have been together
+  };
+  Usage usage() const;
+
+ private:
+  Region();
+  Region(int memfd, std::uintptr_t base, std::uint64_t reach);
+  ~Region();
+  Extent take_addresses(std::uint64_t bytes);
+  void give_addresses(Extent extent) noexcept;
+  bool drop_pages(Extent extent) noexcept;
+  void finish_part_if_empty(Part* part) noexcept;
+
+  UniqueFd memfd_;  // the number it was made with
+  SharedFile file_;
+  std::byte* base_ = nullptr;
+  std::uint64_t reach_ = 0;  // bytes of address space
+  RegionHead* head_ = nullptr;
+  MemoryRules own_rules_;  // what the owner goes by: nobody else can write to it
+
+  Region* older_ = nullptr;  // that of the process this one was forked from
+
+  mutable std::mutex mutex_;
+  AddressSpace addresses_;
+  std::unique_ptr<BlockHeap> heap_;
+  std::set<Part*> parts_;
+  std::uint64_t owner_blocks_ = 0;
+  std::uint64_t result_bytes_ = 0;
+  std::uint64_t result_blocks_ = 0;
+  std::uint64_t peak_ = 0;
+  bool unclean_ = false;  // addresses were given back with what was in their pages
+
+  std::vector<Doorbell*> keepers_;
+  bool tended_ = false;            // the keepers know that there is something to give back
+  std::uint64_t uses_ = 0;         // blocks taken and freed so far ...
+  std::uint64_t quiet_since_ = 0;  // ... and when the quiet while began
+  std::optional<std::chrono::steady_clock::time_point> quiet_ends_;
+  std::uint64_t quiet_whiles_ = 0;
+
+  void note_peak() noexcept;
+  void call_keepers() noexcept;
+};
+
+}  // namespace retinue::detail

@@ -1,0 +1,63 @@
+#include "worker_heap.hpp"
+
+#include <cstdint>
+#include <new>
+
+#include "system/fork_watch.hpp"
+
+namespace retinue::detail {
+namespace {
+
+WorkerHeap* heap_of_worker = nullptr;
+std::uint64_t worker_generation = 0;
+
+}  // namespace
+
+WorkerHeap* worker_heap() noexcept { return worker_generation == fork_generation() ? heap_of_worker : nullptr; }
+
+void set_worker_heap(WorkerHeap* heap) noexcept {
+  heap_of_worker = heap;
+  worker_generation = fork_generation();
+}
+
+void WorkerHeap::take_returned() {
+  std::uint64_t offset = returned_.top.exchange(0, std::memory_order_acquire);
+  // More than fit the part are none: a task that has overwritten them could have made a circle.
+  std::uint64_t most = heap_.part().length / BlockHeap::kAlignment;
+  while (offset != 0 && most-- != 0 && heap_.part().holds(offset, BlockHeap::kAlignment)) {
+    auto* link = reinterpret_cast<std::uint64_t*>(region_.at(offset));
+    const std::uint64_t next = link[0], bytes = link[1];
+    // Overwritten, or not a block that came back: the rest stays unused until this worker ends.
+    if (link[2] != check_of(offset, next, bytes) || !heap_.part().holds(offset, bytes)) break;
+    link[2] = 0;  // it is taken once
+    heap_.free(offset, bytes);
+    offset = next;
+  }
+}
+
+std::uint64_t WorkerHeap::allocate(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  take_returned();
+  return heap_.allocate(bytes);
+}
+
+void WorkerHeap::free(std::uint64_t offset, std::uint64_t bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  try {
+    heap_.free(offset, bytes);
+  } catch (const std::bad_alloc&) {
+    // Unused until this worker ends.
+  }
+}
+
+void WorkerHeap::trim() noexcept {
+  const std::lock_guard lock(mutex_);
+  try {
+    take_returned();
+    heap_.trim();
+  } catch (const std::exception&) {
+    // Tried again after the next quiet while.
+  }
+}
+
+}  // namespace retinue::detail

@@ -1,0 +1,41 @@
+// A worker's memory for large results.
+#pragma once
+
+#include <mutex>
+
+#include "memory/block_heap.hpp"
+#include "memory/region.hpp"
+
+namespace retinue::detail {
+
+/// The block heap of a worker in its part of its owner's region, and the way back for its blocks.
+/// Thread-safe within the worker. If the worker is killed the owner takes the part over as it is.
+class WorkerHeap {
+ public:
+  WorkerHeap(const Region& region, Extent part, ReturnStack& returned)
+      : region_(region), returned_(returned), heap_(region.file(), part, &region.rules()) {}
+
+  /// Throws ResourceExhausted or bad_alloc.
+  std::uint64_t allocate(std::uint64_t bytes);
+  void free(std::uint64_t offset, std::uint64_t bytes) noexcept;
+  /// Takes back what the owner returned and gives memory nobody uses back to the system.
+  void trim() noexcept;
+  bool has_warm_memory() const noexcept { return heap_.bytes_warm() > 0 || returned_.top.load() != 0; }
+  std::byte* at(std::uint64_t offset) const noexcept { return region_.at(offset); }
+  const Region& region() const noexcept { return region_; }
+
+ private:
+  void take_returned();
+
+  const Region& region_;
+  ReturnStack& returned_;
+  std::mutex mutex_;
+  BlockHeap heap_;
+};
+
+/// That of this process, if it is a worker; null elsewhere, also in what a worker forks.
+WorkerHeap* worker_heap() noexcept;
+/// Makes `heap` that of this process, or with null says that it has none.
+void set_worker_heap(WorkerHeap* heap) noexcept;
+
+}  // namespace retinue::detail

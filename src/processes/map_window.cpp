@@ -1,0 +1,374 @@
+// The look-ahead of a map over a process pool.
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <vector>
+
+#include <retinue/detail/processes/process_tasks.hpp>
+
+#include "pool_core.hpp"
+
+namespace retinue::detail {
+
+/// Tasks go round: spare -> staged -> under way -> given to the caller -> spare. They are this map's, lent
+/// to the pool while under way; the destructor makes over to the pool those that are still running.
+///
+/// The window starts small. It doubles when workers run out of tasks while the caller waits, and when a
+/// whole window of results was taken within a few milliseconds: so slow tasks and slow callers read few
+/// inputs ahead, and tiny tasks as many as there are slots.
+class MapWindow::State {
+ public:
+  State(CoreRef core, EntryRef entry, const TaskOptions& options, Order order)
+      : core_(std::move(core)), entry_(entry), options_(options), ordered_(order == Order::inputs) {
+    const std::size_t workers = core_->workers();
+    limit_ = options_.look_ahead != 0 ? options_.look_ahead : std::max<std::size_t>(kMostAhead, 4 * workers);
+    window_ = std::min<std::size_t>(limit_, 4 * workers);
+  }
+
+  ~State() {
+    drop_staged();
+    core_->abandon(all_, kept_, at_once_);
+    for (TaskState* task : all_) task->release();
+  }
+
+  std::size_t wanted() const {
+    core_->refuse_foreign();
+    if (inputs_ended_ || outstanding_ >= window_) return 0;
+    if (held_back_ || is_heavy()) return 0;
+    const std::size_t room = window_ - outstanding_;
+    return outstanding_ == 0 || room >= std::max<std::size_t>(1, window_ / 4) ? std::min(room, kBatch) : 0;
+  }
+
+  std::byte* stage(std::size_t bytes) {
+    core_->refuse_foreign();
+    TaskState* task = take_spare();
+    try {
+      std::byte* room;
+      if (bytes <= Slot::kInlineBytes) {
+        const std::size_t at = staged_bytes_;
+        const std::size_t units = (bytes + sizeof(Unit) - 1) / sizeof(Unit);
+        if (at + units > staging_.size()) staging_.resize(std::max<std::size_t>(2 * staging_.size(), at + units + 64));
+        staged_.push_back({task, at, bytes});
+        staged_bytes_ = at + units;
+        task->argument_bytes = 0;
+        room = staging_[at].bytes;
+      } else {
+        Region& region = core_->region();
+        const std::uint64_t block = region.allocate(bytes);
+        task->payload.take_owner_block(region, block, bytes);
+        staged_.push_back({task, 0, bytes});
+        task->argument_bytes = bytes;
+        outstanding_bytes_ += bytes;
+        room = region.at(block);
+      }
+      task->index = next_index_++;
+      ++outstanding_;
+      return room;
+    } catch (...) {
+      task->payload.clear();
+      task->ending.store(Ending::cancelled, std::memory_order_relaxed);
+      spare_.push_back(task);
+      throw;
+    }
+  }
+
+  void keep_for_last(KeptMemory kept, std::size_t bytes) {
+    TaskState& task = *staged_.back().task;
+    if (!kept.empty()) task.kept = std::make_unique<KeptMemory>(std::move(kept));
+    task.argument_bytes += bytes;
+    outstanding_bytes_ += bytes;
+  }
+
+  std::size_t unfinished() {
+    core_->collect();
+    return static_cast<std::size_t>(
+        std::count_if(all_.begin(), all_.end(), [](const TaskState* t) { return !t->ended(); }));
+  }
+
+  void hold_back() noexcept { held_back_ = true; }
+  bool is_empty() const noexcept { return outstanding_ == 0; }
+  std::size_t outstanding() const noexcept { return outstanding_; }
+  std::size_t look_ahead() const noexcept { return window_; }
+
+  void inputs_wait(bool wait) noexcept { inputs_wait_ = wait; }
+
+  bool has_result() {
+    if (ordered_) return !under_way_.empty() && core_->done(*under_way_.front());
+    if (ready_ == nullptr) {
+      core_->collect();
+      ready_ = core_->take_finished(finished_);
+    }
+    return ready_ != nullptr;
+  }
+
+  void nudge() noexcept {
+    nudged_.store(true);
+    core_->ring_owner();
+  }
+
+  bool wait_for_nudge(const Deadline& deadline) {
+    const bool nudged = core_->wait_for_nudge(nudged_, deadline);
+    if (nudged) nudged_.store(false);
+    return nudged;
+  }
+  bool is_heavy() const noexcept {
+    return outstanding_bytes_ > kMostBytesAhead && outstanding_ >= 2 * core_->workers();
+  }
+
+  void unstage() noexcept {
+    drop(staged_.back().task);
+    staged_.pop_back();
+    --next_index_;
+  }
+
+  void publish() {
+    if (staged_.empty()) return;
+    batch_.clear();
+    for (const Staging& staging : staged_) {
+      TaskState& task = *staging.task;
+      const bool small = task.payload.owner_block() == 0;
+      const std::byte* bytes = small ? staging_.data()[staging.at].bytes : nullptr;
+      if (small && options_.retries != 0) task.payload.copy(bytes, staging.size);
+      if (!ordered_) task.finished_list = &finished_;
+      batch_.push_back({&task, bytes, staging.size});
+    }
+    const std::size_t before = under_way_.size();
+    std::size_t taken = 0;
+    try {
+      if (ordered_)
+        for (const Staging& staging : staged_) under_way_.push_back(staging.task);
+      core_->submit_all(batch_, taken);
+    } catch (...) {
+      staged_.erase(staged_.begin(), staged_.begin() + static_cast<std::ptrdiff_t>(taken));
+      if (ordered_) under_way_.resize(before + taken);
+      drop_staged();
+      throw;
+    }
+    staged_.clear();
+    staged_bytes_ = 0;
+  }
+
+  Next next(Result& result, const Deadline& deadline) {
+    core_->refuse_foreign();
+    recycle_given();
+    if (outstanding_ == 0) return Next::over;
+    if (!staged_.empty()) publish();
+    Next outcome = Next::result;
+    TaskState* task = ordered_ ? next_in_order(deadline, outcome) : next_finished(deadline, outcome);
+    if (task == nullptr) return outcome;
+    --outstanding_;
+    outstanding_bytes_ -= task->argument_bytes;
+    held_back_ = false;
+    if (++taken_ >= window_) window_was_taken();
+    given_ = task;
+    result.index = task->index;
+    result.error = nullptr;
+    if (task->ending.load(std::memory_order_acquire) == Ending::value) result.value = task->payload.bytes();
+    else result.error = task->error();
+    return Next::result;
+  }
+
+  SharedMemory take() noexcept { return given_ != nullptr ? given_->payload.release_result_block() : SharedMemory{}; }
+  void end_at_once() noexcept { at_once_ = true; }
+  void inputs_ended() noexcept { inputs_ended_ = true; }
+  void keep(std::shared_ptr<const void> kept) noexcept { kept_ = std::move(kept); }
+
+ private:
+  static constexpr std::size_t kMostAhead = 4096;
+  static constexpr std::size_t kBatch = 256;
+  static constexpr std::size_t kMostBytesAhead = 64u << 20;
+  static constexpr std::chrono::milliseconds kFastTurn{4};
+  static constexpr std::size_t kBulkWindow = 256;
+  static constexpr std::chrono::milliseconds kBulkSleep{1};
+  struct alignas(32) Unit {
+    std::byte bytes[32];
+  };
+  struct Staging {
+    TaskState* task;
+    std::size_t at;  // in staging_
+    std::size_t size;
+  };
+
+  TaskState* take_spare() {
+    if (!spare_.empty()) {
+      TaskState* task = spare_.back();
+      spare_.pop_back();
+      task->reset(options_);
+      return task;
+    }
+    if (spare_.capacity() <= all_.size()) spare_.reserve(2 * all_.size() + 64);
+    if (all_.capacity() == all_.size()) all_.reserve(2 * all_.size() + 64);
+    TaskState* task = new TaskState(core_, entry_, options_, 1);
+    task->lent = true;
+    all_.push_back(task);
+    return task;
+  }
+
+  // Takes back a task that was staged but never handed to the pool.
+  void drop(TaskState* task) noexcept {
+    outstanding_bytes_ -= task->argument_bytes;
+    --outstanding_;
+    task->payload.clear();
+    task->kept.reset();
+    task->finished_list = nullptr;
+    task->ending.store(Ending::cancelled, std::memory_order_relaxed);
+    spare_.push_back(task);
+  }
+
+  void drop_staged() noexcept {
+    for (const Staging& staging : staged_) drop(staging.task);
+    staged_.clear();
+    staged_bytes_ = 0;
+  }
+
+  void recycle_given() noexcept {
+    if (given_ == nullptr) return;
+    given_->payload.clear();
+    spare_.push_back(given_);  // room was made when it was new
+    given_ = nullptr;
+  }
+
+  void window_was_taken() noexcept {
+    taken_ = 0;
+    const auto now = Clock::now();
+    if (now - turned_ < kFastTurn) window_ = std::min(limit_, 2 * window_);
+    turned_ = now;
+  }
+
+  // Workers have nothing left to claim while we wait: read more inputs, if there may be any.
+  // False if none would be read even so: a caller that came back at once would come back for ever.
+  bool grow() {
+    if (inputs_ended_ || inputs_wait_ || held_back_ || is_heavy()) return false;
+    window_ = std::min(limit_, 2 * window_);
+    return wanted() != 0;
+  }
+
+  // Tasks whose ends tell that the workers run out of tasks while the first is slow, and that inputs should
+  // be read: the last ones, and one more than there are workers, which may all be busy with slow ones.
+  std::span<TaskState* const> last_under_way() {
+    last_.clear();
+    if (inputs_ended_) return last_;
+    for (std::size_t i = under_way_.size(); i > 1 && last_.size() <= core_->workers(); --i)
+      if (!under_way_[i - 1]->ended()) last_.push_back(under_way_[i - 1]);
+    return last_;
+  }
+
+  bool was_nudged(Next& otherwise) noexcept {
+    if (!nudged_.load()) return false;
+    nudged_.store(false);
+    otherwise = Next::starved;
+    return true;
+  }
+
+  static bool is_over(const Deadline& deadline) noexcept { return deadline && Clock::now() >= *deadline; }
+
+  TaskState* next_in_order(const Deadline& deadline, Next& otherwise) {
+    TaskState* first = under_way_.front();
+    while (!first->ended()) {
+      const bool nothing_left = core_->collect();
+      if (first->ended()) break;  // cppcheck-suppress oppositeInnerCondition ; collect() ends tasks
+      if (nothing_left && grow()) {
+        otherwise = Next::starved;
+        return nullptr;
+      }
+      if (was_nudged(otherwise)) return nullptr;
+      if (is_over(deadline)) {
+        otherwise = Next::timed_out;
+        return nullptr;
+      }
+      // In a window of tiny tasks results come faster than one can look: rather than look at each and
+      // take a worker's CPU for it, sleep until a good part of the window is done.
+      if (window_ >= kBulkWindow && under_way_.size() >= window_ / 2) {
+        TaskState* half = under_way_[under_way_.size() / 2];
+        if (!half->ended() && core_->sleep_for_bulk(*half, kBulkSleep)) continue;
+      }
+      core_->wait_for_any_of(*first, last_under_way(), nudged_, deadline);
+    }
+    under_way_.pop_front();
+    return first;
+  }
+
+  TaskState* pop_ready() noexcept {
+    TaskState* task = ready_;
+    ready_ = task->next;
+    task->next = nullptr;
+    return task;
+  }
+
+  TaskState* next_finished(const Deadline& deadline, Next& otherwise) {
+    while (ready_ == nullptr) {
+      ready_ = core_->take_finished(finished_);
+      if (ready_ != nullptr) break;
+      const bool nothing_left = core_->collect();
+      ready_ = core_->take_finished(finished_);
+      if (ready_ != nullptr) break;
+      if (nothing_left && grow()) {
+        otherwise = Next::starved;
+        return nullptr;
+      }
+      if (was_nudged(otherwise)) return nullptr;
+      if (is_over(deadline)) {
+        otherwise = Next::timed_out;
+        return nullptr;
+      }
+      if (window_ < kBulkWindow || !core_->sleep_for_half(kBulkSleep))
+        core_->wait_for_finished(finished_, nudged_, deadline);
+    }
+    return pop_ready();
+  }
+
+  std::shared_ptr<const void> kept_;
+  const CoreRef core_;
+  const EntryRef entry_;
+  const ChosenOptions options_;
+  const bool ordered_;
+  std::size_t limit_, window_;
+  std::size_t outstanding_ = 0;  // staged and under way, and ended but not given yet
+  std::size_t outstanding_bytes_ = 0;
+  std::uint64_t next_index_ = 0;
+  std::size_t taken_ = 0;                    // results since ...
+  Clock::time_point turned_ = Clock::now();  // ... the last time a whole window had been taken
+  bool inputs_ended_ = false;
+  bool inputs_wait_ = false;
+  bool held_back_ = false;
+  bool at_once_ = false;
+  std::atomic<bool> nudged_{false};  // by any thread; reset by the one that waits
+
+  std::vector<Staging> staged_;
+  std::vector<Unit> staging_;
+  std::size_t staged_bytes_ = 0;  // in units of 32 bytes
+  std::vector<PoolCore::Staged> batch_;
+  std::vector<TaskState*> all_;       // every task made, each with our reference
+  std::vector<TaskState*> spare_;     // those to use again
+  std::deque<TaskState*> under_way_;  // those handed to the pool, in order; of an ordered map only
+  std::vector<TaskState*> last_;      // for last_under_way
+  FinishedList finished_;             // appended to by the pool under its mutex; of an unordered map only
+  TaskState* ready_ = nullptr;        // taken from finished_
+  TaskState* given_ = nullptr;
+};
+
+MapWindow::MapWindow(CoreRef core, EntryRef entry, const TaskOptions& options, Order order)
+    : state_(std::make_unique<State>(std::move(core), entry, options, order)) {}
+MapWindow::~MapWindow() = default;
+std::size_t MapWindow::wanted() const { return state_->wanted(); }
+std::byte* MapWindow::stage(std::size_t bytes) { return state_->stage(bytes); }
+void MapWindow::keep_for_last(KeptMemory kept, std::size_t bytes) { state_->keep_for_last(std::move(kept), bytes); }
+std::size_t MapWindow::unfinished() { return state_->unfinished(); }
+void MapWindow::hold_back() noexcept { state_->hold_back(); }
+bool MapWindow::is_empty() const noexcept { return state_->is_empty(); }
+std::size_t MapWindow::outstanding() const noexcept { return state_->outstanding(); }
+std::size_t MapWindow::look_ahead() const noexcept { return state_->look_ahead(); }
+void MapWindow::inputs_wait(bool wait) noexcept { state_->inputs_wait(wait); }
+bool MapWindow::has_result() { return state_->has_result(); }
+void MapWindow::nudge() noexcept { state_->nudge(); }
+bool MapWindow::wait_for_nudge(const Deadline& deadline) { return state_->wait_for_nudge(deadline); }
+bool MapWindow::is_heavy() const noexcept { return state_->is_heavy(); }
+void MapWindow::unstage() noexcept { state_->unstage(); }
+void MapWindow::publish() { state_->publish(); }
+MapWindow::Next MapWindow::next(Result& result, const Deadline& deadline) { return state_->next(result, deadline); }
+SharedMemory MapWindow::take() noexcept { return state_->take(); }
+void MapWindow::keep(std::shared_ptr<const void> kept) noexcept { state_->keep(std::move(kept)); }
+void MapWindow::inputs_ended() noexcept { state_->inputs_ended(); }
+void MapWindow::end_at_once() noexcept { state_->end_at_once(); }
+
+}  // namespace retinue::detail

@@ -1,0 +1,39 @@
+#include <retinue/detail/tasks/task_context.hpp>
+
+#include <unistd.h>
+
+#include <retinue/error.hpp>
+#include <retinue/shared_array.hpp>
+
+#include "memory/worker_heap.hpp"
+#include "system/fork_watch.hpp"
+
+namespace retinue::detail {
+
+std::byte* TaskContext::result(std::size_t bytes) {
+  if (fork_generation() != generation_) _exit(0);
+  result_bytes_ = bytes;
+  if (bytes <= kInlineBytes) return slot_payload_;
+  WorkerHeap* heap = worker_heap();
+  if (heap == nullptr) throw Error("a task's result can be written in a worker only");
+  result_block_ = heap->allocate(bytes);
+  return heap->at(result_block_);
+}
+
+bool TaskContext::give(const SharedMemory& memory, std::size_t bytes) noexcept {
+  const WorkerHeap* heap = worker_heap();
+  if (fork_generation() != generation_ || heap == nullptr || memory.part != nullptr ||
+      memory.generation != generation_ || memory.bytes != bytes || !heap->region().holds(memory.data))
+    return false;
+  result_bytes_ = bytes;
+  result_block_ = heap->region().offset_of(memory.data);
+  return true;
+}
+
+void TaskContext::drop_result() noexcept {
+  if (result_block_ != 0) worker_heap()->free(result_block_, result_bytes_);
+  result_block_ = 0;
+  result_bytes_ = 0;
+}
+
+}  // namespace retinue::detail
