@@ -10,6 +10,7 @@ microsecond, lambdas and closures travel, a worker that dies costs one task, and
 from __future__ import annotations
 
 
+from retinue import _engine
 from retinue._engine import (
     cpu_count,
     limit_shared_memory,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     )
     from typing import Any
 
-__version__ = "0.1.0"
+__version__ = _engine.__version__  # the number in include/retinue/version.hpp
 
 __all__ = [
     "Cancelled",

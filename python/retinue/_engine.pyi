@@ -4,6 +4,7 @@ from typing import Any, Callable, Generic, Iterator, Optional, TypeVar, Union
 
 _T = TypeVar("_T")
 
+__version__: str
 READ_LAZILY: int
 READ_IN_CALL: int
 READ_IN_THREAD: int

@@ -1,5 +1,6 @@
 // The extension module retinue._engine.
 #include <retinue/cpu_count.hpp>
+#include <retinue/version.hpp>
 
 #include "memory/private_buffer.hpp"
 #include "memory/shared_memory.hpp"
@@ -68,6 +69,7 @@ PyMODINIT_FUNC PyInit__engine() {
       PyModule_AddObjectRef(module.get(), "Pool", reinterpret_cast<PyObject*>(&PoolType)) < 0 ||
       PyModule_AddObjectRef(module.get(), "SharedMemory", reinterpret_cast<PyObject*>(&SharedMemoryType)) < 0)
     return nullptr;
+  if (PyModule_AddStringConstant(module.get(), "__version__", RETINUE_VERSION) < 0) return nullptr;
   const auto add = [&](const char* name, Reading reading) {
     return PyModule_AddIntConstant(module.get(), name, static_cast<long>(reading)) == 0;
   };
