@@ -18,6 +18,7 @@ from retinue._engine import (
     trim_shared_memory,
     use_huge_pages,
 )
+from retinue._internal import raising as _raising  # noqa: F401 (for the engine)
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
