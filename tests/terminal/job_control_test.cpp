@@ -48,7 +48,7 @@ TEST(Job, that_was_stopped_works_on_and_loses_no_task) {
     ::kill(-terminal.program(), SIGCONT);
     EXPECT_TRUE(terminal.all_are(is_not_stopped)) << terminal.states();
     terminal.type(kCtrlC);
-    nap(2ms);
+    ASSERT_TRUE(terminal.shows("caught\r\n")) << terminal.shown();
   }
   const TerminalEnd end = terminal.end();
   EXPECT_TRUE(end.exited_with(0)) << end;
