@@ -7,10 +7,11 @@
 #include <string>
 #include <vector>
 
+#include <retinue/process_pool.hpp>
+
 #include "memory/region.hpp"
 #include "processes/control.hpp"
-
-#include <retinue/process_pool.hpp>
+#include "open_pool.hpp"
 
 namespace process_pool_hostile_test {
 
@@ -38,25 +39,12 @@ struct OpenPool {
   static constexpr unsigned kWorkers = 2;
   static constexpr std::uint64_t kSlots = 64;
 
-  OpenPool() : at(find()), pool(small_ring(kWorkers)), memory(view(at)) {
+  OpenPool()
+      : at(reinterpret_cast<std::byte*>(wild_writes::place_of_next_pool(kWorkers, kSlots))),
+        pool(small_ring(kWorkers)),
+        memory(PoolMemory::at(at, kWorkers, kSlots)) {
     EXPECT_EQ(pool.submit(twice, 1).get(), 2);
     EXPECT_EQ(memory.control->tail.load(), 1u) << "the pool's memory is where this test thinks it is";
-  }
-  /// Where the pool that is made next will have its memory: the first place that is free.
-  static std::byte* find() {
-    Region& region = Region::of_this_process();
-    const auto extent = region.take_control(PoolMemory::bytes_needed(kWorkers, kSlots));
-    region.give_control(extent);
-    return region.at(extent.offset);
-  }
-  static PoolMemory view(std::byte* at) {
-    PoolMemory m;
-    m.workers = kWorkers;
-    m.slot_mask = kSlots - 1;
-    m.control = reinterpret_cast<Control*>(at);
-    m.seats = reinterpret_cast<Seat*>(at + sizeof(Control));
-    m.slots = reinterpret_cast<Slot*>(at + sizeof(Control) + kWorkers * sizeof(Seat));
-    return m;
   }
   std::uintptr_t where() const { return reinterpret_cast<std::uintptr_t>(at); }
 
@@ -65,7 +53,9 @@ struct OpenPool {
   PoolMemory memory;
 };
 
-PoolMemory memory_at(std::uintptr_t where) { return OpenPool::view(reinterpret_cast<std::byte*>(where)); }
+PoolMemory memory_at(std::uintptr_t where) {
+  return PoolMemory::at(reinterpret_cast<std::byte*>(where), OpenPool::kWorkers, OpenPool::kSlots);
+}
 Seat& own_seat(const PoolMemory& m) {
   for (int tries = 0; tries < 2000; ++tries, nap())  // a fresh worker may run before its pid is noted
     for (unsigned i = 0; i < m.workers; ++i)

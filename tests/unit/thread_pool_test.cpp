@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <coroutine>
 #include <memory>
 #include <mutex>
 #include <numeric>
@@ -338,38 +337,6 @@ TEST(ThreadPool, calls_back_when_a_task_is_done_and_at_once_when_it_was) {
   bool at_once = false;
   told.on_done([&](retinue::Future<int>&) { at_once = std::this_thread::get_id() == here; });
   EXPECT_TRUE(at_once);
-}
-
-struct Detached {
-  struct promise_type {
-    Detached get_return_object() { return {}; }
-    std::suspend_never initial_suspend() noexcept { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-};
-
-Detached sum_of_two(ThreadPool& pool, std::atomic<int>& result) {
-  const int a = co_await pool.submit(square, 3);
-  const int b = co_await pool.submit([] {
-    std::this_thread::sleep_for(5ms);
-    return 4;
-  });
-  int failed = 0;
-  try {
-    co_await pool.submit([] { throw std::runtime_error("no"); });
-  } catch (const std::runtime_error&) {
-    failed = 100;
-  }
-  result = a + b + failed;
-}
-
-TEST(ThreadPool, coroutines_await_its_futures) {
-  ThreadPool pool(2);
-  std::atomic<int> result = 0;
-  sum_of_two(pool, result);
-  EXPECT_TRUE(soon([&] { return result == 113; }));
 }
 
 TEST(ThreadPool, finishes_what_was_submitted_when_it_ends_also_what_tasks_submit_meanwhile) {
