@@ -4,12 +4,14 @@ import asyncio
 import concurrent.futures
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 
@@ -477,3 +479,68 @@ def test_an_exception_that_would_end_the_interpreter_when_it_is_loaded_is_itself
 
 def raise_made_by(cls):
     raise cls("text")
+
+
+WITHOUT_DESCRIPTORS = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+from retinue.futures import ProcessPoolExecutor
+executor = ProcessPoolExecutor(1)
+assert executor.submit(abs, -1).result(timeout=30) == 1
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+names = []
+for function, arguments in (os._exit, (3,)), (int, ("x",)):
+    try:
+        executor.submit(function, *arguments).result(timeout=30)
+    except Exception as error:
+        names.append(type(error).__name__)
+executor.shutdown()
+try:
+    executor.submit(abs, 1)
+except RuntimeError as error:
+    names.append(type(error).__name__)
+for fd in held:
+    os.close(fd)
+print(*names)
+"""
+
+
+def test_errors_are_raised_without_a_descriptor_to_import_them_with():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_DESCRIPTORS], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("WorkerDied ValueError PoolClosed\n", 0), done.stderr
+
+
+HIDDEN = """
+import os, shutil, sys
+os.chmod(sys.argv[1], 0o700)
+from retinue import WorkerLimits
+from retinue.futures import ProcessPoolExecutor
+def make(x):
+    return lambda: x + os.getuid()
+with ProcessPoolExecutor(1, limits=WorkerLimits(user="nobody")) as executor:
+    by_value = executor.submit(make, 1).result(timeout=30)
+    try:
+        executor.submit(int, "x").result(timeout=30)
+    except ValueError as error:
+        print(type(error).__name__, by_value())
+os.setuid(65534)
+executor = ProcessPoolExecutor(1)
+try:
+    executor.submit(os._exit, 3).result(timeout=30)
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root")
+def test_a_user_who_cannot_read_the_package_gets_errors_and_results(tmp_path):
+    hidden = tmp_path / "hidden"
+    shutil.copytree(Path(retinue.__file__).parent, hidden / "retinue", ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {**os.environ, "PYTHONPATH": str(hidden), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", HIDDEN, str(hidden)], capture_output=True, text=True, timeout=90, env=environment)
+    assert (done.stdout, done.returncode) == ("ValueError 1\nWorkerDied\n", 0), done.stderr

@@ -35,6 +35,7 @@ def start(pool: Any, options: PoolOptions, mp_context: Any) -> None:
         method = mp_context.get_start_method()
     else:
         method = multiprocessing.get_start_method(allow_none=True) or "fork"
+    _import_what_may_be_out_of_reach(options)
     worker.flush()  # what is not flushed now would be printed by every worker
     worker.prepare()
     try:
@@ -55,6 +56,15 @@ def start(pool: Any, options: PoolOptions, mp_context: Any) -> None:
         pool._start_engine(options, scope, None)
     else:
         _start_fresh(pool, options, home)
+
+
+def _import_what_may_be_out_of_reach(options: PoolOptions) -> None:
+    """What is slow to import and needed only when something fails: then there may be no descriptor left to import it
+    with, or the process may have become a user that cannot read this package."""
+    from retinue import _errors  # noqa: F401
+
+    if options.limits is not None:  # what a worker returns by value
+        from retinue._internal import by_value  # noqa: F401
 
 
 class _Spawning:
