@@ -55,7 +55,8 @@ inline std::string told(const Place& place) {
 /// there were. Expects that the walks pass the named transitions of the model.
 inline void act_at_every_place(Scene& scene, const char* window, const std::set<std::string>& transitions) {
   // Some places are come to only if the worker is slow, as it was in single steps: so the later tries take steps.
-  constexpr unsigned kMostWalks = 8, kTriesAtFullSpeed = 15, kMostTries = 75, kFewestInstructions = 50;
+  constexpr unsigned kMostWalks = 8, kTriesAtFullSpeed = 15, kMostTries = 75, kMostTriesBeyond = 25,
+                     kFewestInstructions = 50;
   const auto began = Clock::now();
   Walks walks;
   for (std::size_t before = 1; walks.places().size() != before && walks.walks() < kMostWalks;) {
@@ -77,7 +78,7 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
   std::size_t missed = 0;
   for (const Place& place : places) {
     bool arrived = false;
-    for (unsigned tries = 0; tries < kMostTries && !arrived; ++tries) {
+    for (unsigned tries = 0; tries < (place.beyond == 0 ? kMostTries : kMostTriesBeyond) && !arrived; ++tries) {
       const auto worker = scene.begin();
       arrived =
           tries < kTriesAtFullSpeed ? worker->run_to(place) == TracedProcess::Stop::arrived : step_to(*worker, place);
