@@ -8,6 +8,7 @@
 #include "codec/exceptions.hpp"
 #include "pool_core.hpp"
 #include "system/fork_watch.hpp"
+#include "loading_limit.hpp"
 
 namespace retinue::detail {
 
@@ -79,7 +80,7 @@ std::string seconds_text(std::chrono::nanoseconds time) {
 }  // namespace
 
 TaskState::~TaskState() {
-  if (core->foreign()) payload.forget();
+  if (core->owner().foreign()) payload.forget();
 }
 
 void TaskState::reset(const ChosenOptions& options) {
@@ -103,16 +104,16 @@ bool TaskState::cancelled() noexcept {
   return ending.load(std::memory_order_acquire) == Ending::cancelled;
 }
 
-bool TaskState::done() noexcept { return core->done(*this); }
-bool TaskState::wait(const Deadline& deadline) { return core->wait(*this, deadline); }
+bool TaskState::done() noexcept { return core->waiting().done(*this); }
+bool TaskState::wait(const Deadline& deadline) { return core->waiting().wait(*this, deadline); }
 bool TaskState::cancel(bool force) { return core->cancel(*this, force); }
 void TaskState::on_done(std::function<void()> callback) { core->on_done(*this, std::move(callback)); }
-bool TaskState::running() const noexcept { return core->is_running(*this); }
+bool TaskState::running() const noexcept { return core->waiting().is_running(*this); }
 const OwnerBell& TaskState::bell() const { return core->bell(); }
-bool TaskState::arm() { return core->arm(*this); }
+bool TaskState::arm() { return core->waiting().arm(*this); }
 void TaskState::progress() noexcept {
   try {
-    core->progress();
+    core->waiting().progress();
   } catch (const std::bad_alloc&) {
     // The results stay in their slots until there is memory for them.
   }
@@ -125,7 +126,7 @@ std::exception_ptr TaskState::error() const {
   };
   switch (ending.load(std::memory_order_acquire)) {
     case Ending::exception: {
-      if (payload.lies_in_result_block() && core->foreign())
+      if (payload.lies_in_result_block() && core->owner().foreign())
         return std::make_exception_ptr(
             PoolClosed(task + " ended with an exception that only its pool's process can read"));
       const auto bytes = payload.bytes();
@@ -147,7 +148,7 @@ std::exception_ptr TaskState::error() const {
           TaskTimeout(task + " ran longer than its timeout of " + seconds_text(timeout) + killed()));
     case Ending::timed_out_loading:
       return std::make_exception_ptr(
-          TaskTimeout(task + " ran longer than " + seconds_text(PoolCore::loading_limit(timeout)) +
+          TaskTimeout(task + " ran longer than " + seconds_text(loading_limit(timeout)) +
                       " while loading its function and arguments, before its own timeout of " + seconds_text(timeout) +
                       " began to count" + killed()));
     case Ending::cancelled: return std::make_exception_ptr(Cancelled(task + " was cancelled"));
@@ -163,7 +164,8 @@ std::exception_ptr TaskState::error() const {
 
 std::span<const std::byte> value_of(TaskState& task) {
   if (task.ending.load(std::memory_order_acquire) == Ending::value) {
-    if (task.payload.lies_in_result_block()) task.core->refuse_foreign();  // there the parent may free it at any time
+    if (task.payload.lies_in_result_block())
+      task.core->owner().refuse_foreign();  // there the parent may free it at any time
     return task.payload.bytes();
   }
   std::rethrow_exception(task.error());
