@@ -1,10 +1,12 @@
 // What the owner knows of each worker from its own memory.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include <sys/types.h>
 
+#include "family/liveness.hpp"
 #include "worker.hpp"
 
 namespace retinue::detail {
@@ -16,7 +18,8 @@ struct KnownWorker {
   bool spawn_again = false;  ///< it could not be forked or not begin: try later
   bool seen_ready = false;
   bool kill_asked = false;
-  unsigned odd = 0;  ///< looks in a row that found its life or its pid overwritten
+  unsigned odd = 0;                  ///< looks in a row that found its life or its pid overwritten
+  std::optional<DeathNotice> death;  ///< of which not all parts of the pool have heard
 };
 
 /// The workers of a pool as the owner has noted them, where no stray write of theirs can reach. The Supervisor writes them;

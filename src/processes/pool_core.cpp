@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <string>
+#include <unistd.h>
 #include <utility>
 
 #include <retinue/cpu_count.hpp>
@@ -69,8 +70,9 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
       lock_(plan_, ring_),
       cancellation_(plan_, ring_, open_, workers_),
       timeouts_(plan_, ring_, open_, cancellation_),
-      reclaim_(plan_, ring_, workers_, lifecycle_),
-      supervisor_(plan_, workers_, reclaim_, lifecycle_),
+      reclaim_(plan_, ring_, lifecycle_, deaths_),
+      death_reports_(lock_, deaths_),
+      supervisor_(plan_, workers_, lifecycle_, deaths_),
       slot_inspection_(plan_, ring_, workers_, cancellation_, reclaim_),
       inspection_(plan_, ring_, open_, workers_, supervisor_, lifecycle_, slot_inspection_),
       server_(plan_),
@@ -178,6 +180,8 @@ Deadline PoolCore::do_chores() noexcept {
   } catch (const std::bad_alloc&) {
     next = Clock::now() + std::chrono::milliseconds(10);  // results stay in their slots until then
   }
+  next = earlier(next, death_reports_.report());
+  if (owner_.foreign()) _exit(0);  // a subscriber forked and let its child return: no second service thread
   return next;
 }
 
@@ -242,10 +246,28 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
   const bool lost = server_.pid() != 0 && !(server_.end() && supervisor_.workers_are_gone());
   service_.stop();
   server_.stop_watching();
+  if (!lost) report_last_deaths();
   supervisor_.retire_all();
   reclaim_.free_still_read(lost);
   if (lost) control_.lose();
   region().remove_keeper(plan_.memory.control->service_bell);
+}
+
+// Of workers that left because the pool ends, or died with their fork server.
+void PoolCore::report_last_deaths() noexcept {
+  try {
+    const std::lock_guard lock(lock_.mutex());
+    for (unsigned i = 0; i < workers(); ++i) {
+      const Life life = plan_.memory.seats[i].life.load(std::memory_order_acquire);
+      if (workers_[i].part == nullptr || (life != Life::alive && life != Life::ended)) continue;
+      ProcessDeath death = supervisor_.death_of(i);
+      if (life == Life::alive) death.signal = 0, death.exit_code = -1;  // nobody has noted how it ended
+      death_reports_.add(death);
+    }
+  } catch (const std::bad_alloc&) {
+    // Those that were added are reported.
+  }
+  death_reports_.report();
 }
 
 void PoolCore::release() noexcept {

@@ -12,8 +12,10 @@
 #include <retinue/pool_stats.hpp>
 #include <retinue/process_pool_options.hpp>
 
+#include "family/liveness.hpp"
 #include "memory/region.hpp"
 #include "cancellation.hpp"
+#include "death_reports.hpp"
 #include "fork_server_handle.hpp"
 #include "inspection.hpp"
 #include "known_workers.hpp"
@@ -115,6 +117,7 @@ class PoolCore {
   void end_what_is_open() noexcept;
   void close(bool cancel_pending, bool at_once);
   void end_processes() noexcept;
+  void report_last_deaths() noexcept;
 
   const OwnerProcess owner_;
   PoolPlan plan_;  // constant once the fork server was forked
@@ -126,11 +129,13 @@ class PoolCore {
   Lifecycle lifecycle_;
   OpenTasks open_;
   KnownWorkers workers_;
+  Liveness deaths_;  // of its workers; subscribers hear in the order in which they stand here
   TaskRing ring_;
   mutable PoolLock lock_;
   Cancellation cancellation_;
   TimeoutWatch timeouts_;
   Reclaim reclaim_;
+  DeathReports death_reports_;
   Supervisor supervisor_;
   SlotInspection slot_inspection_;
   Inspection inspection_;

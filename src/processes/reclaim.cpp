@@ -1,7 +1,6 @@
 #include "reclaim.hpp"
 
 #include <new>
-#include <sys/wait.h>
 #include <utility>
 
 #include "slot_checks.hpp"
@@ -9,18 +8,16 @@
 namespace retinue::detail {
 namespace {
 
-std::unique_ptr<Death> death_of(const Seat& seat, pid_t pid, int status) {
+// With what the dying worker has noted.
+std::unique_ptr<Death> describe(const ProcessDeath& process, const Seat& seat) {
   auto death = std::make_unique<Death>();
-  death->pid = pid;
-  if (!WIFSIGNALED(status)) {
-    death->exit_code = WEXITSTATUS(status);
-    return death;
-  }
-  death->signal = WTERMSIG(status);
-  if (const int cause = seat.crash_signal.load(std::memory_order_relaxed); cause != 0) {
-    death->signal = cause > 0 && cause < 64 ? cause : WTERMSIG(status);
-    death->stack = seat.crash_stack;
-  }
+  death->pid = process.pid;
+  death->signal = process.signal;
+  death->exit_code = process.exit_code;
+  const int cause = seat.crash_signal.load(std::memory_order_relaxed);
+  if (process.signal == 0 || cause == 0) return death;
+  if (cause > 0 && cause < 64) death->signal = cause;
+  death->stack = seat.crash_stack;
   return death;
 }
 
@@ -41,7 +38,9 @@ bool Reclaim::is_of(unsigned worker, const TaskState& task, std::uint64_t state)
   return tag == Tag::done || other == memory.workers || other == worker;
 }
 
-void Reclaim::from_dead_worker(unsigned worker, int status) {
+// If it throws bad_alloc it may be called again.
+void Reclaim::from_dead_worker(const ProcessDeath& death) {
+  const unsigned worker = death.worker;
   for (std::uint64_t i = 0; i <= plan_.memory.slot_mask; ++i) {
     TaskState* task = ring_.owner_of(i);
     if (task == nullptr) continue;
@@ -52,10 +51,10 @@ void Reclaim::from_dead_worker(unsigned worker, int status) {
       ring_.collect_slot(slot, *task, state);
       continue;
     }
-    task->worker_pid = workers_[worker].pid;
+    task->worker_pid = death.pid;
     // Model: reclaim
     if (task->wanted_ending == Ending::pending && (task->retries == 0 || lifecycle_.terminating()))
-      task->death = death_of(plan_.memory.seats[worker], workers_[worker].pid, status);
+      task->death = describe(death, plan_.memory.seats[worker]);
     end_or_run_again(slot, *task, Ending::died);
   }
 }

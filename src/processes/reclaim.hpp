@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "family/liveness.hpp"
 #include "known_workers.hpp"
 #include "lifecycle.hpp"
 #include "open_tasks.hpp"
@@ -16,12 +17,13 @@ namespace retinue::detail {
 /// `free_still_read`.
 class Reclaim {
  public:
-  Reclaim(const PoolPlan& plan, TaskRing& ring, const KnownWorkers& workers, const Lifecycle& lifecycle) noexcept
-      : plan_(plan), ring_(ring), workers_(workers), lifecycle_(lifecycle) {}
+  /// Subscribes to the deaths of the pool's workers.
+  Reclaim(const PoolPlan& plan, TaskRing& ring, const Lifecycle& lifecycle, Liveness& deaths)
+      : plan_(plan),
+        ring_(ring),
+        lifecycle_(lifecycle),
+        subscription_(deaths.subscribe([this](const ProcessDeath& death) { from_dead_worker(death); })) {}
 
-  /// The tasks of a worker that is dead and reaped, with what waitpid said of it: nobody else writes its slot any more. If it
-  /// throws bad_alloc it may be called again.
-  void from_dead_worker(unsigned worker, int status);
   /// Of a broken pool: all that are in slots or wait for one.
   void from_broken_pool() noexcept;
   /// A task whose worker was stopped or has died, or of which it is not known whether it had one: runs again if it may, else
@@ -31,6 +33,7 @@ class Reclaim {
   void free_still_read(bool lost) noexcept;
 
  private:
+  void from_dead_worker(const ProcessDeath& death);
   struct StillRead {
     Payload::OwnerBlock block;
     std::unique_ptr<KeptMemory> kept;
@@ -40,9 +43,9 @@ class Reclaim {
 
   const PoolPlan& plan_;
   TaskRing& ring_;
-  const KnownWorkers& workers_;
   const Lifecycle& lifecycle_;
   std::vector<StillRead> still_read_;  // arguments of tasks that ran when the pool broke
+  Liveness::Subscription subscription_;
 };
 
 }  // namespace retinue::detail

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <new>
 #include <sys/wait.h>
 #include <system_error>
 #include <thread>
@@ -33,6 +34,14 @@ bool wait_for_end_of(pid_t pid, Clock::time_point deadline) noexcept {
 }
 
 }  // namespace
+
+Supervisor::Supervisor(const PoolPlan& plan, KnownWorkers& workers, Lifecycle& lifecycle, Liveness& deaths)
+    : plan_(plan),
+      workers_(workers),
+      lifecycle_(lifecycle),
+      deaths_(deaths),
+      counting_(deaths.subscribe([this](const ProcessDeath& death) { count(death); })),
+      replacing_(deaths.subscribe([this](const ProcessDeath& death) { replace(death.worker); })) {}
 
 void Supervisor::look_at_seats() {
   const bool again = Clock::now() >= spawn_again_at_;
@@ -77,12 +86,31 @@ Supervisor::Departure Supervisor::departure_of(unsigned worker) const noexcept {
   return {status, ready, known.kill_asked, !retired && !known.kill_asked && !left && ready <= Seat::kTakesTasks};
 }
 
+ProcessDeath Supervisor::death_of(unsigned worker) const noexcept {
+  const Seat& seat = plan_.memory.seats[worker];
+  ProcessDeath death{.pid = workers_.pid_of(worker), .worker = worker};
+  const int status = seat.status.load(std::memory_order_relaxed);
+  if (WIFSIGNALED(status)) death.signal = WTERMSIG(status);
+  else death.exit_code = WEXITSTATUS(status);
+  return death;
+}
+
 void Supervisor::on_worker_end(unsigned worker) {  // Model: on_worker_end
+  KnownWorker& known = workers_[worker];
+  if (known.pid == 0) ++started_;
+  known.pid = workers_.pid_of(worker);
+  DeathNotice notice = known.death ? *known.death : DeathNotice(death_of(worker));
+  if (deaths_.notify(notice)) return;
+  if (known.part != nullptr) known.death = notice;  // else it is replaced
+  throw std::bad_alloc();
+}
+
+void Supervisor::count(const ProcessDeath& death) {
+  if (departure_of(death.worker).died) ++died_;
+}
+
+void Supervisor::replace(unsigned worker) {
   const Departure departure = departure_of(worker);
-  if (workers_[worker].pid == 0) ++started_;
-  workers_[worker].pid = workers_.pid_of(worker);
-  reclaim_.from_dead_worker(worker, departure.status);
-  if (departure.died) ++died_;
   const std::string trouble = trouble_with(worker, departure);
   const std::string no_beginning = departure.ready == Seat::kCouldNotBegin ? words_of(worker) : std::string();
   vacate(worker);

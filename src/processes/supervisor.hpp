@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <string>
 
+#include "family/liveness.hpp"
 #include "deadlines.hpp"
 #include "known_workers.hpp"
 #include "lifecycle.hpp"
-#include "reclaim.hpp"
 #include "worker.hpp"
 
 namespace retinue::detail {
@@ -18,14 +18,17 @@ namespace retinue::detail {
 /// owner writes there.
 class Supervisor {
  public:
-  Supervisor(const PoolPlan& plan, KnownWorkers& workers, Reclaim& reclaim, Lifecycle& lifecycle) noexcept
-      : plan_(plan), workers_(workers), reclaim_(reclaim), lifecycle_(lifecycle) {}
+  /// Publishes to `deaths`, the pool's own, and subscribes to them: to count them, and, after all who have subscribed before,
+  /// to replace the worker.
+  Supervisor(const PoolPlan& plan, KnownWorkers& workers, Lifecycle& lifecycle, Liveness& deaths);
 
   /// Looks at all seats: notes who lives, sees to who has ended, and asks for workers whose time has come. Breaks the pool if no
   /// worker can be had. Throws bad_alloc, and may then be called again.
   void look_at_seats();
   /// The worker of a seat is dead and reaped: nobody else writes its slot, its part and its bits any more. Likewise.
   void on_worker_end(unsigned worker);
+  /// Of a worker that is dead and reaped.
+  ProcessDeath death_of(unsigned worker) const noexcept;
   /// Asks for a worker. Where there is no memory to give it, later.
   void spawn(unsigned worker);
   /// When one is to be asked for that could not be had.
@@ -54,6 +57,8 @@ class Supervisor {
     bool died;  ///< other than by its own will or the pool's
   };
   Departure departure_of(unsigned worker) const noexcept;
+  void count(const ProcessDeath& death);
+  void replace(unsigned worker);
   std::string trouble_with(unsigned worker, const Departure& departure);
   std::string words_of(unsigned worker) const;
   void vacate(unsigned worker) noexcept;
@@ -62,14 +67,16 @@ class Supervisor {
 
   const PoolPlan& plan_;
   KnownWorkers& workers_;
-  Reclaim& reclaim_;
   Lifecycle& lifecycle_;
+  Liveness& deaths_;
   std::uint64_t started_ = 0;
   std::uint64_t died_ = 0;
   unsigned deaths_at_start_ = 0;              // in a row, before a worker was ready ...
   Clock::time_point first_death_at_start_{};  // ... and when the first of them was
   Clock::time_point spawn_again_at_{};
   std::chrono::milliseconds spawn_pause_{10};
+  Liveness::Subscription counting_;
+  Liveness::Subscription replacing_;
 };
 
 }  // namespace retinue::detail
