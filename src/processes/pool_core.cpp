@@ -123,7 +123,7 @@ void PoolCore::wait_for_first_spawns(const FreshProgram* program) {
     }
     plan_.memory.control->service_bell.wait(Clock::now() + std::chrono::milliseconds(100));
     plan_.memory.control->service_bell.drain();
-    if (int exit_code = 0; server_has_died(&exit_code)) {
+    if (int exit_code = 0; server_.has_ended(&exit_code)) {
       if (program == nullptr && exit_code != 0)
         throw_call_failed("sigaction or prctl", exit_code, "in the pool's fork server");
       throw ResourceExhausted("the pool's fork server died while it started the workers", 0);
@@ -141,14 +141,9 @@ void PoolCore::wait_for_first_spawns(const FreshProgram* program) {
   }
 }
 
-// Before it was to.
-bool PoolCore::server_has_died(int* exit_code) const noexcept {
-  return server_.has_ended(exit_code) && !lifecycle_.closing_announced();
-}
-
 Deadline PoolCore::do_chores() noexcept {
   Deadline next;
-  const bool server_died = server_has_died();
+  const bool server_died = server_.has_ended() && !lifecycle_.closing_announced();
   try {
     const Hold hold(lock_);
     if (server_died) {

@@ -111,7 +111,6 @@ class PoolCore {
   ~PoolCore();
 
   void wait_for_first_spawns(const FreshProgram* program);
-  bool server_has_died(int* exit_code = nullptr) const noexcept;
   Deadline do_chores() noexcept;
   Deadline tend_memory() noexcept;
   void end_what_is_open() noexcept;
