@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <retinue/detail/processes/process_tasks.hpp>
+#include <retinue/detail/tasks/owner_bell.hpp>
 
 #include "pool_core.hpp"
 
@@ -32,7 +33,7 @@ class MapWindow::State {
   }
 
   std::size_t wanted() const {
-    core_->refuse_foreign();
+    core_->owner().refuse_foreign();
     if (inputs_ended_ || outstanding_ >= window_) return 0;
     if (held_back_ || is_heavy()) return 0;
     const std::size_t room = window_ - outstanding_;
@@ -40,7 +41,7 @@ class MapWindow::State {
   }
 
   std::byte* stage(std::size_t bytes) {
-    core_->refuse_foreign();
+    core_->owner().refuse_foreign();
     TaskState* task = take_spare();
     try {
       std::byte* room;
@@ -93,7 +94,7 @@ class MapWindow::State {
   void inputs_wait(bool wait) noexcept { inputs_wait_ = wait; }
 
   bool has_result() {
-    if (ordered_) return !under_way_.empty() && core_->done(*under_way_.front());
+    if (ordered_) return !under_way_.empty() && core_->waiting().done(*under_way_.front());
     if (ready_ == nullptr) {
       core_->collect();
       ready_ = core_->take_finished(finished_);
@@ -103,11 +104,11 @@ class MapWindow::State {
 
   void nudge() noexcept {
     nudged_.store(true);
-    core_->ring_owner();
+    core_->bell().ring();
   }
 
   bool wait_for_nudge(const Deadline& deadline) {
-    const bool nudged = core_->wait_for_nudge(nudged_, deadline);
+    const bool nudged = core_->waiting().wait_for_nudge(nudged_, deadline);
     if (nudged) nudged_.store(false);
     return nudged;
   }
@@ -149,7 +150,7 @@ class MapWindow::State {
   }
 
   Next next(Result& result, const Deadline& deadline) {
-    core_->refuse_foreign();
+    core_->owner().refuse_foreign();
     recycle_given();
     if (outstanding_ == 0) return Next::over;
     if (!staged_.empty()) publish();
@@ -280,9 +281,9 @@ class MapWindow::State {
       // take a worker's CPU for it, sleep until a good part of the window is done.
       if (window_ >= kBulkWindow && under_way_.size() >= window_ / 2) {
         TaskState* half = under_way_[under_way_.size() / 2];
-        if (!half->ended() && core_->sleep_for_bulk(*half, kBulkSleep)) continue;
+        if (!half->ended() && core_->waiting().sleep_for_bulk(*half, kBulkSleep)) continue;
       }
-      core_->wait_for_any_of(*first, last_under_way(), nudged_, deadline);
+      core_->waiting().wait_for_any_of(*first, last_under_way(), nudged_, deadline);
     }
     under_way_.pop_front();
     return first;
@@ -311,8 +312,8 @@ class MapWindow::State {
         otherwise = Next::timed_out;
         return nullptr;
       }
-      if (window_ < kBulkWindow || !core_->sleep_for_half(kBulkSleep))
-        core_->wait_for_finished(finished_, nudged_, deadline);
+      if (window_ < kBulkWindow || !core_->waiting().sleep_for_half(kBulkSleep))
+        core_->waiting().wait_for_finished(finished_, nudged_, deadline);
     }
     return pop_ready();
   }

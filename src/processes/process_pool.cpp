@@ -39,13 +39,13 @@ void StagedPayload::drop_block() noexcept { Region::of_this_process().free(block
 CoreRef make_core(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program) {
   return CoreRef(new PoolCore(options, hooks, program));
 }
-bool wait_until_idle(PoolCore& core, const Deadline& deadline) { return core.wait_until_idle(deadline); }
+bool wait_until_idle(PoolCore& core, const Deadline& deadline) { return core.waiting().wait_until_idle(deadline); }
 void shut_down(PoolCore& core, bool cancel_pending) { core.shutdown(cancel_pending); }
 void terminate(PoolCore& core) { core.terminate(); }
 PoolStats stats_of(PoolCore& core) { return core.stats(); }
 std::vector<pid_t> worker_pids_of(PoolCore& core) { return core.worker_pids(); }
 unsigned workers_of(PoolCore& core) noexcept { return core.workers(); }
-bool is_foreign(PoolCore& core) noexcept { return core.foreign(); }
+bool is_foreign(PoolCore& core) noexcept { return core.owner().foreign(); }
 void require_open(PoolCore& core) { core.check_open(); }
 bool is_running(Completion& task) noexcept { return static_cast<TaskState&>(task).running(); }
 
