@@ -74,7 +74,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     detail::StagedPayload payload;
     const std::size_t bytes = Call::size(f, args...);
     Call::write(payload.prepare(bytes), bytes, f, std::forward<A>(args)...);
-    return Future<R>(detail::submit_to(core(), entry_of<Call>(), payload, options), &take<R>);
+    return Future<R>::template on<&take<R>>(detail::submit_to(core(), entry_of<Call>(), payload, options));
   }
 
   template <class F, class... Rs>
@@ -132,13 +132,13 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
   }
 
   template <class R>
-  static R take(detail::Completion& task) {
+  static R take(detail::EncodedCompletion& task) {
     if constexpr (detail::kTravelsAsBlock<R>) {
-      const detail::SharedMemory block = detail::take_value(task);
-      return detail::ArrayResult<R>::receive(
-          block, block.data != nullptr ? std::span<const std::byte>() : detail::value_bytes(task));
+      const detail::SharedMemory block = task.take_block();
+      return detail::ArrayResult<R>::receive(block,
+                                             block.data != nullptr ? std::span<const std::byte>() : task.value_bytes());
     } else {
-      return decode<R>(detail::value_bytes(task));
+      return decode<R>(task.value_bytes());
     }
   }
 

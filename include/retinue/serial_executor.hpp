@@ -69,11 +69,10 @@ class SerialExecutor : public ExecutorInterface<SerialExecutor> {
   auto submit_task(const TaskOptions& options, F&& f, A&&... args) {
     using R = std::remove_cvref_t<std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>>;
     using Task = detail::CallTask<R, std::decay_t<F>, std::decay_t<A>...>;
-    auto* const task =
-        new Task(nullptr, detail::ChosenOptions(options).timeout, std::forward<F>(f), std::forward<A>(args)...);
-    detail::Ref<detail::Completion> owned(task);
+    detail::Ref<Task> task(
+        new Task(nullptr, detail::ChosenOptions(options).timeout, std::forward<F>(f), std::forward<A>(args)...));
     task->run_here();
-    return Future<R>(std::move(owned), &Task::take);
+    return Future<R>::template on<&Task::take>(std::move(task));
   }
 
   template <class F, class... Rs>

@@ -13,7 +13,7 @@ extern PyTypeObject FutureType;
 PyObject* set_future_class(PyObject*, PyObject* type) noexcept;
 
 /// `kept`: what must live until the outcome was read, or null. `keep_function`: false if somebody else keeps it.
-Object make_future(detail::Ref<detail::Completion> task, FunctionRef function, Object kept, bool keep_function);
+Object make_future(detail::Ref<detail::EncodedCompletion> task, FunctionRef function, Object kept, bool keep_function);
 /// One that has failed already, with this exception.
 Object make_failed_future(Object error);
 

@@ -116,7 +116,7 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
     detail::require_open(*core);
     return make_failed_future(std::move(error));
   }
-  detail::Ref<detail::Completion> task = detail::submit_to(*core, call_entry(), payload, options);
+  detail::Ref<detail::EncodedCompletion> task = detail::submit_to(*core, call_entry(), payload, options);
   if (to_the_end) {
     std::vector<Object> all;
     all.push_back(std::exchange(kept, Object()));

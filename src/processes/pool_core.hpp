@@ -48,7 +48,7 @@ class PoolCore {
   void release() noexcept;
 
   // Any thread -------------------------------------------------------------------------------------
-  Ref<Completion> submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options);
+  Ref<EncodedCompletion> submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options);
   bool done(TaskState& task) noexcept;
   bool wait(TaskState& task, const Deadline& deadline);
   bool cancel(TaskState& task, bool force);
@@ -303,8 +303,5 @@ class PoolCore {
   std::atomic<bool> stop_service_{false};
   std::atomic<bool> told_to_close_{false};  // what `closing` says, unless it was overwritten
 };
-
-/// The result bytes or the exception; see value_bytes.
-std::span<const std::byte> value_of(TaskState& task);
 
 }  // namespace retinue::detail

@@ -47,18 +47,10 @@ std::vector<pid_t> worker_pids_of(PoolCore& core) { return core.worker_pids(); }
 unsigned workers_of(PoolCore& core) noexcept { return core.workers(); }
 bool is_foreign(PoolCore& core) noexcept { return core.foreign(); }
 void require_open(PoolCore& core) { core.check_open(); }
-bool is_running(Completion& task) noexcept { return static_cast<TaskState&>(task).running(); }
 
-Ref<Completion> submit_to(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
+Ref<EncodedCompletion> submit_to(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
   return core.submit(entry, arguments, options);
 }
-
-SharedMemory take_value(Completion& task) {
-  auto& state = static_cast<TaskState&>(task);
-  return state.core->take_result(state);
-}
-
-std::span<const std::byte> value_bytes(Completion& task) { return value_of(static_cast<TaskState&>(task)); }
 
 }  // namespace detail
 }  // namespace retinue

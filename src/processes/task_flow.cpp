@@ -63,7 +63,7 @@ SharedMemory PoolCore::take_result(TaskState& task) {
   return memory;
 }
 
-Ref<Completion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
+Ref<EncodedCompletion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
   refuse_foreign();
   add_ref();
   Ref<TaskState> task(new TaskState(CoreRef(this), entry, options, 2));
@@ -81,7 +81,7 @@ Ref<Completion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const
     enqueue(*task, arguments.small(), arguments.size());
     (void)for_pool.release();
   }
-  return Ref<Completion>(task.release());
+  return task;
 }
 
 void PoolCore::submit_all(std::span<const Staged> tasks, std::size_t& taken) {

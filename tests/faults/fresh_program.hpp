@@ -39,7 +39,7 @@ inline int square_in(retinue::detail::PoolCore& core, int x) {
   const auto task = retinue::detail::submit_to(
       core, retinue::detail::name_code(reinterpret_cast<const void*>(&square_entry)), arguments, {});
   task->wait(std::nullopt);
-  std::memcpy(&x, retinue::detail::value_bytes(*task).data(), sizeof x);
+  std::memcpy(&x, task->value_bytes().data(), sizeof x);
   return x;
 }
 

@@ -86,7 +86,7 @@ class StagedPayload {
 };
 
 /// Hands one task to the pool. Throws PoolClosed, ResourceExhausted, bad_alloc.
-Ref<Completion> submit_to(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options);
+Ref<EncodedCompletion> submit_to(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options);
 
 /// A pool without the templates: bytes in, bytes out. The caller shuts it down before it lets go of it.
 /// With a `program` its processes start anew.
@@ -103,16 +103,6 @@ unsigned workers_of(PoolCore& core) noexcept;
 bool is_foreign(PoolCore& core) noexcept;
 /// Throws PoolClosed if the pool takes no tasks (any more, or in this process).
 void require_open(PoolCore& core);
-/// True once a worker has claimed the task (of a Completion that `submit_to` made) and while it runs it.
-bool is_running(Completion& task) noexcept;
-
-/// The bytes of a done task's value (of a Completion that `submit_to` made), good as long as the task
-/// is; or throws what it ended with.
-std::span<const std::byte> value_bytes(Completion& task);
-
-/// Takes the block that holds a done task's value; no data if the value is small and has none. The caller frees it
-/// (free_shared). Throws what the task ended with, and Error if the value was taken before.
-SharedMemory take_value(Completion& task);
 
 /// Shared memory that several tasks may be given.
 using KeptMemory = std::vector<std::shared_ptr<const SharedMemory>>;
@@ -170,7 +160,7 @@ class MapWindow {
   void nudge() noexcept;
   /// False if the deadline passed first. For when there is nothing under way to wait for.
   bool wait_for_nudge(const Deadline& deadline);
-  /// Takes the block of the result given last, if it has one, so that `value` lives on; see take_value.
+  /// Takes the block of the result given last, if it has one, so that `value` lives on; see EncodedCompletion::take_block.
   SharedMemory take() noexcept;
   /// No more inputs will come.
   void inputs_ended() noexcept;
