@@ -60,6 +60,9 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
   std::vector<pid_t> worker_pids() const;
   PoolStats stats() const;
 
+  /// For schedulers: what runs this pool's tasks.
+  detail::Ref<detail::Backend> backend() const { return detail::backend_of(core()); }
+
   /// Ends the pool: takes no more tasks, finishes those submitted (or takes back what has not started),
   /// ends the workers. A second call waits for the first. Never throws what a task threw.
   void shutdown(bool cancel_pending = false);

@@ -8,6 +8,7 @@
 #include <retinue/detail/tasks/call.hpp>
 #include <retinue/detail/tasks/inputs.hpp>
 #include <retinue/detail/patterns/timed_map.hpp>
+#include <retinue/detail/threads/local_backend.hpp>
 #include <retinue/detail/threads/thread_task.hpp>
 #include <retinue/executor.hpp>
 
@@ -63,6 +64,8 @@ class SerialMap final : public MapSource<T> {
 class SerialExecutor : public ExecutorInterface<SerialExecutor> {
  public:
   unsigned workers() const noexcept { return 1; }
+  /// For schedulers: what runs tasks in the thread that submits them.
+  detail::Ref<detail::Backend> backend() const { return detail::make_local_backend(nullptr); }
 
   template <class F, class... A>
     requires std::invocable<std::decay_t<F>, std::decay_t<A>...>

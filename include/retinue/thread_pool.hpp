@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <retinue/detail/threads/local_backend.hpp>
 #include <retinue/detail/threads/thread_core.hpp>
 #include <retinue/detail/threads/thread_map.hpp>
 #include <retinue/detail/patterns/timed_map.hpp>
@@ -55,6 +56,11 @@ class ThreadPool : public ExecutorInterface<ThreadPool> {
   ~ThreadPool();
 
   unsigned workers() const { return detail::worker_count(core()); }
+  /// For schedulers: what runs this pool's tasks.
+  detail::Ref<detail::Backend> backend() const {
+    core();
+    return detail::make_local_backend(core_);
+  }
   ThreadPoolStats stats() const { return detail::stats_of(core()); }
 
   /// Takes no more tasks (`PoolClosed`), but from the pool's own tasks, finishes those submitted, or takes back

@@ -73,6 +73,7 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
   owners_.resize(slots);
   stragglers_.reserve(workers + 16);
   tended_.resize(workers);
+  unreported_deaths_.reserve(workers);
   stats_.workers = workers;
   control_extent_ = region().take_control(PoolMemory::bytes_needed(workers, slots));
   plan_.memory = PoolMemory::lay_out(region().at(control_extent_.offset), workers, slots);
@@ -279,15 +280,19 @@ bool PoolCore::workers_are_gone() noexcept {
   return true;
 }
 
-void PoolCore::release() noexcept {
+void PoolCore::destroy() noexcept {
   // In a forked child it is left alone: destroying what threads of the parent were using could wait for them.
-  if (refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   if (in_forked_child()) left_alone_ = left_alone.exchange(this);
   else delete this;
 }
 
 PoolCore::~PoolCore() {
   if (!control_lost_ && stage_ == Stage::ended) region().give_control(control_extent_);
+}
+
+BackendStats PoolCore::statistics() {
+  const PoolStats now = stats();
+  return {now.finished, now.cancelled, now.waiting, now.workers};
 }
 
 PoolStats PoolCore::stats() {

@@ -22,6 +22,7 @@
 #include "end_watch.hpp"
 #include "inspection.hpp"
 #include "spin.hpp"
+#include "tasks/death_subscribers.hpp"
 #include "task_state.hpp"
 #include "worker.hpp"
 
@@ -40,15 +41,19 @@ namespace retinue::detail {
 ///
 /// Who is killed when: a worker: `on_worker_end` (service thread) ends or repeats its task and fills its
 /// seat anew. The fork server: `break_pool`. The owner: the fork server ends all.
-class PoolCore {
+class PoolCore final : public Backend {
  public:
   PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program = nullptr);
 
-  void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
-  void release() noexcept;
-
   // Any thread -------------------------------------------------------------------------------------
-  Ref<EncodedCompletion> submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options);
+  Ref<EncodedCompletion> submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) override;
+  void submit_many(std::span<const EncodedCall> calls, const TaskOptions& options,
+                   std::vector<Ref<EncodedCompletion>>& submitted) override;
+  bool is_local() const noexcept override { return false; }
+  Ref<EncodedCompletion> submit_function(std::function<void()> function, const TaskOptions& options) override;
+  BackendStats statistics() override;
+  Subscription subscribe(std::function<void(const WorkerDeath&)> on_death) override;
+  using Backend::cancel;
   bool done(TaskState& task) noexcept;
   bool wait(TaskState& task, const Deadline& deadline);
   bool cancel(TaskState& task, bool force);
@@ -66,7 +71,7 @@ class PoolCore {
   void terminate();
   PoolStats stats();
   std::vector<pid_t> worker_pids();
-  unsigned workers() const noexcept { return plan_.memory.workers; }
+  unsigned workers() const noexcept override { return plan_.memory.workers; }
   /// True in a child forked from the owner, where this pool is a memory of the parent's, and for another copy of this
   /// library in the owner's program.
   bool foreign() const noexcept;
@@ -118,7 +123,8 @@ class PoolCore {
   const OwnerBell& bell() const noexcept { return *plan_.owner_bell; }
 
  private:
-  ~PoolCore();
+  ~PoolCore() override;
+  void destroy() noexcept override;
 
   struct Tended {
     Part* part = nullptr;
@@ -145,6 +151,8 @@ class PoolCore {
 
   // Flow of tasks (task_flow.cpp), with the mutex held ---------------------------------------------
   void require_open() const;
+  Ref<TaskState> new_task(EntryRef entry, StagedPayload& arguments, const TaskOptions& options,
+                          std::uint32_t references);
   void enqueue(TaskState& task, const std::byte* small, std::uint64_t size);
   void end_unrun(TaskState& task) noexcept;
   Slot* free_slot();
@@ -221,6 +229,7 @@ class PoolCore {
   /// One round of chores, callbacks included; returns when the next is due.
   Deadline service_round() noexcept;
   void run_owed_callbacks() noexcept;
+  void report_deaths() noexcept;
   bool callbacks_owed() const;
   Deadline tend_memory() noexcept;
   void tend_seats();
@@ -256,7 +265,6 @@ class PoolCore {
   pid_t server_pid_ = 0;
   pthread_t service_thread_{};
   bool service_started_ = false;
-  std::atomic<std::uint32_t> refs_{1};
 
   mutable std::mutex mutex_;
   // Guarded by mutex_
@@ -274,7 +282,8 @@ class PoolCore {
   std::uint64_t timed_ = 0;  // unfinished tasks with a timeout
   std::chrono::nanoseconds shortest_timeout_{0};
   Inspection inspection_;
-  FinishedList owed_;  // tasks whose callbacks are due; each holds a reference
+  std::vector<WorkerDeath> unreported_deaths_;  // has room for one of each worker
+  FinishedList owed_;                           // tasks whose callbacks are due; each holds a reference
   bool refill_asked_ = false;
   bool published_ = false;  // since the mutex was taken ...
   bool was_idle_ = false;   // ... one task, and nothing was in slots before
@@ -301,6 +310,7 @@ class PoolCore {
   std::uint64_t quiet_whiles_ = 0;     // of the region, that this pool's workers know of
   bool control_lost_ = false;          // a worker may still be alive: its memory cannot be used again
   std::atomic<bool> stop_service_{false};
+  DeathSubscribers subscribers_;            // locks by itself
   std::atomic<bool> told_to_close_{false};  // what `closing` says, unless it was overwritten
 };
 

@@ -28,14 +28,6 @@ void ProcessPool::terminate() { core().terminate(); }
 
 namespace detail {
 
-std::byte* StagedPayload::prepare_block() {
-  Region& region = Region::of_this_process();
-  block_ = region.allocate(size_);
-  return region.at(block_);
-}
-
-void StagedPayload::drop_block() noexcept { Region::of_this_process().free(block_, size_); }
-
 CoreRef make_core(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program) {
   return CoreRef(new PoolCore(options, hooks, program));
 }
@@ -45,6 +37,10 @@ void terminate(PoolCore& core) { core.terminate(); }
 PoolStats stats_of(PoolCore& core) { return core.stats(); }
 std::vector<pid_t> worker_pids_of(PoolCore& core) { return core.worker_pids(); }
 unsigned workers_of(PoolCore& core) noexcept { return core.workers(); }
+Ref<Backend> backend_of(PoolCore& core) noexcept {
+  core.add_ref();
+  return Ref<Backend>(&core);
+}
 bool is_foreign(PoolCore& core) noexcept { return core.foreign(); }
 void require_open(PoolCore& core) { core.check_open(); }
 

@@ -86,8 +86,34 @@ Deadline PoolCore::service_round() noexcept {
   } catch (const std::bad_alloc&) {
     next = Clock::now() + std::chrono::milliseconds(10);  // results stay in their slots until then
   }
+  report_deaths();
   run_owed_callbacks();
   return next;
+}
+
+Subscription PoolCore::subscribe(std::function<void(const WorkerDeath&)> on_death) {
+  return subscribers_.add(std::move(on_death));
+}
+
+void PoolCore::report_deaths() noexcept {
+  std::vector<WorkerDeath> deaths;
+  {
+    const std::lock_guard lock(mutex_);
+    if (unreported_deaths_.empty()) return;
+    try {
+      deaths.reserve(workers());
+    } catch (const std::bad_alloc&) {
+      return;  // at the next round
+    }
+    deaths.swap(unreported_deaths_);
+  }
+  if (subscribers_.empty()) return;
+  call(plan_.hooks->before_callbacks);
+  for (const WorkerDeath& death : deaths) {
+    subscribers_.notify(death);
+    if (foreign()) _exit(0);  // as in run_owed_callbacks
+  }
+  call(plan_.hooks->after_callbacks);
 }
 
 void PoolCore::run_owed_callbacks() noexcept {
@@ -209,6 +235,9 @@ void PoolCore::on_worker_end(unsigned index) {  // Model: on_worker_end
   const bool left = told_to_close_.load(std::memory_order_acquire) && status == kExitRetired;
   const bool died = !retired && !killed_by_us && !left && ready <= Seat::kTakesTasks;
   if (died) ++stats_.workers_died;
+  if ((died || killed_by_us) && unreported_deaths_.size() < unreported_deaths_.capacity())
+    unreported_deaths_.push_back(WIFSIGNALED(status) ? WorkerDeath{pid, WTERMSIG(status), -1}
+                                                     : WorkerDeath{pid, 0, WEXITSTATUS(status)});
   std::string trouble, no_beginning;
   if (ready == Seat::kInitializerThrew) {
     trouble = "its initializer failed in a worker: " + trouble_of(index);

@@ -63,17 +63,23 @@ SharedMemory PoolCore::take_result(TaskState& task) {
   return memory;
 }
 
-Ref<EncodedCompletion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
-  refuse_foreign();
+inline Ref<TaskState> PoolCore::new_task(EntryRef entry, StagedPayload& arguments, const TaskOptions& options,
+                                         std::uint32_t references) {
   add_ref();
-  Ref<TaskState> task(new TaskState(CoreRef(this), entry, options, 2));
-  Ref<TaskState> for_pool(task.get());
+  Ref<TaskState> task(new TaskState(CoreRef(this), entry, options, references));
   if (arguments.block() != 0) {
     task->payload.take_owner_block(region(), arguments.block(), arguments.size());
     arguments.release_block();
   } else if (task->retries != 0) {
     task->payload.copy(arguments.small(), arguments.size());
   }
+  return task;
+}
+
+Ref<EncodedCompletion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
+  refuse_foreign();
+  Ref<TaskState> task = new_task(entry, arguments, options, 2);
+  Ref<TaskState> for_pool(task.get());
   {
     const Hold hold(*this);
     require_open();
@@ -82,6 +88,28 @@ Ref<EncodedCompletion> PoolCore::submit(EntryRef entry, StagedPayload& arguments
     (void)for_pool.release();
   }
   return task;
+}
+
+void PoolCore::submit_many(std::span<const EncodedCall> calls, const TaskOptions& options,
+                           std::vector<Ref<EncodedCompletion>>& submitted) {
+  refuse_foreign();
+  std::vector<Ref<TaskState>> tasks;
+  tasks.reserve(calls.size());
+  for (const EncodedCall& each : calls) tasks.push_back(new_task(each.entry, *each.arguments, options, 1));
+  submitted.reserve(submitted.size() + calls.size());
+  const Hold hold(*this);
+  require_open();
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    Ref<TaskState> for_pool = tasks[i];
+    tasks[i]->index = stats_.submitted;
+    enqueue(*tasks[i], calls[i].arguments->small(), calls[i].arguments->size());
+    (void)for_pool.release();
+    submitted.emplace_back(std::move(tasks[i]));
+  }
+}
+
+Ref<EncodedCompletion> PoolCore::submit_function(std::function<void()>, const TaskOptions&) {
+  throw Error("a function that does not travel cannot run in a worker process: submit an entry with arguments");
 }
 
 void PoolCore::submit_all(std::span<const Staged> tasks, std::size_t& taken) {

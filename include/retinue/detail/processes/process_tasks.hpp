@@ -10,10 +10,11 @@
 #include <vector>
 
 #include <retinue/detail/codec/entry.hpp>
+#include <retinue/detail/tasks/backend.hpp>
 #include <retinue/detail/tasks/completion.hpp>
 #include <retinue/detail/processes/process_hooks.hpp>
-#include <retinue/detail/tasks/task_context.hpp>
 #include <retinue/detail/tasks/order.hpp>
+#include <retinue/detail/tasks/staged_payload.hpp>
 #include <retinue/task_options.hpp>
 
 namespace retinue {
@@ -55,36 +56,6 @@ class CoreRef {
   PoolCore* core_ = nullptr;
 };
 
-/// Encoded arguments on their way into a slot: a small buffer here, or a block of the region.
-class StagedPayload {
- public:
-  StagedPayload() = default;
-  StagedPayload(const StagedPayload&) = delete;
-  StagedPayload& operator=(const StagedPayload&) = delete;
-  ~StagedPayload() {
-    if (block_ != 0) drop_block();
-  }
-
-  /// Room for `bytes`, aligned to 32. Called once. Throws ResourceExhausted or bad_alloc.
-  std::byte* prepare(std::size_t bytes) {
-    size_ = bytes;
-    return bytes <= TaskContext::kInlineBytes ? small_ : prepare_block();
-  }
-  std::size_t size() const noexcept { return size_; }
-  const std::byte* small() const noexcept { return small_; }
-  std::uint64_t block() const noexcept { return block_; }
-  /// The block now belongs to the task.
-  void release_block() noexcept { block_ = 0; }
-
- private:
-  std::byte* prepare_block();
-  void drop_block() noexcept;
-
-  alignas(32) std::byte small_[TaskContext::kInlineBytes];
-  std::size_t size_ = 0;
-  std::uint64_t block_ = 0;
-};
-
 /// Hands one task to the pool. Throws PoolClosed, ResourceExhausted, bad_alloc.
 Ref<EncodedCompletion> submit_to(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options);
 
@@ -99,6 +70,7 @@ void terminate(PoolCore& core);
 PoolStats stats_of(PoolCore& core);
 std::vector<pid_t> worker_pids_of(PoolCore& core);
 unsigned workers_of(PoolCore& core) noexcept;
+Ref<Backend> backend_of(PoolCore& core) noexcept;
 /// True in a child forked from the pool's owner.
 bool is_foreign(PoolCore& core) noexcept;
 /// Throws PoolClosed if the pool takes no tasks (any more, or in this process).
