@@ -10,6 +10,7 @@
 #include <sys/types.h>
 #include <vector>
 
+#include <retinue/detail/codec/checks.hpp>
 #include <retinue/detail/codec/entry.hpp>
 #include <retinue/detail/tasks/completion.hpp>
 #include <retinue/detail/tasks/staged_payload.hpp>
@@ -59,6 +60,8 @@ class Backend {
   }
 
   virtual unsigned workers() const noexcept = 0;
+  /// What payloads submitted here may name: whoever encodes arguments asks first.
+  virtual Reach reach() const noexcept { return Reach::same_region; }
 
   /// Submits one task, which takes the arguments over. Never blocks. Throws PoolClosed, ResourceExhausted, bad_alloc, and
   /// then has submitted nothing, though the arguments may be gone.
