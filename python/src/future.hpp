@@ -1,7 +1,7 @@
 // A task's future as a Python object.
 #pragma once
 
-#include <retinue/detail/processes/process_tasks.hpp>
+#include <retinue/detail/processes/process_backend.hpp>
 
 #include "calls.hpp"
 

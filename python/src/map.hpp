@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include <retinue/detail/processes/process_tasks.hpp>
+#include <retinue/detail/processes/process_backend.hpp>
 
 #include "calls.hpp"
 #include "common_buffers.hpp"
@@ -30,7 +30,7 @@ enum class Reading : std::uint8_t {
 
 /// What a map is asked to be.
 struct MapPlan {
-  detail::CoreRef core;
+  detail::Ref<detail::ProcessBackend> core;
   FunctionRef function;
   Object bound;                   ///< what split_partial gave, or null: arguments that all tasks have
   Object iterators;               ///< a tuple: walked together, up to the shortest

@@ -24,7 +24,7 @@ Helper split_partial{"retinue._pickling", "split_partial"};
 
 /// With the GIL held.
 struct Pool {
-  detail::CoreRef core;  // null until it is started
+  detail::Ref<detail::ProcessBackend> core;  // null until it is started
   Functions functions;
   Object scope;
   std::vector<std::weak_ptr<MapTasks>> maps;
@@ -32,7 +32,7 @@ struct Pool {
   bool closed = false;  // takes no more work; while it is started: a wish that the start carries out
   bool ended = false;   // its end has begun
 
-  detail::PoolCore& open_core() const {
+  detail::ProcessBackend& open_core() const {
     if (core.get() == nullptr) throw PoolClosed("the pool was not started");
     return *core;
   }
@@ -92,7 +92,7 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
   }
   start_if_need_be(self);
   Pool& pool = pool_of(self);
-  const detail::CoreRef core = pool.core;
+  const detail::Ref<detail::ProcessBackend> core = pool.core;
   if (core.get() == nullptr) throw PoolClosed("the pool was shut down");
   if (!pool.dropped.empty()) pool.sweep();
   FunctionRef function;
@@ -113,10 +113,10 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
     if (!concerns_value()) throw;
     Object error = take_error();
     if (error) PyException_SetTraceback(error.get(), Py_None);  // its frames hold the arguments
-    detail::require_open(*core);
+    core->check_open();
     return make_failed_future(std::move(error));
   }
-  detail::Ref<detail::EncodedCompletion> task = detail::submit_to(*core, call_entry(), payload, options);
+  detail::Ref<detail::EncodedCompletion> task = core->submit(call_entry(), payload, options);
   if (to_the_end) {
     std::vector<Object> all;
     all.push_back(std::exchange(kept, Object()));
@@ -177,7 +177,7 @@ PyObject* map(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
     Pool& pool = pool_of(self);
     plan.core = pool.core;
     if (plan.core.get() == nullptr) throw PoolClosed("the pool was shut down");
-    detail::require_open(*plan.core);
+    plan.core->check_open();
     plan.scope = pool.scope;
     pool.sweep();
     let_go_of_deleted();
@@ -205,7 +205,7 @@ PyObject* start(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
   return guarded([&]() -> PyObject* {
     PyObject* scope = nullptr;
     Pool& pool = pool_of(self);
-    detail::CoreRef core;
+    detail::Ref<detail::ProcessBackend> core;
     try {
       core = start_pool(arguments, names, scope, pool.closed);
     } catch (const Error&) {
@@ -214,7 +214,7 @@ PyObject* start(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
     if (pool.closed) {  // by another thread, or by a signal handler in this one
       if (core.get() != nullptr) {
         const WithoutGil without;
-        detail::terminate(*core);
+        core->terminate();
       }
       throw PoolClosed("cannot schedule new futures after shutdown");
     }
@@ -251,15 +251,15 @@ PyObject* read_maps(PyObject* self, PyObject*) noexcept {
 
 PyObject* wait_until_idle(PyObject* self, PyObject* timeout) noexcept {
   return guarded([&]() -> PyObject* {
-    const detail::CoreRef core = pool_of(self).core;
+    const detail::Ref<detail::ProcessBackend> core = pool_of(self).core;
     if (core.get() == nullptr) return Py_NewRef(Py_True);
-    return PyBool_FromLong(wait_in_slices(
-        deadline_from(timeout), [&core](const Deadline& slice) { return detail::wait_until_idle(*core, slice); }));
+    return PyBool_FromLong(wait_in_slices(deadline_from(timeout),
+                                          [&core](const Deadline& slice) { return core->wait_until_idle(slice); }));
   });
 }
 
 /// Takes the core for its end: from now on the pool is closed.
-detail::CoreRef core_to_end(PyObject* self) {
+detail::Ref<detail::ProcessBackend> core_to_end(PyObject* self) {
   Pool& pool = pool_of(self);
   pool.closed = pool.ended = true;
   for (const auto& tasks : living_maps(pool)) tasks->end_reading();
@@ -276,10 +276,10 @@ PyObject* refuse(PyObject* self, PyObject*) noexcept {
 PyObject* shut_down(PyObject* self, PyObject* cancel_pending) noexcept {
   return guarded([&]() -> PyObject* {
     const bool cancel = PyObject_IsTrue(cancel_pending) == 1;
-    if (const detail::CoreRef core = core_to_end(self); core.get() != nullptr) {
+    if (const detail::Ref<detail::ProcessBackend> core = core_to_end(self); core.get() != nullptr) {
       {
         const WithoutGil without;
-        detail::shut_down(*core, cancel);
+        core->shutdown(cancel);
       }
       const auto over = std::exchange(pool_of(self).dropped, {});
     }
@@ -290,7 +290,7 @@ PyObject* shut_down(PyObject* self, PyObject* cancel_pending) noexcept {
 PyObject* shut_down_later(PyObject* self, PyObject* cancel_pending) noexcept {
   return guarded([&]() -> PyObject* {
     const bool cancel = PyObject_IsTrue(cancel_pending) == 1;
-    if (detail::CoreRef core = core_to_end(self); core.get() != nullptr)
+    if (detail::Ref<detail::ProcessBackend> core = core_to_end(self); core.get() != nullptr)
       closing().begin(std::move(core), cancel, object_of(self).pool);
     return Py_NewRef(Py_None);
   });
@@ -298,10 +298,10 @@ PyObject* shut_down_later(PyObject* self, PyObject* cancel_pending) noexcept {
 
 PyObject* terminate(PyObject* self, PyObject*) noexcept {
   return guarded([&]() -> PyObject* {
-    if (const detail::CoreRef core = core_to_end(self); core.get() != nullptr) {
+    if (const detail::Ref<detail::ProcessBackend> core = core_to_end(self); core.get() != nullptr) {
       {
         const WithoutGil without;
-        detail::terminate(*core);
+        core->terminate();
       }
       const auto over = std::exchange(pool_of(self).dropped, {});
     }
@@ -311,10 +311,10 @@ PyObject* terminate(PyObject* self, PyObject*) noexcept {
 
 PyObject* worker_pids(PyObject* self, PyObject*) noexcept {
   return guarded([&]() -> PyObject* {
-    const detail::CoreRef core = pool_of(self).core;
+    const detail::Ref<detail::ProcessBackend> core = pool_of(self).core;
     Object list = check(PyList_New(0));
     if (core.get() != nullptr)
-      for (const pid_t pid : detail::worker_pids_of(*core)) {
+      for (const pid_t pid : core->worker_pids()) {
         const Object number = check(PyLong_FromLong(pid));
         check(PyList_Append(list.get(), number.get()));
       }
@@ -324,8 +324,8 @@ PyObject* worker_pids(PyObject* self, PyObject*) noexcept {
 
 PyObject* stats(PyObject* self, PyObject*) noexcept {
   return guarded([&]() -> PyObject* {
-    const detail::CoreRef core = pool_of(self).core;
-    const PoolStats s = core.get() != nullptr ? detail::stats_of(*core) : PoolStats{};
+    const detail::Ref<detail::ProcessBackend> core = pool_of(self).core;
+    const PoolStats s = core.get() != nullptr ? core->stats() : PoolStats{};
     return Py_BuildValue("{sK sK sK sK sK sK sK sI sI sK sK sK sK sK sK}", "submitted", s.submitted, "finished",
                          s.finished, "failed", s.failed, "cancelled", s.cancelled, "retried", s.retried, "waiting",
                          s.waiting, "in_slots", s.in_slots, "workers", s.workers, "workers_alive", s.workers_alive,
@@ -343,9 +343,9 @@ PyObject* is_broken(PyObject* self, void*) noexcept {
     const Pool& pool = pool_of(self);
     if (pool.core.get() == nullptr || pool.ended) return Py_NewRef(Py_False);
     try {
-      const detail::CoreRef core = pool.core;
+      const detail::Ref<detail::ProcessBackend> core = pool.core;
       const WithoutGil without;
-      detail::require_open(*core);
+      core->check_open();
     } catch (const PoolClosed& e) {
       return PyUnicode_FromString(e.what());
     }
@@ -377,13 +377,13 @@ void dealloc(PyObject* self) {
   PoolObject& object = object_of(self);
   if (object.weak_references != nullptr) PyObject_ClearWeakRefs(self);
   if (const std::shared_ptr<Pool> pool = std::move(object.pool);
-      pool && pool->core.get() != nullptr && !pool->ended && !detail::is_foreign(*pool->core)) {
+      pool && pool->core.get() != nullptr && !pool->ended && !pool->core->foreign()) {
     // Nobody has shut it down: what was submitted is finished, as with concurrent.futures, but not waited for.
     try {
       closing().begin(pool->core, false, pool);
     } catch (...) {
       const WithoutGil without;
-      detail::shut_down(*pool->core, true);
+      pool->core->shutdown(true);
     }
   }
   object.pool.~shared_ptr();
@@ -419,7 +419,7 @@ PyGetSetDef properties[] = {
 
 void map_is_dropped(PyObject* self, const std::shared_ptr<MapTasks>& tasks) {
   Pool& pool = pool_of(self);
-  if (pool.core.get() != nullptr && detail::is_foreign(*pool.core)) return;
+  if (pool.core.get() != nullptr && pool.core->foreign()) return;
   if (tasks->is_being_read_to_its_end()) return pool.dropped.push_back(tasks);
   if (!tasks->closed() && tasks->untouched() && !pool.ended && tasks->has_reader()) {
     tasks->go_on_alone();

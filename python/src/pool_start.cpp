@@ -87,7 +87,8 @@ WorkerLimits limits_from(PyObject* tuple) {
 
 }  // namespace
 
-detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scope, const bool& refused) {
+detail::Ref<detail::ProcessBackend> start_pool(PyObject* arguments, PyObject* names, PyObject*& scope,
+                                               const bool& refused) {
   static const char* keywords[] = {"workers",    "scope",          "initializer", "initargs", "max_tasks",
                                    "max_memory", "break_on_death", "program",     "limits",   nullptr};
   unsigned workers = 0;
@@ -111,15 +112,15 @@ detail::CoreRef start_pool(PyObject* arguments, PyObject* names, PyObject*& scop
   std::exception_ptr error;
   try {
     if (program == nullptr || program == Py_None) {
-      detail::CoreRef core = detail::make_core(options, kHooks);
+      detail::Ref<detail::ProcessBackend> core = detail::make_process_backend(options, kHooks);
       if (PyErr_Occurred() == nullptr) return core;
       const WithoutGil without;  // a signal, while it was forked
-      detail::terminate(*core);
+      core->terminate();
       throw Error("the start of the pool was interrupted");
     }
     const detail::FreshProgram fresh = program_from(program);
     const WithoutGil without;
-    return detail::make_core(options, kOwnerHooks, &fresh);
+    return detail::make_process_backend(options, kOwnerHooks, &fresh);
   } catch (...) {
     error = std::current_exception();
   }

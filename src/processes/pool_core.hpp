@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include <retinue/detail/processes/process_backend.hpp>
 #include <retinue/pool_stats.hpp>
 #include <retinue/process_pool_options.hpp>
 
@@ -41,7 +42,7 @@ namespace retinue::detail {
 ///
 /// Who is killed when: a worker: `on_worker_end` (service thread) ends or repeats its task and fills its
 /// seat anew. The fork server: `break_pool`. The owner: the fork server ends all.
-class PoolCore final : public Backend {
+class PoolCore final : public ProcessBackend {
  public:
   PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program = nullptr);
 
@@ -60,21 +61,19 @@ class PoolCore final : public Backend {
   void on_done(TaskState& task, std::function<void()> callback);
   bool arm(TaskState& task);
   void progress();
-  /// Waits until no task is unfinished; false if the deadline passed first.
-  bool wait_until_idle(const Deadline& deadline);
+  bool wait_until_idle(const Deadline& deadline) override;
   bool is_running(const TaskState& task) noexcept;
   /// Takes the block of an ended task's value; no data if it has none. Throws what the task ended with, and Error if it
   /// was taken before.
   SharedMemory take_result(TaskState& task);
-  void check_open();
-  void shutdown(bool cancel_pending);
-  void terminate();
-  PoolStats stats();
-  std::vector<pid_t> worker_pids();
+  void check_open() override;
+  void shutdown(bool cancel_pending) override;
+  void terminate() override;
+  PoolStats stats() override;
+  std::vector<pid_t> worker_pids() override;
+  std::unique_ptr<MapWindow> open_map(EntryRef entry, const TaskOptions& options, Order order) override;
   unsigned workers() const noexcept override { return plan_.memory.workers; }
-  /// True in a child forked from the owner, where this pool is a memory of the parent's, and for another copy of this
-  /// library in the owner's program.
-  bool foreign() const noexcept;
+  bool foreign() const noexcept override;
   /// The child alone; dearer.
   bool in_forked_child() const noexcept;
   std::string closed_why() const;

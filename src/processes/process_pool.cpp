@@ -13,7 +13,7 @@ ProcessPool::~ProcessPool() {
   if (core_.get() != nullptr) core_->shutdown(false);
 }
 
-detail::PoolCore& ProcessPool::core() const {
+detail::ProcessBackend& ProcessPool::core() const {
   if (core_.get() == nullptr)
     throw Error(
         "this ProcessPool is empty: it was moved from, or this is one of its own workers, forked while it was made");
@@ -28,24 +28,9 @@ void ProcessPool::terminate() { core().terminate(); }
 
 namespace detail {
 
-CoreRef make_core(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program) {
-  return CoreRef(new PoolCore(options, hooks, program));
-}
-bool wait_until_idle(PoolCore& core, const Deadline& deadline) { return core.wait_until_idle(deadline); }
-void shut_down(PoolCore& core, bool cancel_pending) { core.shutdown(cancel_pending); }
-void terminate(PoolCore& core) { core.terminate(); }
-PoolStats stats_of(PoolCore& core) { return core.stats(); }
-std::vector<pid_t> worker_pids_of(PoolCore& core) { return core.worker_pids(); }
-unsigned workers_of(PoolCore& core) noexcept { return core.workers(); }
-Ref<Backend> backend_of(PoolCore& core) noexcept {
-  core.add_ref();
-  return Ref<Backend>(&core);
-}
-bool is_foreign(PoolCore& core) noexcept { return core.foreign(); }
-void require_open(PoolCore& core) { core.check_open(); }
-
-Ref<EncodedCompletion> submit_to(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
-  return core.submit(entry, arguments, options);
+Ref<ProcessBackend> make_process_backend(const ProcessPoolOptions& options, const ProcessHooks& hooks,
+                                         const FreshProgram* program) {
+  return Ref<ProcessBackend>(new PoolCore(options, hooks, program));
 }
 
 }  // namespace detail

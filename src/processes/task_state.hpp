@@ -9,10 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include <retinue/detail/processes/process_tasks.hpp>
+#include <retinue/detail/processes/process_backend.hpp>
 #include <retinue/shared_array.hpp>
 
 #include "memory/region.hpp"
+#include "core_ref.hpp"
 #include "diagnostics/stack.hpp"
 #include "slot.hpp"
 
