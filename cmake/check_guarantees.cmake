@@ -1,5 +1,6 @@
 # cmake -DROOT=<source tree> -P check_guarantees.cmake
-# docs/guarantees.md names tests as [`NAME`](../FILE). Each must be in its file, and there must be some.
+# docs/guarantees.md names tests as [`NAME`](../FILE). Each must be in its file. Each promise, up to "How that is shown", must
+# end with a note [^NAME], which is where its tests are named; check_links.py sees to it that notes are there.
 cmake_minimum_required(VERSION 3.25)
 
 file(READ "${ROOT}/docs/guarantees.md" text)
@@ -33,7 +34,16 @@ if(missing)
   list(JOIN missing "\n  " missing)
   message(FATAL_ERROR "docs/guarantees.md names what is not there:\n  ${missing}")
 endif()
+string(FIND "${text}" "## How that is shown" end)
+string(SUBSTRING "${text}" 0 ${end} promises)
+string(REGEX MATCHALL "\n- \\*\\*" items "${promises}")
+string(REGEX MATCHALL "\\[\\^[a-z-]+\\]\n" notes "${promises}")
+list(LENGTH items items)
+list(LENGTH notes notes)
+if(NOT items EQUAL notes)
+  message(FATAL_ERROR "docs/guarantees.md has ${items} promises, but ${notes} notes on their tests at the end of one")
+endif()
 if(count LESS 30)
   message(FATAL_ERROR "docs/guarantees.md names ${count} tests only: are its links still of the form that is looked for?")
 endif()
-message(STATUS "${count} tests are named and there")
+message(STATUS "${items} promises name ${count} tests, which are there")

@@ -1,10 +1,10 @@
-"""Draws docs/images/large-data.svg: `bench_plot.py FIGURES.json IMAGE.svg`.
+"""Draws docs/images/large-data.svg.
 
 bench_report.py runs it in .venv, which has matplotlib.
 """
 
+import argparse
 import io
-import sys
 from pathlib import Path
 
 import matplotlib
@@ -92,13 +92,16 @@ def draw(figures, image):
     figure.legend(shown.values(), shown.keys(), loc="upper center", ncols=3, frameon=False)
     text = io.StringIO()
     figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    Path(image).write_text("".join(line.rstrip() + "\n" for line in text.getvalue().splitlines()))
+    image.write_text("".join(line.rstrip() + "\n" for line in text.getvalue().splitlines()))
 
 
 def main():
-    figures, image = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("figures", metavar="FIGURES.json", type=Path)
+    parser.add_argument("image", metavar="IMAGE.svg", type=Path)
+    options = parser.parse_args()
     with matplotlib.rc_context(STYLE):
-        draw(read_figures(Path(figures)), image)
+        draw(read_figures(options.figures), options.image)
 
 
 if __name__ == "__main__":

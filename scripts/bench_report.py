@@ -1,4 +1,4 @@
-"""Runs the benchmark programs of build/release/bench and writes docs/benchmarks.md.
+"""Runs the benchmark programs of build/release/bench and writes docs/benchmarks.md and README's table of figures.
 
 Called by scripts/bench, which builds them. A benchmark is named `row/column`; each of its counters is a
 line of the table of its program, and the last word of a counter's name is its unit. Figures are medians over the
@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import bench_readme
 from bench_tables import COLUMNS, COUNTERS, PROGRAMS, TARGETS
 
 TOP = Path(__file__).resolve().parent.parent
@@ -337,6 +338,8 @@ def main():
             trouble = draw(program, folder / f"{program.name}.json", place)
             troubles += [trouble] if trouble else []
     place.write_text(report(figures) + written_by_hand())
+    if not arguments.quick:
+        bench_readme.write()
     print()
     print("\n".join(target_lines(figures)))
     print(f"\nWritten: {place.relative_to(TOP)}")

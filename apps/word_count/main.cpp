@@ -10,9 +10,9 @@
 #include <ranges>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "command_line.hpp"
 #include "corpus.hpp"
 #include "count.hpp"
 #include "measure.hpp"
@@ -21,12 +21,6 @@
 namespace {
 
 using namespace word_count;
-
-constexpr std::string_view kUsage =
-    "usage: word_count [--help] [FOLDER...]\n"
-    "Counts the words of the text files under the FOLDERs (by default /usr/share and /usr/include) in this\n"
-    "process and through a pool of worker processes, and compares. Exit status: 0 if both counts agree, 1 if\n"
-    "they differ or something failed, 2 if the command line is wrong.\n";
 
 long fib(int n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
 
@@ -117,23 +111,16 @@ int run(const std::vector<std::filesystem::path>& folders) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::vector<std::filesystem::path> folders;
-  bool only_folders = false;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    if (only_folders || !argument.starts_with('-')) {
-      folders.emplace_back(argument);
-    } else if (argument == "--") {
-      only_folders = true;
-    } else if (argument == "-h" || argument == "--help") {
-      std::fputs(kUsage.data(), stdout);
-      return 0;
-    } else {
-      std::fprintf(stderr, "word_count: no such option: %s\n%s", argv[i], kUsage.data());
-      return 2;
-    }
-  }
-  if (folders.empty()) folders = {"/usr/share", "/usr/include"};
+  std::vector<std::filesystem::path> folders = {"/usr/share", "/usr/include"};
+  retinue_command_line::CommandLine line(
+      "word_count",
+      "Counts the words of the text files under the FOLDERs in this process and through "
+      "a pool of worker\nprocesses, and compares.");
+  line.add_option("FOLDER", folders, "by default /usr/share and /usr/include")->option_text("...");
+  line.set_version_flag("--version", "word_count " + std::string(retinue::version()), "prints the version and ends");
+  line.footer(
+      "Exit status: 0 if both counts agree, 1 if they differ or something failed, 2 if the command line is wrong.");
+  if (const auto status = line.parse_or_end(argc, argv)) return *status;
 
   try {
     return run(folders);

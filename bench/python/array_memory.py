@@ -4,6 +4,7 @@
 "begin", "end", and at last its figures, as JSON) and goes on when a line comes back.
 """
 
+import argparse
 import contextlib
 import json
 import os
@@ -94,8 +95,12 @@ CASES = {f.__name__: f for f in (argument, result, tasks_on_one_table, one_array
 
 
 def main():
-    case, column, size = sys.argv[1:]
-    figures = CASES[case](RIVALS[column](), int(size))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", metavar="CASE", choices=CASES)
+    parser.add_argument("column", metavar="COLUMN", choices=RIVALS)
+    parser.add_argument("size", metavar="SIZE", type=int)
+    options = parser.parse_args()
+    figures = CASES[options.case](RIVALS[options.column](), options.size)
     mark("end")
     print(json.dumps(figures), flush=True)
 

@@ -21,6 +21,7 @@
 #include <retinue/shared_view.hpp>
 #include <retinue/task_options.hpp>
 #include <retinue/thread_pool.hpp>
+#include <retinue/version.hpp>
 #include <retinue/wait.hpp>
 #include <retinue/worker_limits.hpp>
 #include <retinue/writer.hpp>

@@ -10,6 +10,7 @@ microsecond, lambdas and closures travel, a worker that dies costs one task, and
 from __future__ import annotations
 
 
+from retinue import _engine
 from retinue._engine import (
     cpu_count,
     limit_shared_memory,
@@ -17,6 +18,7 @@ from retinue._engine import (
     trim_shared_memory,
     use_huge_pages,
 )
+from retinue._internal import raising as _raising  # noqa: F401 (for the engine)
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     )
     from typing import Any
 
-__version__ = "0.1.0"
+__version__ = _engine.__version__  # the number in include/retinue/version.hpp
 
 __all__ = [
     "Cancelled",

@@ -12,7 +12,7 @@ from typing import Any, Union
 import numpy as np
 
 from retinue import _engine
-from retinue._pickling import dump_shared, travelling
+from retinue._internal.pickling import dump_shared, travelling
 
 
 # The memory that this process has made, by address. What a task made goes with its worker, so it returns by value.
@@ -182,7 +182,13 @@ def _read(memory: Any) -> Any:
     return pickle.loads(view[begin : begin + length], buffers=[view[at : at + n] for at, n in spans])
 
 
-_engine._set_shared_types(SharedArray, Shared)
+HELPERS: dict[str, object] = {
+    "shared_array_class": SharedArray,
+    "shared_value_class": Shared,
+    "attach_array": attach_named,
+    "load_shared": load,
+}
+_engine._register("arrays", HELPERS)
 
 
 def share(value: Any) -> Shared:

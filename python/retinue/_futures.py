@@ -31,9 +31,6 @@ class ProcessFuture(_engine.Future, Future):  # type: ignore[misc, type-arg]
         return f"<{type(self).__name__} at {id(self):#x} state={state}>"
 
 
-_engine._set_future_class(ProcessFuture)
-
-
 _PATIENCE = 0.2
 
 

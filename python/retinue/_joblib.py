@@ -11,10 +11,11 @@ from typing import Any, Callable, Optional
 
 from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, register_parallel_backend
 
-from retinue import _joblib_pools
 from retinue._engine import cpu_count
 from retinue._errors import PoolClosed, TaskTimeout
-from retinue._joblib_arrays import Sharing
+from retinue._internal import joblib_pools
+from retinue._internal.joblib_arrays import Sharing
+from retinue._internal.options import TaskOptions
 
 try:
     from joblib._parallel_backends import FallbackToBackend, SequentialBackend
@@ -158,6 +159,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         _refuse_unknown(settings, _SETTINGS)
         self._settings = settings
         self._retries = retries
+        self._task_options = TaskOptions(retries=retries).read()
         self._serves = serves
         self._pool: Any = None
         self._call = Call()
@@ -200,8 +202,8 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         self._sharing = Sharing(max_nbytes, mmap_mode)
         if self._pool is None:
             given = {name: it for name, it in options.items() if name in _SETTINGS and it is not None}
-            settings = _joblib_pools.Settings(**{**self._settings, **given}, context=context)
-            self._pool = _joblib_pools.lend(n_jobs, self._prepare_worker_env(n_jobs=n_jobs), settings)
+            settings = joblib_pools.Settings(**{**self._settings, **given}, context=context)
+            self._pool = joblib_pools.lend(n_jobs, self._prepare_worker_env(n_jobs=n_jobs), settings)
         return n_jobs
 
     def start_call(self) -> None:
@@ -216,7 +218,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         try:
             self._sharing.share_arguments(func)
             # As an argument, the batch's other arrays travel beside its pickle.
-            future = self._pool._submit_with(None, self._retries, _run, func)
+            future = self._pool._submit_with(self._task_options, _run, func)
         except Exception as error:  # joblib does not expect one here, and would wait for ever
             future = Future()
             future.set_exception(error)
@@ -236,7 +238,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         except CancelledError as cancelled:
             error = cancelled
         if isinstance(error, PoolClosed):
-            _joblib_pools.drop(self._pool)
+            joblib_pools.drop(self._pool)
         if error is None or self.supports_retrieve_callback:
             try:
                 if callback is not None:
@@ -259,7 +261,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         self._call.fail(CancelledError())
         pool, self._pool = self._pool, None
         if pool is not None:
-            _joblib_pools.give_back(pool)
+            joblib_pools.give_back(pool)
         self.reset_batch_stats()
 
 

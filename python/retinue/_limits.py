@@ -31,6 +31,7 @@ class WorkerLimits:
     """
 
     __slots__ = ("_values",)
+    _fields = ("cpu_seconds", "address_space", "open_files", "network", "programs", "user")  # of _values; see options.py
 
     def __init__(
         self,
@@ -59,8 +60,7 @@ class WorkerLimits:
         self._values = (cpu_seconds, address_space, open_files, bool(network), bool(programs), name)
 
     def __repr__(self) -> str:
-        names = ("cpu_seconds", "address_space", "open_files", "network", "programs", "user")
-        said = (f"{n}={v!r}" for n, v in zip(names, self._values) if v is not None and v is not True and v != "")
+        said = (f"{n}={v!r}" for n, v in zip(self._fields, self._values) if v is not None and v is not True and v != "")
         return f"WorkerLimits({', '.join(said)})"
 
 

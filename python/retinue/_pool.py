@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 
 import retinue
-from retinue import _engine, _exit, _start
+from retinue import _engine
+from retinue._internal import at_exit, start
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class ProcessesOnce(_engine.Pool):  # type: ignore[misc]
         self._lock = threading.RLock()  # of the thread that starts it, which may come by again in a signal handler
         self._starting_in = 0  # that thread
         self._in_own_worker = False
-        _exit.register(self)
+        at_exit.register(self)
 
     def _start_processes(self, *arguments: Any, **options: Any) -> None:
         with self._lock:
@@ -41,10 +42,10 @@ class ProcessesOnce(_engine.Pool):  # type: ignore[misc]
                 return
             try:
                 self._starting_in = threading.get_ident()
-                _start.start(self, *arguments, **options)
+                start.start(self, *arguments, **options)
             finally:
                 self._starting_in = 0
-            _exit.register(self)  # again: it may have been made before a fork
+            at_exit.register(self)  # again: it may have been made before a fork
 
     def _wait_for_start(self) -> None:
         """Of another thread; that is short, once the pool is refused."""

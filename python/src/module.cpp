@@ -1,14 +1,16 @@
 // The extension module retinue._engine.
 #include <retinue/cpu_count.hpp>
+#include <retinue/version.hpp>
 
-#include "closing.hpp"
-#include "future.hpp"
-#include "map.hpp"
-#include "pool.hpp"
-#include "pool_start.hpp"
-#include "private_buffer.hpp"
-#include "shared_arrays.hpp"
-#include "shared_memory.hpp"
+#include "memory/private_buffer.hpp"
+#include "memory/shared_memory.hpp"
+#include "patterns/map.hpp"
+#include "pool/pool.hpp"
+#include "processes/closing.hpp"
+#include "processes/pool_start.hpp"
+#include "registration.hpp"
+#include "tasks/future.hpp"
+#include "tasks/task_options.hpp"
 
 namespace retinue::python {
 namespace {
@@ -34,10 +36,10 @@ PyMethodDef functions[] = {
      "use_huge_pages() -> bool\n\nAsks for pages of 2 MB in shared memory; before the first pool is made. False if the "
      "kernel is not set to give them: /sys/kernel/mm/transparent_hugepage/shmem_enabled must not be never. "
      "RETINUE_HUGE_PAGES=1 in the environment asks from outside."},
-    {"_set_future_class", set_future_class, METH_O, nullptr},
-    {"_set_shared_types", set_shared_types, METH_VARARGS, nullptr},
+    {"_register", register_helpers, METH_VARARGS, nullptr},
+    {"_read_task_options", read_task_options, METH_O, nullptr},
     {"_attach", attach, METH_O, nullptr},
-    {"_serve", serve, METH_VARARGS, nullptr},
+    {"_serve", serve, METH_O, nullptr},
     {"_run_end", run_end, METH_O, nullptr},
     {"_wait_for_closing", wait_for_closing, METH_NOARGS, nullptr},
     {},
@@ -58,7 +60,7 @@ PyModuleDef definition = {PyModuleDef_HEAD_INIT,
 
 PyMODINIT_FUNC PyInit__engine() {
   using namespace retinue::python;
-  for (PyTypeObject* type : {&FutureType, &MapType, &PoolType, &SharedMemoryType, &PrivateBufferType})
+  for (PyTypeObject* type : {&FutureType, &MapType, &PoolType, &SharedMemoryType, &PrivateBufferType, &TaskOptionsType})
     if (PyType_Ready(type) < 0) return nullptr;
   Object module(PyModule_Create(&definition));
   if (!module) return nullptr;
@@ -67,6 +69,7 @@ PyMODINIT_FUNC PyInit__engine() {
       PyModule_AddObjectRef(module.get(), "Pool", reinterpret_cast<PyObject*>(&PoolType)) < 0 ||
       PyModule_AddObjectRef(module.get(), "SharedMemory", reinterpret_cast<PyObject*>(&SharedMemoryType)) < 0)
     return nullptr;
+  if (PyModule_AddStringConstant(module.get(), "__version__", RETINUE_VERSION) < 0) return nullptr;
   const auto add = [&](const char* name, Reading reading) {
     return PyModule_AddIntConstant(module.get(), name, static_cast<long>(reading)) == 0;
   };

@@ -297,7 +297,7 @@ def test_a_program_that_closes_all_descriptors_sends_nobody_elses_file(tmp_path)
     program.write_text(
         "import os, gc\n"
         "from multiprocessing import Pipe\n"
-        "from retinue._descriptors import Lent, prepare\n"
+        "from retinue._internal.descriptors import Lent, prepare\n"
         "reader, writer = Pipe(False)\n"
         "lent = Lent(writer.fileno(), True)\n"
         "old = prepare()\n"

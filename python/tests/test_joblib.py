@@ -195,7 +195,7 @@ def test_an_array_given_to_many_tasks_is_written_once_and_read_in_place(backend)
 
 def test_arrays_made_for_one_task_each_do_not_pile_up(backend):
     numpy = pytest.importorskip("numpy")
-    from retinue._joblib_arrays import Sharing
+    from retinue._internal.joblib_arrays import Sharing
 
     most = 0
 

@@ -12,7 +12,7 @@ import retinue
 joblib = pytest.importorskip("joblib")
 from joblib import Parallel, delayed, parallel_backend  # noqa: E402
 
-from retinue import _joblib_pools  # noqa: E402
+from retinue._internal import joblib_pools  # noqa: E402
 
 retinue.register_joblib_backend()
 NEW_JOBLIB = tuple(int(part) for part in joblib.__version__.split(".")[:2]) >= (1, 5)
@@ -102,11 +102,11 @@ def test_an_initializer_that_raises_ends_the_call_with_its_error():
 def test_workers_that_are_idle_leave_after_their_time_and_a_later_call_has_others():
     with parallel_backend("retinue", n_jobs=2, idle_worker_timeout=0.2):
         first = set(Parallel(batch_size=1)(delayed(pid)(i) for i in range(10)))
-        pools = list(_joblib_pools._pools.values())
+        pools = list(joblib_pools._pools.values())
         end = time.monotonic() + 20
-        while list(_joblib_pools._pools.values()) == pools and time.monotonic() < end:
+        while list(joblib_pools._pools.values()) == pools and time.monotonic() < end:
             time.sleep(0.01)
-        assert not _joblib_pools._pools
+        assert not joblib_pools._pools
         assert not first & set(Parallel(batch_size=1)(delayed(pid)(i) for i in range(10)))
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from retinue import _progress
+from retinue._internal import progress
 from retinue.futures import ProcessPoolExecutor
 
 
@@ -41,9 +41,9 @@ def test_options_go_with_progress(pool, capsys):
 
 
 def test_the_length_of_a_map_is_that_of_its_shortest_input():
-    assert _progress.length((range(5), [1, 2, 3])) == 3
-    assert _progress.length((range(5), itertools.repeat(1))) == 5
-    assert _progress.length((iter(range(5)),)) is None
+    assert progress.length((range(5), [1, 2, 3])) == 3
+    assert progress.length((range(5), itertools.repeat(1))) == 5
+    assert progress.length((iter(range(5)),)) is None
 
 
 def test_items_that_fail_are_counted(pool, capsys):

@@ -131,15 +131,15 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
     call(plan.hooks->after_fork_in_worker);
     call(plan.hooks->worker_begins, index);
     end_if_forked();
-    Worker worker(plan, index, parent);  // opens what it needs before the limits hold
-    if (!make_ready(plan, seat)) {
-      call(plan.hooks->worker_ends);
-      flush_output();
-      _exit(kExitInitializerFailed);
-    }
-    die_with(parent);  // a change of user takes that back
-    seat.ready.store(Seat::kTakesTasks, std::memory_order_release);
-    worker.run();
+    run_tasks(plan, index, parent, [&] {
+      if (!make_ready(plan, seat)) {
+        call(plan.hooks->worker_ends);
+        flush_output();
+        _exit(kExitInitializerFailed);
+      }
+      die_with(parent);  // a change of user takes that back
+      seat.ready.store(Seat::kTakesTasks, std::memory_order_release);
+    });
   } catch (...) {
     report_trouble(seat, Seat::kCouldNotBegin);
     _exit(kExitInitializerFailed);

@@ -1,4 +1,4 @@
-// A chaos run: rounds of random tasks under random faults, each judged, with nothing left behind. See docs/chaos.md.
+// A chaos run: rounds of random tasks under random faults, each judged, with nothing left behind. See docs/internals/chaos.md.
 #include <array>
 #include <chrono>
 #include <csignal>

@@ -6,6 +6,7 @@ import multiprocessing
 import retinue
 import work
 from outcomes import line_of_error, line_of_value
+from retinue._internal.options import TaskOptions
 from retinue.multiprocessing import Pool
 
 DOORS = {}
@@ -37,7 +38,8 @@ class Visit:
         pool = self.pool
         try:
             if task.timeout is not None or task.retries:
-                return pool._submit_with(task.timeout, task.retries, task.function, *task.args)
+                options = TaskOptions(task.timeout, task.retries).read()  # a Pool has no `options`
+                return pool._submit_with(options, task.function, *task.args)
             return pool.submit(task.function, *task.args)
         except Exception as error:
             self.judge.refused([task], error)

@@ -1,10 +1,4 @@
-// The decoder without libFuzzer, for any compiler:
-//
-//     decoder_replay                 undamaged payloads of everything, and each of them damaged in many ways
-//     decoder_replay FILE...         inputs that the fuzzer kept
-//     decoder_replay --seeds FOLDER  writes the undamaged payloads there, for the fuzzer to begin with
-//
-// RETINUE_TEST_SEED=n damages them in other ways; RETINUE_TEST_ROUNDS=n in more.
+// The decoder without libFuzzer, for any compiler; --help says what it does.
 #include "fuzz/decoder.hpp"
 
 #include <cstdio>
@@ -13,7 +7,10 @@
 #include <fstream>
 #include <iterator>
 #include <random>
-#include <string_view>
+#include <string>
+#include <vector>
+
+#include "command_line.hpp"
 
 namespace {
 
@@ -64,10 +61,10 @@ class Damage {
   std::mt19937_64 random_;
 };
 
-void replay(const char* file) {
+void replay(const std::string& file) {
   std::ifstream in(file, std::ios::binary);
   if (!in) {
-    std::fprintf(stderr, "%s cannot be read\n", file);
+    std::fprintf(stderr, "%s cannot be read\n", file.c_str());
     std::exit(2);
   }
   const Input input{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
@@ -105,10 +102,23 @@ void damage_all() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc == 3 && std::string_view(argv[1]) == "--seeds") {
-    write_seeds(argv[2]);
-  } else if (argc > 1) {
-    for (int i = 1; i < argc; ++i) replay(argv[i]);
+  std::vector<std::string> files;
+  std::string seeds_folder;
+  retinue_command_line::CommandLine line(
+      "decoder_replay",
+      "Decodes payloads of everything, and each of them damaged in many ways; or, if FILEs are named, those.\n"
+      "RETINUE_TEST_SEED=n in the environment damages them in other ways; RETINUE_TEST_ROUNDS=n in more.");
+  CLI::Option* inputs =
+      line.add_option("FILE", files, "inputs that the fuzzer kept")->option_text("...")->check(CLI::ExistingFile);
+  line.add_option("--seeds", seeds_folder, "writes the undamaged payloads there, for the fuzzer to begin with")
+      ->option_text("FOLDER")
+      ->excludes(inputs);
+  if (const auto status = line.parse_or_end(argc, argv)) return *status;
+
+  if (!seeds_folder.empty()) {
+    write_seeds(seeds_folder);
+  } else if (!files.empty()) {
+    for (const std::string& file : files) replay(file);
   } else {
     damage_all();
   }

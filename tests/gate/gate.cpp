@@ -4,11 +4,12 @@
 // the owner waits in read(2), and only then the owner fetches the results. Prints `owner PID worker PID`.
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <unistd.h>
 #include <vector>
 
 #include <retinue/process_pool.hpp>
+
+#include "command_line.hpp"
 
 namespace {
 
@@ -27,8 +28,11 @@ bool all_done() { return pass(to_owner); }
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int count = argc == 2 ? std::atoi(argv[1]) : 0;
-  if (count <= 0 || ::pipe(to_worker) != 0 || ::pipe(to_owner) != 0) return 2;
+  int count = 0;
+  retinue_command_line::CommandLine line("gate", "A task that does next to nothing, COUNT times.");
+  line.add_option("COUNT", count, "of tasks")->required()->check(CLI::PositiveNumber);
+  if (const auto status = line.parse_or_end(argc, argv)) return *status;
+  if (::pipe(to_worker) != 0 || ::pipe(to_owner) != 0) return 1;
   retinue::ProcessPoolOptions options;
   options.workers = 1;
   options.spin = std::chrono::nanoseconds(0);

@@ -1,7 +1,7 @@
-"""gate.py COUNT: as gate.cpp, through retinue.futures."""
+"""A task that does next to nothing, COUNT times: as gate.cpp, through retinue.futures."""
 
+import argparse
 import os
-import sys
 
 from retinue.futures import ProcessPoolExecutor
 
@@ -21,7 +21,9 @@ def all_done() -> bool:
 
 
 def main() -> None:
-    count = int(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("count", metavar="COUNT", type=int)
+    count = parser.parse_args().count
     with ProcessPoolExecutor(1) as pool:
         worker = pool.submit(os.getpid).result()
         first = pool.submit(held)

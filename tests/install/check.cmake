@@ -27,6 +27,9 @@ run("${WORK}/build/consumer")
 set(ENV{PKG_CONFIG_PATH} "${WORK}/tree/${LIBDIR}/pkgconfig")
 execute_process(COMMAND pkg-config --cflags --libs retinue
   OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND pkg-config --modversion retinue
+  OUTPUT_VARIABLE version OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 separate_arguments(flags UNIX_COMMAND "${flags}")
-run("${CXX}" -std=c++20 "${CMAKE_CURRENT_LIST_DIR}/consumer.cpp" -o "${WORK}/by_pkg_config" ${flags})
+run("${CXX}" -std=c++20 "${CMAKE_CURRENT_LIST_DIR}/consumer.cpp" "-DPACKAGE_VERSION=\"${version}\""
+  -o "${WORK}/by_pkg_config" ${flags})
 run("${WORK}/by_pkg_config")

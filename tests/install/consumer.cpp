@@ -28,6 +28,10 @@ int crash_of_the_consumer(int x) {
 }
 
 int main() {
+  check(retinue::version() == RETINUE_VERSION, "headers and library are of one version");
+  check(std::string_view(PACKAGE_VERSION) == RETINUE_VERSION,
+        "the package has the version of its headers: " PACKAGE_VERSION);
+
   retinue::ProcessPool pool(2);
   check(pool.map_reduce(square, std::views::iota(1, 1001), 0L, std::plus<>{}) == 333'833'500, "map_reduce adds up");
 

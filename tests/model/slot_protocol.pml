@@ -1,5 +1,5 @@
 /* The slot protocol of a pool: how tasks go into slots, are claimed, finished, stopped and read, and who
- * wakes whom. docs/model.md says what is checked and what is not in here.
+ * wakes whom. docs/internals/model.md says what is checked and what is not in here.
  *
  * Every `inline` is a transition of src/processes/: the code has a comment `Model: NAME` at the place, and
  * `tests/model/check names` compares the two. What is no transition is a #define or stands in a proctype.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from concurrent.futures import Executor, Future
 
 import retinue
-from retinue import _engine, _exit, _limits
+from retinue import _engine, _limits
+from retinue._internal import at_exit
+from retinue._internal.options import MapOptions, PoolOptions, TaskOptions
+from retinue._internal.processes import WorkerProcess, processes_of
 from retinue._pool import ProcessesOnce
-from retinue._processes import WorkerProcess, processes_of
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -80,19 +82,18 @@ class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
     def _start(self) -> None:
         """Makes the pool, or says that it is over. Called by the engine before the first task."""
         with self._lock:
-            if _exit.over:  # first, because the end of the interpreter has shut it down
+            if at_exit.over:  # first, because the end of the interpreter has shut it down
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
             if self._shutdown:
                 raise retinue.PoolClosed("cannot schedule new futures after shutdown")
-            self._start_processes(
-                self._max_workers,
-                self._mp_context,
-                self._initializer,
-                self._initargs,
-                self._max_tasks_per_child or 0,
-                self._on_worker_death == "break",
-                self._limits,
+            options = PoolOptions(
+                workers=self._max_workers,
+                initializer=None if self._initializer is None else (self._initializer, self._initargs),
+                max_tasks_per_worker=self._max_tasks_per_child or 0,
+                break_on_worker_death=self._on_worker_death == "break",
+                limits=self._limits,
             )
+            self._start_processes(options, self._mp_context)
             self._initializer, self._initargs = None, ()  # the workers have them
 
     @property
@@ -204,7 +205,8 @@ def _map(
     chunksize: int,
     buffersize: Optional[int],
     progress: bool,
-    **options: Any,
+    task: Optional[_engine.TaskOptions] = None,
+    ordered: bool = True,
 ) -> Iterator[Any]:
     if chunksize < 1:
         raise ValueError("chunksize must be >= 1.")
@@ -214,16 +216,16 @@ def _map(
         raise ValueError("buffersize must be None or > 0")
     if not iterables:
         return iter(())
-    results: Iterator[Any] = pool._map(
-        fn,
-        iterables,
+    options = MapOptions(
+        ordered=ordered,
         look_ahead=buffersize or 0,
         timeout=timeout,
         reading=_engine.READ_LAZILY if buffersize else _engine.READ_IN_CALL,
-        **options,
+        task=task,
     )
+    results: Iterator[Any] = pool._map(fn, iterables, options)
     if progress:
-        from retinue._progress import with_progress
+        from retinue._internal.progress import with_progress
 
         return with_progress(results, iterables)
     return results
@@ -241,6 +243,7 @@ class ExecutorWithOptions(Executor):
         self._timeout = timeout
         self._retries = retries
         self._ordered = ordered
+        self._task = TaskOptions(timeout, retries).read()
 
     def options(self, *, timeout: Any = _AS_IT_WAS, retries: Any = _AS_IT_WAS, ordered: Any = _AS_IT_WAS) -> "ExecutorWithOptions":
         """With these options, and those it has already where they are not given."""
@@ -252,7 +255,7 @@ class ExecutorWithOptions(Executor):
         )
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        future: Future[Any] = self._pool._submit_with(self._timeout, self._retries, fn, *args, **kwargs)
+        future: Future[Any] = self._pool._submit_with(self._task, fn, *args, **kwargs)
         return future
 
     def map(  # type: ignore[override]
@@ -272,9 +275,8 @@ class ExecutorWithOptions(Executor):
             chunksize,
             buffersize,
             progress,
-            ordered=self._ordered,
-            task_timeout=self._timeout,
-            retries=self._retries,
+            self._task,
+            self._ordered,
         )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -8,7 +8,7 @@ import time
 from concurrent.futures import CancelledError
 from multiprocessing import TimeoutError
 
-from retinue._remote import is_of_task
+from retinue._internal.remote import is_of_task
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:

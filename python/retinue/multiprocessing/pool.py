@@ -10,9 +10,10 @@ from multiprocessing import TimeoutError  # noqa: F401 (found here in the standa
 
 import retinue
 from retinue import _engine, _limits
+from retinue._internal.options import MapOptions, PoolOptions
+from retinue._internal.processes import WorkerProcess, processes_of
+from retinue._internal.remote import is_of_task
 from retinue._pool import ProcessesOnce
-from retinue._processes import WorkerProcess, processes_of
-from retinue._remote import is_of_task
 from retinue.multiprocessing._results import ApplyResult, AsyncResult, MapResult  # noqa: F401
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
@@ -65,7 +66,13 @@ class Pool(ProcessesOnce):
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        told = _limits.as_tuple(limits)
+        arguments = tuple(initargs)
+        options = PoolOptions(
+            workers=processes,
+            initializer=None if initializer is None else (initializer, arguments),
+            max_tasks_per_worker=maxtasksperchild or 0,
+            limits=_limits.as_tuple(limits),
+        )
         self._processes = processes
         self._tellers: "weakref.WeakSet[threading.Thread]" = weakref.WeakSet()
         self._readers_changed = threading.Condition()
@@ -74,7 +81,7 @@ class Pool(ProcessesOnce):
         super().__init__()
         self._state = _RUN
         try:
-            self._start_processes(processes, context, initializer, tuple(initargs), maxtasksperchild or 0, limits=told)
+            self._start_processes(options, context)
         except BaseException as error:
             ended = self._state != _RUN  # by a signal handler: then this is a pool that has ended
             self._state = _TERMINATE
@@ -105,13 +112,13 @@ class Pool(ProcessesOnce):
 
     def map(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: Optional[int] = None) -> list[Any]:
         """``[func(x) for x in iterable]``. All items are run; then the first exception among them is raised."""
-        return _all_of(self._map(func, (iterable,)))
+        return _all_of(self._map(func, (iterable,), MapOptions()))
 
     def starmap(
         self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: Optional[int] = None
     ) -> list[Any]:
         """``[func(*x) for x in iterable]``."""
-        return _all_of(self._map(func, (iterable,), star=True))
+        return _all_of(self._map(func, (iterable,), MapOptions(star=True)))
 
     def map_async(
         self,
@@ -122,7 +129,7 @@ class Pool(ProcessesOnce):
         error_callback: Callback = None,
     ) -> MapResult:
         """Starts a ``map``. A callback is called with the list of results, or the other one with the first exception."""
-        results = self._map(func, (iterable,), reading=_engine.READ_LATER)
+        results = self._map(func, (iterable,), MapOptions(reading=_engine.READ_LATER))
         return MapResult(self, results, callback, error_callback)
 
     def starmap_async(
@@ -134,7 +141,7 @@ class Pool(ProcessesOnce):
         error_callback: Callback = None,
     ) -> MapResult:
         """Starts a ``starmap``."""
-        results = self._map(func, (iterable,), star=True, reading=_engine.READ_LATER)
+        results = self._map(func, (iterable,), MapOptions(star=True, reading=_engine.READ_LATER))
         return MapResult(self, results, callback, error_callback)
 
     def imap(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:
@@ -151,7 +158,7 @@ class Pool(ProcessesOnce):
     ) -> Iterator[Any]:
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize}")
-        results = self._map(func, (iterable,), ordered=ordered, reading=_engine.READ_IN_THREAD)
+        results = self._map(func, (iterable,), MapOptions(ordered=ordered, reading=_engine.READ_IN_THREAD))
         read = results._reader()
         if read is not None and not self._start_reader(read):
             results._read_lazily()

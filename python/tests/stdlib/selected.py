@@ -6,6 +6,7 @@ PLAN is JSON: ``kind``, ``method``, ``pattern``, ``only`` these tests, ``without
 for all that happens, so that what was found is known even if this process is killed.
 """
 
+import argparse
 import faulthandler
 import importlib
 import json
@@ -103,7 +104,11 @@ class Recorder(unittest.TestResult):
 
 
 def main():
-    with open(sys.argv[1]) as file:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("plan", metavar="PLAN")
+    parser.add_argument("records", metavar="RECORDS")
+    options = parser.parse_args()
+    with open(options.plan) as file:
         plan = json.load(file)
     kind, method = plan["kind"], plan["method"]
     faulthandler.enable()
@@ -134,7 +139,7 @@ def main():
                 if chosen(name):
                     suite.addTest(test)
     del test
-    with open(sys.argv[2], "a") as records:
+    with open(options.records, "a") as records:
         result = Recorder(name_of, records)
         result.note("found", text=sorted(names))
         suite.run(result)

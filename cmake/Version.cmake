@@ -1,0 +1,12 @@
+# retinue_version: the number in include/retinue/version.hpp, the only place where it stands. Included before project().
+set(version_header "${CMAKE_CURRENT_LIST_DIR}/../include/retinue/version.hpp")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${version_header}")
+file(READ "${version_header}" text)
+set(numbers "")
+foreach(part IN ITEMS MAJOR MINOR PATCH)
+  if(NOT text MATCHES "#define RETINUE_VERSION_${part} ([0-9]+)\n")
+    message(FATAL_ERROR "${version_header} has no line `#define RETINUE_VERSION_${part} NUMBER`")
+  endif()
+  list(APPEND numbers ${CMAKE_MATCH_1})
+endforeach()
+list(JOIN numbers "." retinue_version)

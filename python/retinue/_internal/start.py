@@ -1,0 +1,163 @@
+"""How the processes of a pool are started: forked from the owner as it is, or from a fresh interpreter."""
+
+from __future__ import annotations
+
+import errno
+import io
+import multiprocessing
+import os
+import pickle
+import sys
+from multiprocessing import process
+
+from retinue import _engine
+from retinue._internal import descriptors, helpers, worker  # noqa: F401 (helpers: to be there before the fork)
+from retinue._internal.pickling import ForTask, dump_by_value
+from retinue._internal.scope import FreshScope, Scope
+
+TYPE_CHECKING = False  # importing typing would take longer than all of this package
+if TYPE_CHECKING:
+    from typing import Any, Optional
+
+    from retinue._internal.options import PoolOptions
+
+
+def start(pool: Any, options: PoolOptions, mp_context: Any) -> None:
+    """Starts the pool's processes. `mp_context`: a context of multiprocessing, or None for what
+    ``multiprocessing.set_start_method`` chose, which is a fork if nothing was."""
+    if getattr(process.current_process(), "_inheriting", False):
+        raise RuntimeError(
+            "a pool is being made while a worker's interpreter imports this program's main module. Its main part "
+            "must be guarded, so that only the first process runs it:\n\n"
+            "    if __name__ == '__main__':\n        ..."
+        )
+    if mp_context is not None:
+        method = mp_context.get_start_method()
+    else:
+        method = multiprocessing.get_start_method(allow_none=True) or "fork"
+    worker.flush()  # what is not flushed now would be printed by every worker
+    worker.prepare()
+    try:
+        home: Optional[tuple[str, bytes]] = descriptors.address_for_workers()
+    except OSError:  # too few descriptors; results that hold some will say so
+        home = None
+    if method == "fork":
+        from retinue._internal import openmp
+
+        openmp.let_threads_go()
+        arrays = sys.modules.get("retinue._arrays")
+        if arrays is not None and options.initializer is not None:  # tasks receive the values of shared objects ...
+            function, initargs = options.initializer  # ... and so do initializers
+            initargs = tuple(it.value if isinstance(it, arrays.Shared) else it for it in initargs)
+            options = options._replace(initializer=(function, initargs))
+        scope = Scope()
+        scope.follows_modules = pool._follows_modules
+        pool._start_engine(options, scope, None)
+    else:
+        _start_fresh(pool, options, home)
+
+
+class _Spawning:
+    """What multiprocessing's locks, queues and connections ask for when they are pickled for a new process."""
+
+    method = "spawn"
+    DupFd = staticmethod(lambda fd: _Inherited(fd))
+
+    def __init__(self) -> None:
+        self.descriptors: list[int] = []
+
+    def duplicate_for_child(self, fd: int) -> int:
+        self.descriptors.append(fd)
+        return fd
+
+
+class _Inherited:
+    """A descriptor that keeps its number in the new process."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def detach(self) -> int:
+        return self.fd
+
+
+def _start_fresh(pool: Any, options: PoolOptions, home: Optional[tuple[str, bytes]]) -> None:
+    from multiprocessing import context, reduction, resource_tracker, spawn, util
+
+    try:
+        _engine.shared_memory_usage()  # a limit that forbids shared memory says so here, and not below
+    except OSError as error:
+        if error.errno != errno.EBADF:  # closed descriptors: what can be done then is said where they are needed
+            raise
+    spawning = _Spawning()
+    context.set_spawning_popen(spawning)
+    try:
+        file = io.BytesIO()
+        reduction.dump(spawn.get_preparation_data("retinue-server"), file)
+        by_name, by_value, pool._kept_for_workers = _both_ways(options.initializer)
+    finally:
+        context.set_spawning_popen(None)
+    pickle.dump((os.getpid(), home, by_name, by_value), file)
+    tracker = getattr(resource_tracker._resource_tracker, "_fd", None)  # type: ignore[attr-defined]
+    if tracker is not None:
+        spawning.descriptors.append(tracker)
+    data = _unnamed_file("retinue-start")
+    names = _unnamed_file("retinue-names")  # not a pipe, which long lists would fill before anybody reads
+    try:
+        with open(data, "wb", closefd=False) as out:
+            out.write(file.getvalue())
+        os.lseek(data, 0, os.SEEK_SET)
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}\n"
+            f"from retinue._internal.fresh import main; main({data}, {names}, {tracker})"
+        )
+        program = [os.fsdecode(spawn.get_executable()), *util._args_from_interpreter_flags(), "-c", code]  # type: ignore
+        scope = FreshScope()
+        scope.follows_modules = pool._follows_modules
+        try:
+            fresh = program, [data, names, *spawning.descriptors]
+            pool._start_engine(options._replace(initializer=None), scope, fresh)
+        except OSError as error:
+            if error.errno:  # out of memory, descriptors, processes
+                raise
+            raise RuntimeError(
+                "the interpreter for the workers could not be started, or this program's main module could not be "
+                "imported there (its error output says more)"
+            ) from error
+        os.lseek(names, 0, os.SEEK_SET)
+        with open(names, "rb", closefd=False) as answer:  # written before the workers were started
+            scope.learn(pickle.load(answer))
+    finally:
+        os.close(data)
+        os.close(names)
+
+
+def _unnamed_file(name: str) -> int:
+    try:
+        return os.memfd_create(name)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EACCES):
+            raise
+    return os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def _both_ways(it: Any) -> tuple[Optional[bytes], Optional[bytes], list[Any]]:
+    """A value for a new process: with the names of the main module, and for names it turns out not to have, by value.
+    And the shared memory that it names."""
+    from multiprocessing import reduction
+
+    by_name: Optional[bytes] = None
+    by_value: Optional[bytes] = None
+    failure: Optional[BaseException] = None
+    with ForTask(FreshScope()) as kept:
+        try:
+            by_name = bytes(reduction.ForkingPickler.dumps(it, 5))
+        except Exception as error:
+            failure = error
+        try:
+            by_value, _ = dump_by_value(it, None)
+        except Exception as error:
+            failure = failure or error
+    if by_name is None and by_value is None and failure is not None:
+        raise failure
+    return by_name, by_value, kept

@@ -1,0 +1,139 @@
+// Python values as the bytes of a payload.
+//
+// A payload is a head, and after it externals: large contents, each at the next multiple of 64 bytes, in the order
+// in which the head names them.
+//
+//     u32 bytes of the head | tagged values ... | pad | external | pad | external ...
+//
+// Numbers, strings, bytes and tuples of them are written as they are, and so is one list or dict of these; all else
+// is pickled (protocol 5, buffers as externals). One only, because two lists in one payload may be the same list,
+// which only a pickle can tell. What the tasks of a map have in common is not in their payloads: it lies in a block of
+// its own, which they name.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "interpreter/python.hpp"
+
+namespace retinue::python {
+
+/// What a tagged value begins with.
+enum class ValueTag : std::uint8_t {
+  none,
+  yes,
+  no,
+  small_int,           ///< i8
+  integer,             ///< i64
+  real,                ///< f64
+  ascii,               ///< u32 length, bytes
+  text,                ///< u8 bytes a character, u32 length, characters
+  text_outside,        ///< likewise, characters in an external; length is u64
+  bytes,               ///< u32 length, bytes
+  bytes_outside,       ///< u64 length; an external
+  tuple,               ///< u32 count, values
+  list,                ///< likewise
+  dict,                ///< u32 count, keys and values in turn
+  byte_array,          ///< u32 length, bytes
+  byte_array_outside,  ///< u64 length; an external
+  bytes_elsewhere,     ///< u64 length, u64 address of shared memory
+  shared_array,        ///< ArrayName
+  shared_value,        ///< u64 number, u64 address, u64 length: what `share` gave
+  pickle,              ///< u32 length, bytes
+  pickle_outside,      ///< u64 length; an external
+  pickle_with_buffers  ///< u32 count, count x (u8 BufferFlags, u64 length; an external, or u64 address), then a pickle
+};
+
+/// What is told of a buffer beside a pickle.
+enum BufferFlags : std::uint8_t { kReadOnly = 1, kElsewhere = 2 };
+
+constexpr std::size_t kExternalAlignment = 64;
+constexpr std::size_t align_external(std::size_t n) noexcept {
+  return (n + kExternalAlignment - 1) / kExternalAlignment * kExternalAlignment;
+}
+
+class CommonBuffers;
+
+/// Writes one payload. Used by one thread, with the GIL held; pickling runs Python code.
+class Encoder {
+ public:
+  /// `scope` tells which names of `__main__` the other side knows (retinue._pickling.Scope), or null for all.
+  /// `common`: where large contents go that other tasks may have too, or null.
+  /// `again`: the payload may be read more than once.
+  explicit Encoder(PyObject* scope, CommonBuffers* common = nullptr, bool again = false) noexcept
+      : scope_(scope), common_(common), again_(again) {}
+  ~Encoder();
+  Encoder(const Encoder&) = delete;
+  Encoder& operator=(const Encoder&) = delete;
+
+  template <class T>
+  void number(T value) {
+    raw(&value, sizeof value);
+  }
+  void raw(const void* bytes, std::size_t n);
+  /// A value in any way. Throws PythonError if it cannot be pickled.
+  void value(PyObject* object);
+  /// As values one after the other; false, and nothing is written, if they need to be pickled as one.
+  bool values(PyObject* const* objects, std::size_t count);
+  /// What is in the head since `position`.
+  std::string_view written_since(std::size_t position) const noexcept {
+    return {reinterpret_cast<const char*>(head_) + position, head_size_ - position};
+  }
+  /// Bytes that go outside the head if they are many.
+  void pickled(PyObject* bytes, PyObject* buffers);
+
+  /// What must live until the task has run: shared memory that is only named. A list, or null.
+  const Object& kept() const noexcept { return kept_; }
+  /// Some of it (descriptors) must go when the task has ended, and not only when its result is read.
+  bool kept_to_the_end() const noexcept { return kept_to_the_end_; }
+
+  /// Where the next byte of the head goes; `rewind` forgets what was written to the head since.
+  std::size_t position() const noexcept { return head_size_; }
+  void rewind(std::size_t position) noexcept { head_size_ = position; }
+
+  /// Of the whole payload.
+  std::size_t size() const noexcept;
+  /// Writes all of it to `room`, of size() bytes; lets go of the GIL while it copies much.
+  void write_to(std::byte* room) const noexcept;
+
+ private:
+  static constexpr std::size_t kInline = 512;
+  static constexpr std::size_t kOutside = 4096;  // contents from here on go outside the head
+  static constexpr int kDepth = 8;
+  struct External {
+    const void* data;
+    std::size_t size;
+    Object owner;
+    Py_buffer view;  // .obj is null if unused
+  };
+  struct Mark;
+
+  void tag(ValueTag t) { number(t); }
+  bool may_be_simple(PyObject* object) const noexcept;
+  bool simple(PyObject* object, int depth);
+  bool simple_text(PyObject* object);
+  bool simple_bytes(PyObject* object);
+  bool shared(PyObject* object);
+  void keep(PyObject* object);
+  void outside(const void* data, std::size_t size, PyObject* owner);
+  Mark mark() const noexcept;
+  void roll_back(const Mark& mark) noexcept;
+  std::byte* grow(std::size_t n);
+
+  PyObject* scope_;
+  CommonBuffers* common_;
+  bool again_;
+  bool kept_to_the_end_ = false;
+  std::byte inline_[kInline];
+  std::vector<std::byte> heap_;  // the head, once it has outgrown inline_
+  std::byte* head_ = inline_;
+  std::size_t head_size_ = sizeof(std::uint32_t);
+  std::size_t capacity_ = kInline;
+  std::vector<External> externals_;
+  int containers_ = 0;
+  Object kept_;
+};
+
+}  // namespace retinue::python

@@ -1,0 +1,26 @@
+#include "interpreter/helpers.hpp"
+
+namespace retinue::python {
+
+void Helper::throw_not_registered() {
+  PyErr_SetString(PyExc_RuntimeError,
+                  "retinue._engine is used without the Python package that belongs to it: import retinue.futures or "
+                  "retinue.multiprocessing");
+  throw PythonError{};
+}
+
+namespace helpers {
+
+Helper make_error, make_worker_died;
+Helper dumps, loads, function_bytes, load_function, split_partial;
+Helper describe_error, rebuild_error, note_item, text_of_initializer;
+Helper let_go_of_deleted;
+Helper future_class, make_condition, tell_waiters, tell_in_thread, run_callback;
+Helper begin_worker, idle_worker, end_worker, freeze_garbage;
+Helper repeat_class, count_class, timeout_class;
+Helper import_arrays;
+Helper shared_array_class, shared_value_class, attach_array, load_shared;
+
+}  // namespace helpers
+
+}  // namespace retinue::python

@@ -1,0 +1,106 @@
+// A worker holds the GIL while it runs tasks and lets go of it only to sleep.
+#include "processes/interpreter_hooks.hpp"
+
+#include <csignal>
+#include <unistd.h>
+#include <vector>
+
+#include "interpreter/helpers.hpp"
+#include "interpreter/python.hpp"
+#include "tasks/run_call.hpp"
+
+namespace retinue::python {
+namespace {
+
+PyThreadState* sleeping = nullptr;
+
+template <class F>
+void quietly(F&& f) noexcept {
+  try {
+    f();
+  } catch (...) {
+    PyErr_Clear();
+  }
+}
+
+void before_sleep() noexcept {
+  if (has_run_calls()) quietly([] { helpers::idle_worker(); });
+  sleeping = PyEval_SaveThread();
+}
+
+void after_sleep() noexcept { PyEval_RestoreThread(std::exchange(sleeping, nullptr)); }
+
+void begin(unsigned seat) noexcept {
+  quietly([seat] {
+    forget_loaded_functions();
+    // What was inherited is not collected here, so that its pages stay shared with the owner.
+    helpers::freeze_garbage();
+    const Object number = check(PyLong_FromUnsignedLong(seat));
+    helpers::begin_worker(number.get());
+  });
+}
+
+void end() noexcept {
+  // Threads or children that a task has left behind must not keep the seat for ever.
+  std::signal(SIGALRM, SIG_DFL);
+  alarm(5);
+  quietly([] { helpers::end_worker(); });
+}
+
+// One handover of the GIL for all callbacks that are due: between two of them a busy main thread would keep it for
+// milliseconds.
+thread_local std::vector<PyGILState_STATE> during_callbacks;  // one a run: a callback that waits may nest them
+void before_callbacks() noexcept {
+  during_callbacks.push_back(in_python([] { return PyGILState_Ensure(); }));
+}
+void after_callbacks() noexcept {
+  const PyGILState_STATE before = during_callbacks.back();
+  during_callbacks.pop_back();
+  PyGILState_Release(before);
+}
+
+thread_local const bool* start_refused = nullptr;
+
+bool interrupted() noexcept {
+  const WithGil with;
+  return PyErr_Occurred() != nullptr || PyErr_CheckSignals() != 0 || (start_refused != nullptr && *start_refused);
+}
+
+// Modules run functions before and after a fork (logging takes its locks), from where an exception goes nowhere. So a
+// Ctrl-C that has come by now is taken before, and raised after; the next waits, for signals are blocked here.
+PyObject *taken_type = nullptr, *taken_value = nullptr, *taken_traceback = nullptr;
+
+void before_fork() noexcept {
+  if (PyErr_CheckSignals() != 0) PyErr_Fetch(&taken_type, &taken_value, &taken_traceback);
+  PyOS_BeforeFork();
+}
+
+void after_fork_in_parent() noexcept {
+  PyOS_AfterFork_Parent();
+  if (taken_type == nullptr) return;
+  PyErr_Restore(std::exchange(taken_type, nullptr), std::exchange(taken_value, nullptr),
+                std::exchange(taken_traceback, nullptr));
+}
+
+}  // namespace
+
+StartRefusal::StartRefusal(const bool& refused) noexcept : outer_(std::exchange(start_refused, &refused)) {}
+StartRefusal::~StartRefusal() { start_refused = outer_; }
+
+const detail::ProcessHooks kOwnerHooks{
+    .interrupted = interrupted, .before_callbacks = before_callbacks, .after_callbacks = after_callbacks};
+
+const detail::ProcessHooks kHooks{
+    .before_fork = before_fork,
+    .after_fork_in_parent = after_fork_in_parent,
+    .after_fork_in_worker = []() noexcept { PyOS_AfterFork_Child(); },
+    .interrupted = interrupted,
+    .before_callbacks = before_callbacks,
+    .after_callbacks = after_callbacks,
+    .worker_begins = begin,
+    .worker_ends = end,
+    .before_sleep = before_sleep,
+    .after_sleep = after_sleep,
+};
+
+}  // namespace retinue::python

@@ -1,0 +1,102 @@
+// What travels of a call: the function, once per worker, and the arguments.
+//
+//     owner -> worker   u8 CallKind, function, u8 ArgumentsKind, arguments
+//     worker -> owner   u8 ResultKind, value | (pickle or None, type name, message, traceback)
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include <retinue/detail/codec/entry.hpp>
+#include <retinue/shared_array.hpp>
+
+#include "codec/encoder.hpp"
+
+namespace retinue::python {
+
+enum class FunctionKind : std::uint8_t {
+  here,      ///< a pickle, loaded for this call
+  cached,    ///< u64 id, u32 length, pickle: loaded once per worker
+  in_block,  ///< u64 id, u64 address, u64 length: likewise, the pickle lies in shared memory
+  raise,     ///< no function: the arguments are the description of an exception, which is the result
+};
+enum class ArgumentsKind : std::uint8_t {
+  values,      ///< u32 count, that many values
+  tuple,       ///< a value, the tuple of all
+  with_names,  ///< a value, the tuple of (tuple, dict)
+  star,        ///< a value, one iterable of all: for starmap
+  bound,       ///< of a partial: a value, the tuple of (tuple, dict); then u32 count and that many values, or kInTuple
+               ///< and one value, a tuple; they come behind the bound tuple
+};
+constexpr std::uint32_t kInTuple = ~std::uint32_t{0};
+enum class ResultKind : std::uint8_t { value, exception };
+
+/// A function as it travels. Immutable; whoever has submitted a call with it keeps it until that call has run.
+class Function {
+ public:
+  /// `kept`: what must live as long, or null.
+  Function(PyObject* callable, FunctionKind kind, const char* bytes, std::size_t size, Object kept);
+  ~Function();
+  Function(const Function&) = delete;
+  Function& operator=(const Function&) = delete;
+
+  void write(Encoder& encoder) const { encoder.raw(prefix_.data(), prefix_.size()); }
+  /// True if it was made of this very object, and not of one that lay at the same address.
+  bool is_of(PyObject* callable) const noexcept;
+  /// It names memory, so it must live until the calls it was submitted for have ended.
+  bool must_be_kept() const noexcept { return block_.data != nullptr || kept_; }
+  /// See Encoder::kept_to_the_end.
+  bool kept_to_the_end() const noexcept { return kept_ && !PyList_CheckExact(kept_.get()); }
+  std::size_t bytes() const noexcept { return prefix_.size() + block_.bytes; }
+
+ private:
+  std::string prefix_;
+  detail::SharedMemory block_;
+  Object callable_;  // a weak reference to what its identity stands for, or null
+  Object kept_;
+};
+using FunctionRef = std::shared_ptr<const Function>;
+
+/// The functions that one pool has sent. With the GIL held.
+class Functions {
+ public:
+  /// For a submit: functions that carry no state are known by identity or by content, others travel each time.
+  /// `again`: the call may be run again.
+  FunctionRef for_submit(PyObject* callable, PyObject* scope, bool again);
+  /// For a map, whose workers load it once; for each task, if it holds descriptors, which must not stay open in workers.
+  FunctionRef for_map(PyObject* callable, PyObject* scope);
+
+ private:
+  static constexpr std::size_t kMost = 1024;
+  static constexpr std::size_t kMostBytes = std::size_t{16} << 20;  // or one that is larger
+  std::unordered_map<PyObject*, FunctionRef> by_identity_;
+  std::unordered_map<std::string, FunctionRef> by_content_;
+  std::size_t content_bytes_ = 0;
+};
+
+/// A tuple of these.
+Object tuple_of(PyObject* const* objects, std::size_t count);
+/// Writes arguments so that `read_and_call` finds them. `names`: keyword names, their values behind the `count`
+/// positional ones, or null.
+void write_arguments(Encoder& encoder, PyObject* const* arguments, std::size_t count, PyObject* names);
+/// The same behind arguments that are written already, as `bound`.
+void write_arguments_after(Encoder& encoder, std::string_view bound, PyObject* const* arguments, std::size_t count);
+/// A call that ends with this exception.
+void write_raise(Encoder& encoder, PyObject* error);
+
+/// How a call ended: one of the two.
+struct Outcome {
+  Object value, error;
+};
+/// Reads how a call ended; `source` holds the payload, or is null if that is small. Throws PythonError if it cannot be
+/// read.
+Outcome read_outcome(std::span<const std::byte> payload, std::shared_ptr<const void> source);
+/// True if the exception that is set is the business of the value at hand; false for a KeyboardInterrupt and its like,
+/// which are for whoever is waiting.
+bool concerns_value() noexcept;
+
+}  // namespace retinue::python
