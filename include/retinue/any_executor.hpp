@@ -45,7 +45,7 @@ class AnyExecutor : public ExecutorInterface<AnyExecutor> {
   /// Moves an executor in.
   template <class E>
     requires(kHolds<E> && !std::is_reference_v<E>)
-  AnyExecutor(E&& executor) : executor_(std::make_shared<E>(std::move(executor))) {}
+  AnyExecutor(E&& executor) : executor_(std::make_shared<E>(std::forward<E>(executor))) {}
   /// Shares an executor, which must not be null.
   template <class E>
     requires kHolds<E>
