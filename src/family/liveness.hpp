@@ -19,6 +19,7 @@ struct ProcessDeath {
   int signal = 0;               ///< that ended it, or 0
   int exit_code = -1;           ///< or -1 if it was ended by a signal, or if that is not known
   unsigned worker = kNoWorker;  ///< its index among the workers of its pool, if it was one
+  bool left = false;  ///< a worker that ended as it was to: it had done its share, or its pool has ended or broken
 };
 
 /// One death on its way to the subscribers. Kept by the publisher until `Liveness::notify` says that all have heard.

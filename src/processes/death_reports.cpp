@@ -7,38 +7,44 @@
 
 namespace retinue::detail {
 
-DeathReports::DeathReports(PoolLock& lock, Liveness& deaths)
-    : lock_(lock), subscription_(deaths.subscribe([this](const ProcessDeath& death) { add(death); })) {}
+DeathReports::DeathReports(PoolLock& lock, const OwnerProcess& owner, Liveness& deaths)
+    : lock_(lock), owner_(owner), subscription_(deaths.subscribe([this](const ProcessDeath& death) { add(death); })) {}
 
-void DeathReports::add(const ProcessDeath& death) { unreported_.emplace_back(death); }
+void DeathReports::add(const ProcessDeath& death) { unreported_.push_back({DeathNotice(death), DeathNotice(death)}); }
 
 bool DeathReports::begin() noexcept {
   const std::lock_guard lock(lock_.mutex());
   return !unreported_.empty() && !std::exchange(reporting_, true);
 }
 
-Deadline DeathReports::report() noexcept {
+// False if somebody had no memory to hear it.
+bool DeathReports::pass_on(Report& report, bool to_pool) noexcept {
+  if (to_pool && !report.to_pool.death().left && !failures_.notify(report.to_pool)) return false;
+  if (owner_.foreign()) return true;
+  try {
+    return Liveness::of_this_process().notify(report.to_process);
+  } catch (const std::bad_alloc&) {
+    return false;  // nobody could have subscribed; but somebody may, before the next attempt
+  }
+}
+
+Deadline DeathReports::publish(bool to_pool) noexcept {
   if (!begin()) return std::nullopt;
-  Deadline again;
-  for (bool more = true; more;) {
-    DeathNotice* notice = nullptr;
+  for (;;) {
+    Report* report = nullptr;
     {
       const std::lock_guard lock(lock_.mutex());
-      notice = &unreported_.front();  // stays where it is while others are added behind it
+      report = &unreported_.front();  // stays where it is while others are added behind it
     }
-    bool heard = false;
-    try {
-      heard = Liveness::of_this_process().notify(*notice);
-    } catch (const std::bad_alloc&) {
-      // Nobody could have subscribed; but somebody may, before the next attempt.
-    }
-    if (!heard) again = Clock::now() + std::chrono::milliseconds(10);
+    const bool heard = pass_on(*report, to_pool);
+    if (owner_.foreign())
+      return std::nullopt;  // a subscriber forked, and another thread may hold the mutex here for ever
     const std::lock_guard lock(lock_.mutex());
     if (heard) unreported_.pop_front();
-    more = heard && !unreported_.empty();
-    if (!more) reporting_ = false;
+    if (heard && !unreported_.empty()) continue;
+    reporting_ = false;
+    return heard ? Deadline() : Clock::now() + std::chrono::milliseconds(10);
   }
-  return again;
 }
 
 }  // namespace retinue::detail

@@ -50,6 +50,74 @@ PoolPlan plan_of(const ProcessPoolOptions& options, const ProcessHooks& hooks, c
   return plan;
 }
 
+void wait_for_first_spawns(const PoolPlan& plan, Supervisor& supervisor, ForkServerHandle& server,
+                           const FreshProgram* program) {
+  const unsigned workers = plan.memory.workers;
+  // A program started anew may have much to import.
+  const auto deadline = Clock::now() + std::chrono::seconds(program != nullptr ? 600 : 60);
+  for (;;) {
+    unsigned answered = 0;
+    int error_number = 0;
+    for (unsigned i = 0; i < workers; ++i) {
+      const Life life = plan.memory.seats[i].life.load(std::memory_order_acquire);
+      if (life != Life::spawn_wanted) ++answered;
+      if (life == Life::spawn_failed) error_number = plan.memory.seats[i].status.load(std::memory_order_relaxed);
+    }
+    if (error_number != 0) {
+      unsigned alive = 0;
+      for (unsigned i = 0; i < workers; ++i)
+        if (plan.memory.seats[i].life.load(std::memory_order_acquire) == Life::alive) ++alive;
+      throw_call_failed("fork", error_number,
+                        "worker " + std::to_string(alive + 1) + " of " + std::to_string(workers) +
+                            "; see ulimit -u and the cgroup's pids.max");
+    }
+    if (answered == workers) {
+      supervisor.look_at_seats();
+      return;
+    }
+    plan.memory.control->service_bell.wait(Clock::now() + std::chrono::milliseconds(100));
+    plan.memory.control->service_bell.drain();
+    if (int exit_code = 0; server.has_ended(&exit_code)) {
+      if (program == nullptr && exit_code != 0)
+        throw_call_failed("sigaction or prctl", exit_code, "in the pool's fork server");
+      throw ResourceExhausted("the pool's fork server died while it started the workers", 0);
+    }
+    if (plan.hooks->interrupted != nullptr && plan.hooks->interrupted()) {
+      // A program that is still importing does not hear that the pool is closing. Our own child, not yet waited for: the
+      // pid is still its.
+      if (answered == 0) (void)server.kill_now();
+      throw Error("the start of the pool was interrupted");
+    }
+    if (Clock::now() > deadline)
+      throw ResourceExhausted(
+          "the workers could not be started in time: " + std::to_string(answered) + " of " + std::to_string(workers),
+          0);
+  }
+}
+
+/// What a language's runtime needs around callbacks.
+class DuringCallbacks {
+ public:
+  explicit DuringCallbacks(const ProcessHooks& hooks) noexcept : hooks_(hooks) { call(hooks_.before_callbacks); }
+  ~DuringCallbacks() { call(hooks_.after_callbacks); }
+  DuringCallbacks(const DuringCallbacks&) = delete;
+  DuringCallbacks& operator=(const DuringCallbacks&) = delete;
+
+ private:
+  const ProcessHooks& hooks_;
+};
+
+// Of workers that left because the pool ends, or died with their fork server.
+void report_last_deaths(PoolLock& lock, const Supervisor& supervisor, DeathReports& reports) noexcept {
+  try {
+    const std::lock_guard held(lock.mutex());
+    supervisor.for_each_last([&reports](const ProcessDeath& death) { reports.add(death); });
+  } catch (const std::bad_alloc&) {
+    // Those that were added are reported.
+  }
+  reports.report_last();
+}
+
 }  // namespace
 
 void add_ref(PoolCore& core) noexcept { core.add_ref(); }
@@ -71,7 +139,7 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
       cancellation_(plan_, ring_, open_, workers_),
       timeouts_(plan_, ring_, open_, cancellation_),
       reclaim_(plan_, ring_, lifecycle_, deaths_),
-      death_reports_(lock_, deaths_),
+      death_reports_(lock_, owner_, deaths_),
       supervisor_(plan_, workers_, lifecycle_, deaths_),
       slot_inspection_(plan_, ring_, workers_, cancellation_, reclaim_),
       inspection_(plan_, ring_, open_, workers_, supervisor_, lifecycle_, slot_inspection_),
@@ -88,56 +156,13 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
             "no room in the shared region for worker " + std::to_string(i + 1) + " of " + std::to_string(workers()), 0);
     }
     server_.start(plan_, program);
-    wait_for_first_spawns(program);
+    wait_for_first_spawns(plan_, supervisor_, server_, program);
     add_ref();
     service_.start(CoreRef(this));
     region().add_keeper(plan_.memory.control->service_bell);
   } catch (...) {
     end_processes();
     throw;
-  }
-}
-
-void PoolCore::wait_for_first_spawns(const FreshProgram* program) {
-  // A program started anew may have much to import.
-  const auto deadline = Clock::now() + std::chrono::seconds(program != nullptr ? 600 : 60);
-  for (;;) {
-    unsigned answered = 0;
-    int error_number = 0;
-    for (unsigned i = 0; i < workers(); ++i) {
-      const Life life = plan_.memory.seats[i].life.load(std::memory_order_acquire);
-      if (life != Life::spawn_wanted) ++answered;
-      if (life == Life::spawn_failed) error_number = plan_.memory.seats[i].status.load(std::memory_order_relaxed);
-    }
-    if (error_number != 0) {
-      unsigned alive = 0;
-      for (unsigned i = 0; i < workers(); ++i)
-        if (plan_.memory.seats[i].life.load(std::memory_order_acquire) == Life::alive) ++alive;
-      throw_call_failed("fork", error_number,
-                        "worker " + std::to_string(alive + 1) + " of " + std::to_string(workers()) +
-                            "; see ulimit -u and the cgroup's pids.max");
-    }
-    if (answered == workers()) {
-      supervisor_.look_at_seats();
-      return;
-    }
-    plan_.memory.control->service_bell.wait(Clock::now() + std::chrono::milliseconds(100));
-    plan_.memory.control->service_bell.drain();
-    if (int exit_code = 0; server_.has_ended(&exit_code)) {
-      if (program == nullptr && exit_code != 0)
-        throw_call_failed("sigaction or prctl", exit_code, "in the pool's fork server");
-      throw ResourceExhausted("the pool's fork server died while it started the workers", 0);
-    }
-    if (plan_.hooks->interrupted != nullptr && plan_.hooks->interrupted()) {
-      // A program that is still importing does not hear that the pool is closing. Our own child, not yet waited for: the
-      // pid is still its.
-      if (answered == 0) (void)server_.kill_now();
-      throw Error("the start of the pool was interrupted");
-    }
-    if (Clock::now() > deadline)
-      throw ResourceExhausted(
-          "the workers could not be started in time: " + std::to_string(answered) + " of " + std::to_string(workers()),
-          0);
   }
 }
 
@@ -241,33 +266,15 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
   const bool lost = server_.pid() != 0 && !(server_.end() && supervisor_.workers_are_gone());
   service_.stop();
   server_.stop_watching();
-  if (!lost) report_last_deaths();
+  if (!lost) report_last_deaths(lock_, supervisor_, death_reports_);
   supervisor_.retire_all();
   reclaim_.free_still_read(lost);
   if (lost) control_.lose();
   region().remove_keeper(plan_.memory.control->service_bell);
 }
 
-// Of workers that left because the pool ends, or died with their fork server.
-void PoolCore::report_last_deaths() noexcept {
-  try {
-    const std::lock_guard lock(lock_.mutex());
-    for (unsigned i = 0; i < workers(); ++i) {
-      const Life life = plan_.memory.seats[i].life.load(std::memory_order_acquire);
-      if (workers_[i].part == nullptr || (life != Life::alive && life != Life::ended)) continue;
-      ProcessDeath death = supervisor_.death_of(i);
-      if (life == Life::alive) death.signal = 0, death.exit_code = -1;  // nobody has noted how it ended
-      death_reports_.add(death);
-    }
-  } catch (const std::bad_alloc&) {
-    // Those that were added are reported.
-  }
-  death_reports_.report();
-}
-
-void PoolCore::release() noexcept {
+void PoolCore::destroy() noexcept {
   // In a forked child it is left alone: destroying what threads of the parent were using could wait for them.
-  if (refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   if (owner_.in_forked_child()) left_alone_ = left_alone.exchange(this);
   else delete this;
 }
@@ -286,6 +293,16 @@ void PoolCore::check_open() {
   owner_.refuse_foreign();
   const std::lock_guard lock(lock_.mutex());
   lifecycle_.require_open();
+}
+
+Subscription PoolCore::subscribe(std::function<void(const WorkerDeath&)> on_death) {
+  owner_.refuse_foreign();
+  // A runtime's callback needs what its other callbacks need.
+  return std::make_shared<const Liveness::Subscription>(death_reports_.failures().subscribe(
+      [hooks = plan_.hooks, on_death = std::move(on_death)](const ProcessDeath& death) {
+        const DuringCallbacks during(*hooks);
+        on_death({death.pid, death.signal, death.exit_code});
+      }));
 }
 
 PoolStats PoolCore::stats() {

@@ -1,7 +1,6 @@
 // The owner's side of a process pool.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -9,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <retinue/detail/processes/process_backend.hpp>
 #include <retinue/pool_stats.hpp>
 #include <retinue/process_pool_options.hpp>
 
@@ -59,26 +59,29 @@ class ControlMemory {
 ///
 /// Who is killed when: a worker: the Supervisor (service thread) has its task ended or repeated and its
 /// seat filled anew. The fork server: the pool breaks. The owner: the fork server ends all.
-class PoolCore {
+class PoolCore final : public ProcessBackend {
  public:
   PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program = nullptr);
 
-  void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
-  void release() noexcept;
-
   // Any thread -------------------------------------------------------------------------------------
-  Ref<Completion> submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options);
+  Ref<EncodedCompletion> submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) override;
+  void submit_many(std::span<const EncodedCall> calls, const TaskOptions& options,
+                   std::vector<Ref<EncodedCompletion>>& submitted) override;
+  Subscription subscribe(std::function<void(const WorkerDeath&)> on_death) override;
+  using Backend::cancel;
   bool cancel(TaskState& task, bool force);
   void on_done(TaskState& task, std::function<void()> callback);
   /// Takes the block of an ended task's value; no data if it has none. Throws what the task ended with, and Error if it
   /// was taken before.
   SharedMemory take_result(TaskState& task);
-  void check_open();
-  void shutdown(bool cancel_pending) { close(cancel_pending, false); }
-  void terminate() { close(true, true); }
-  PoolStats stats();
-  std::vector<pid_t> worker_pids();
-  unsigned workers() const noexcept { return plan_.memory.workers; }
+  void check_open() override;
+  bool wait_until_idle(const Deadline& deadline) override { return waiting_.wait_until_idle(deadline); }
+  void close(bool cancel_pending, bool at_once) override;
+  PoolStats stats() override;
+  std::vector<pid_t> worker_pids() override;
+  std::unique_ptr<MapWindow> open_map(EntryRef entry, const TaskOptions& options, Order order) override;
+  unsigned workers() const noexcept override { return plan_.memory.workers; }
+  bool foreign() const noexcept override { return owner_.foreign(); }
   std::string closed_why() const;
   /// The process it belongs to.
   const OwnerProcess& owner() const noexcept { return owner_; }
@@ -108,20 +111,17 @@ class PoolCore {
  private:
   using Hold = PoolLock::Hold;
 
-  ~PoolCore();
+  ~PoolCore() override;
+  void destroy() noexcept override;
 
-  void wait_for_first_spawns(const FreshProgram* program);
   Deadline do_chores() noexcept;
   Deadline tend_memory() noexcept;
   void end_what_is_open() noexcept;
-  void close(bool cancel_pending, bool at_once);
   void end_processes() noexcept;
-  void report_last_deaths() noexcept;
 
   const OwnerProcess owner_;
   PoolPlan plan_;  // constant once the fork server was forked
   ControlMemory control_;
-  std::atomic<std::uint32_t> refs_{1};
   PoolCore* left_alone_ = nullptr;
 
   // From those that know little to those that stand on them. Guarded by lock_, as each says.
@@ -143,8 +143,5 @@ class PoolCore {
   Waiting waiting_;
   std::uint64_t idle_periods_ = 0;  // of the region, that this pool's workers know of; guarded by lock_
 };
-
-/// The result bytes or the exception; see value_bytes.
-std::span<const std::byte> value_of(TaskState& task);
 
 }  // namespace retinue::detail

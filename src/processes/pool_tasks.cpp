@@ -6,18 +6,27 @@
 #include "pool_core.hpp"
 
 namespace retinue::detail {
+namespace {
 
-Ref<Completion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
-  owner_.refuse_foreign();
-  add_ref();
-  Ref<TaskState> task(new TaskState(CoreRef(this), entry, options, 2));
-  Ref<TaskState> for_pool(task.get());
+inline Ref<TaskState> new_task(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options,
+                               std::uint32_t references) {
+  core.add_ref();
+  Ref<TaskState> task(new TaskState(CoreRef(&core), entry, options, references));
   if (arguments.block() != 0) {
-    task->payload.take_owner_block(region(), arguments.block(), arguments.size());
+    task->payload.take_owner_block(core.region(), arguments.block(), arguments.size());
     arguments.release_block();
   } else if (task->retries != 0) {
     task->payload.copy(arguments.small(), arguments.size());
   }
+  return task;
+}
+
+}  // namespace
+
+Ref<EncodedCompletion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
+  owner_.refuse_foreign();
+  Ref<TaskState> task = new_task(*this, entry, arguments, options, 2);
+  Ref<TaskState> for_pool(task.get());
   {
     const Hold hold(lock_);
     lifecycle_.require_open();
@@ -25,7 +34,25 @@ Ref<Completion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const
     ring_.enqueue(*task, arguments.small(), arguments.size());
     (void)for_pool.release();
   }
-  return Ref<Completion>(task.release());
+  return task;
+}
+
+void PoolCore::submit_many(std::span<const EncodedCall> calls, const TaskOptions& options,
+                           std::vector<Ref<EncodedCompletion>>& submitted) {
+  owner_.refuse_foreign();
+  std::vector<Ref<TaskState>> tasks;
+  tasks.reserve(calls.size());
+  for (const EncodedCall& each : calls) tasks.push_back(new_task(*this, each.entry, *each.arguments, options, 1));
+  submitted.reserve(submitted.size() + calls.size());
+  const Hold hold(lock_);
+  lifecycle_.require_open();
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    Ref<TaskState> for_pool = tasks[i];
+    tasks[i]->index = open_.counts().submitted;
+    ring_.enqueue(*tasks[i], calls[i].arguments->small(), calls[i].arguments->size());
+    (void)for_pool.release();
+    submitted.emplace_back(std::move(tasks[i]));
+  }
 }
 
 void PoolCore::submit_all(std::span<const Staged> tasks, std::size_t& taken) {

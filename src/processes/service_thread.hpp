@@ -5,8 +5,7 @@
 #include <functional>
 #include <pthread.h>
 
-#include <retinue/detail/processes/process_tasks.hpp>
-
+#include "core_ref.hpp"
 #include "open_tasks.hpp"
 #include "owner_process.hpp"
 #include "pool_lock.hpp"

@@ -92,7 +92,20 @@ ProcessDeath Supervisor::death_of(unsigned worker) const noexcept {
   const int status = seat.status.load(std::memory_order_relaxed);
   if (WIFSIGNALED(status)) death.signal = WTERMSIG(status);
   else death.exit_code = WEXITSTATUS(status);
+  const Departure departure = departure_of(worker);
+  death.left = !departure.died && !departure.killed_by_us;
   return death;
+}
+
+void Supervisor::for_each_last(const std::function<void(const ProcessDeath&)>& report) const {
+  for (unsigned i = 0; i < workers_.size(); ++i) {
+    const Life life = plan_.memory.seats[i].life.load(std::memory_order_acquire);
+    if (workers_[i].part == nullptr || (life != Life::alive && life != Life::ended)) continue;
+    ProcessDeath death = death_of(i);
+    death.left = true;
+    if (life == Life::alive) death.signal = 0, death.exit_code = -1;  // nobody has noted how it ended
+    report(death);
+  }
 }
 
 void Supervisor::on_worker_end(unsigned worker) {  // Model: on_worker_end

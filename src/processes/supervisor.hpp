@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "family/liveness.hpp"
@@ -27,8 +28,9 @@ class Supervisor {
   void look_at_seats();
   /// The worker of a seat is dead and reaped: nobody else writes its slot, its part and its bits any more. Likewise.
   void on_worker_end(unsigned worker);
-  /// Of a worker that is dead and reaped.
-  ProcessDeath death_of(unsigned worker) const noexcept;
+  /// Calls `report` for each worker that left because the pool ended, or died with its fork server: `on_worker_end` is not
+  /// called for these. For the thread that ends the pool.
+  void for_each_last(const std::function<void(const ProcessDeath&)>& report) const;
   /// Asks for a worker. Where there is no memory to give it, later.
   void spawn(unsigned worker);
   /// When one is to be asked for that could not be had.
@@ -57,6 +59,7 @@ class Supervisor {
     bool died;  ///< other than by its own will or the pool's
   };
   Departure departure_of(unsigned worker) const noexcept;
+  ProcessDeath death_of(unsigned worker) const noexcept;
   void count(const ProcessDeath& death);
   void replace(unsigned worker);
   std::string trouble_with(unsigned worker, const Departure& departure);

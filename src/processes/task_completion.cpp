@@ -43,7 +43,8 @@ bool TaskState::done() noexcept { return core->waiting().done(*this); }
 bool TaskState::wait(const Deadline& deadline) { return core->waiting().wait(*this, deadline); }
 bool TaskState::cancel(bool force) { return core->cancel(*this, force); }
 void TaskState::on_done(std::function<void()> callback) { core->on_done(*this, std::move(callback)); }
-bool TaskState::running() const noexcept { return core->waiting().is_running(*this); }
+bool TaskState::running() noexcept { return core->waiting().is_running(*this); }
+SharedMemory TaskState::take_block() { return core->take_result(*this); }
 const OwnerBell& TaskState::bell() const { return core->bell(); }
 bool TaskState::arm() { return core->waiting().arm(*this); }
 void TaskState::progress() noexcept {
@@ -97,13 +98,12 @@ std::exception_ptr TaskState::error() const {
   }
 }
 
-std::span<const std::byte> value_of(TaskState& task) {
-  if (task.ending.load(std::memory_order_acquire) == Ending::value) {
-    if (task.payload.lies_in_result_block())
-      task.core->owner().refuse_foreign();  // there the parent may free it at any time
-    return task.payload.bytes();
+std::span<const std::byte> TaskState::value_bytes() {
+  if (ending.load(std::memory_order_acquire) == Ending::value) {
+    if (payload.lies_in_result_block()) core->owner().refuse_foreign();  // there the parent may free it at any time
+    return payload.bytes();
   }
-  std::rethrow_exception(task.error());
+  std::rethrow_exception(error());
 }
 
 }  // namespace retinue::detail

@@ -99,7 +99,7 @@ void take_inputs(MapPlan& plan, PyObject* iterables, Reading reading) {
 
 MapTasks::MapTasks(MapPlan plan)
     : plan_(std::move(plan)),
-      window_(std::make_unique<detail::MapWindow>(plan_.core, call_entry(), plan_.options, plan_.order)),
+      window_(plan_.core->open_map(call_entry(), plan_.options, plan_.order)),
       quiet_(are_quiet(plan_.iterators.get())),
       common_(quiet_) {
   write_prefix();

@@ -40,7 +40,7 @@ PyObject* map(PyObject* self, PyObject* arguments) noexcept {
 
     plan.core = started_core_of(self);
     Pool& pool = pool_of(self);
-    detail::require_open(*plan.core);
+    plan.core->check_open();
     plan.scope = pool.scope;
     pool.maps.sweep();
     helpers::let_go_of_deleted();
