@@ -263,12 +263,13 @@ void Worker::run_task(Slot& slot) noexcept {
   TimeLimits* const limits = timed ? this : limits_of_all_;
   if (limits != nullptr) [[unlikely]]
     begin_limits(slot, timed);
-  const std::uint64_t block = slot.block, size = slot.size();
-  const std::byte* arguments = block != 0 ? plan_.region->at(block) : slot.payload;
+  const std::uint64_t block = slot.block, size = slot.size(), reach = plan_.region->reach();
+  const bool can_lie_there = block == 0 ? size <= Slot::kInlineBytes : block < reach && size <= reach - block;
+  const std::byte* arguments = block != 0 && can_lie_there ? plan_.region->at(block) : slot.payload;
   TaskContext context({arguments, size}, slot.payload, plan_.region->modules(), generation_, limits);
   ResultKind kind = ResultKind::value;
   try {
-    if (size > (block == 0 ? Slot::kInlineBytes : plan_.region->reach() - std::min(block, plan_.region->reach())))
+    if (!can_lie_there)
       throw CodecError("the arguments of a task cannot lie where its slot says: the slot was overwritten");
     call_entry(context, slot.entry);
   } catch (...) {
