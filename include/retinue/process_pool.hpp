@@ -77,10 +77,11 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     using Call = detail::Call<std::decay_t<F>, A...>;
     Call::check();
     using R = typename Call::Result;
+    detail::ProcessBackend& backend = core();
     detail::StagedPayload payload;
-    const std::size_t bytes = Call::size(f, args...);
-    Call::write(payload.prepare(bytes), bytes, f, std::forward<A>(args)...);
-    return Future<R>::template on<&take<R>>(core().submit(entry_of<Call>(), payload, options));
+    const std::size_t bytes = Call::size(backend.reach(), f, args...);
+    Call::write(payload.prepare(bytes), bytes, backend.reach(), f, std::forward<A>(args)...);
+    return Future<R>::template on<&take<R>>(backend.submit(entry_of<Call>(), payload, options));
   }
 
   template <class F, class... Rs>
@@ -155,6 +156,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     Map(detail::ProcessBackend& core, const TaskOptions& options, detail::Order order, F&& f, Gs&&... inputs)
         : function_(std::forward<F>(f)),
           inputs_(std::in_place, std::forward<Gs>(inputs)...),
+          reach_(core.reach()),
           window_(core.open_map(entry_of<Call>(), options, order)) {}
 
     bool next(Outcome<T>& into) override {
@@ -196,10 +198,10 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
 
     template <class... A>
     void stage(A&&... args) {
-      const std::size_t bytes = Call::size(function_, args...);
+      const std::size_t bytes = Call::size(reach_, function_, args...);
       std::byte* room = window_->stage(bytes);
       try {
-        Call::write(room, bytes, function_, std::forward<A>(args)...);
+        Call::write(room, bytes, reach_, function_, std::forward<A>(args)...);
       } catch (...) {
         window_->unstage();
         throw;
@@ -223,6 +225,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
 
     Function function_;
     detail::Inputs<Rs...> inputs_;
+    const Reach reach_;
     std::unique_ptr<detail::MapWindow> window_;
     std::exception_ptr input_error_;
     bool input_ended_ = false;

@@ -1,4 +1,5 @@
 // Payloads for a reader that does not share this process's memory.
+#include <retinue/detail/codec/call_traits.hpp>
 #include <retinue/detail/codec/payload.hpp>
 
 #include <gtest/gtest.h>
@@ -94,6 +95,33 @@ TEST(CodecReach, refuses_handles_on_memory_that_the_reader_does_not_have) {
   expect_refused(std::pair(1, span));
   expect_refused(Deep{1, {{{1, span}, {2, {}}}}});
   expect_refused(std::vector<Deep>(3));
+}
+
+TEST(CodecReach, refuses_a_call_with_such_a_handle) {
+  std::array<double, 6> memory{};
+  const SharedSpan<double> span(memory.data(), memory.size());
+  const auto size_of = [](SharedSpan<double> numbers, int) { return numbers.size(); };
+  using Call = retinue::detail::Call<decltype(size_of), SharedSpan<double>, int>;
+  static_assert(Call::check());
+  const std::size_t bytes = Call::size(Reach::same_region, size_of, span, 1);
+  std::vector<Unit> room(bytes / sizeof(Unit) + 1);
+  EXPECT_NO_THROW(Call::write(room.data()->bytes, bytes, Reach::same_region, size_of, span, 1));
+  EXPECT_THROW((void)Call::size(Reach::bytes_only, size_of, span, 1), retinue::CodecError);
+  EXPECT_THROW(Call::write(room.data()->bytes, bytes, Reach::bytes_only, size_of, span, 1), retinue::CodecError);
+}
+
+TEST(CodecReach, lets_the_codec_of_an_argument_ask_who_reads) {
+  const Picture picture{std::vector<int>(1000, 7)};
+  const auto count = [](const Picture& it) { return it.pixels.size(); };
+  using Call = retinue::detail::Call<decltype(count), Picture>;
+  static_assert(Call::check());
+  EXPECT_LT(Call::size(Reach::same_region, count, picture), 100U);
+  const std::size_t bytes = Call::size(Reach::bytes_only, count, picture);
+  EXPECT_GT(bytes, 4000U);
+  std::vector<Unit> room(bytes / sizeof(Unit) + 1);
+  Call::write(room.data()->bytes, bytes, Reach::bytes_only, count, picture);
+  retinue::Reader reader(room.data()->bytes, bytes);
+  EXPECT_EQ(Call::invoke(reader), 1000U);
 }
 
 TEST(CodecReach, sends_everything_else_with_the_same_bytes) {

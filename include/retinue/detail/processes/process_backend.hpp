@@ -40,6 +40,7 @@ class ProcessBackend : public Backend {
 
   BackendStats statistics() final;
   bool is_local() const noexcept final { return false; }
+  Reach reach() const noexcept final { return Reach::same_region; }
   Ref<EncodedCompletion> submit_function(std::function<void()> function, const TaskOptions& options) final;
 
  protected:
