@@ -28,8 +28,8 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
   bool to_the_end = false;
   try {
     const bool again = options.retries.value_or(0) != 0;
-    Encoder encoder(pool.scope.get(), nullptr, again);
-    function = pool.functions.for_submit(arguments[0], pool.scope.get(), again);
+    Encoder encoder(pool.scope.get(), core->reach(), nullptr, again);
+    function = pool.functions.for_submit(arguments[0], pool.scope.get(), core->reach(), again);
     function->write(encoder);
     write_arguments(encoder, arguments + 1, count - 1, names);
     const std::size_t size = encoder.size();
