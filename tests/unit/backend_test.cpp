@@ -275,6 +275,26 @@ TEST(Backend, notifies_subscribers_of_deaths) {
   EXPECT_EQ(seen.back().exit_code, -1);
 }
 
+TEST(Backend, does_not_notify_of_workers_that_leave_as_they_should) {
+  retinue::ProcessPoolOptions options;
+  options.workers = 1;
+  options.max_tasks_per_worker = 1;
+  ProcessPool pool(options);
+  const auto backend = pool.backend();
+  std::atomic<int> called{0};
+  std::atomic<int> exit_code{0};
+  const auto subscription = backend->subscribe([&](const WorkerDeath& death) {
+    exit_code = death.exit_code;
+    ++called;
+  });
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(value_of(*submit(*backend, named<&doubled>(), {1})), Numbers{2});
+  EXPECT_THROW((void)value_of(*submit(*backend, named<&die>(), {7})), retinue::WorkerDied);
+  ASSERT_TRUE(eventually([&] { return called != 0; })) << "deaths are reported in their order";
+  pool.shutdown();
+  EXPECT_EQ(called, 1);
+  EXPECT_EQ(exit_code, 7);
+}
+
 TEST(Backend, lets_a_subscriber_subscribe_and_leave) {
   ProcessPool pool(1);
   const auto backend = pool.backend();

@@ -206,9 +206,11 @@ TEST(Liveness, the_death_of_a_worker_reaches_two_subscribers_once) {
     EXPECT_EQ(deaths[0].signal, SIGKILL);
     EXPECT_EQ(deaths[0].exit_code, -1);
     EXPECT_EQ(deaths[0].worker, 1u);
+    EXPECT_FALSE(deaths[0].left);
     ASSERT_EQ(heard->of(pids[0]).size(), 1u) << "it left with its pool";
     EXPECT_EQ(heard->of(pids[0])[0].signal, 0);
     EXPECT_EQ(heard->of(pids[0])[0].exit_code, 0);
+    EXPECT_TRUE(heard->of(pids[0])[0].left);
   }
 }
 
