@@ -61,7 +61,8 @@ void ForkServer::set_action(int signal, const struct sigaction& action, struct s
   if (sys::sigaction(signal, &action, &before) != 0) cannot_begin(errno);
 }
 
-// The owner's dispositions are put aside for the workers. All signals are blocked, since before the fork, until the first sleep.
+// The owner's dispositions are put aside for the workers. Signals are blocked (signals_to_block), since before the
+// fork, until the first sleep.
 void ForkServer::take_signals() noexcept {
   struct sigaction ignore{};
   ignore.sa_handler = SIG_IGN;

@@ -13,6 +13,7 @@
 #include <retinue/error.hpp>
 
 #include "system/calls.hpp"
+#include "system/signals.hpp"
 #include "fork_server.hpp"
 
 namespace retinue::detail {
@@ -126,8 +127,7 @@ void serve_as_told(const ProcessHooks& hooks, std::function<void()> initializer)
   if (attached == nullptr) throw Error("serve_as_told was called before attach_as_told");
   attached->initializer = std::move(initializer);
   attached->hooks = &hooks;
-  sigset_t all;
-  sigfillset(&all);
+  const sigset_t all = signals_to_block();
   sys::pthread_sigmask(SIG_SETMASK, &all, nullptr);
   run_fork_server(*attached);
 }

@@ -7,13 +7,25 @@
 
 namespace retinue::detail {
 
-/// Blocks all signals of the calling thread for its own lifetime: around a fork, until the child has put its handlers in
+/// All signals, but for those that stop the whole process as Ctrl-Z does, where nobody handles them: while such a signal waits
+/// for a process it may fork another, which then goes on where the rest of the job has stopped. Not blocked, the
+/// kernel delivers it before the fork or to both.
+inline sigset_t signals_to_block() noexcept {
+  sigset_t set;
+  sigfillset(&set);
+  for (const int signal : {SIGTSTP, SIGTTIN, SIGTTOU}) {
+    struct sigaction action{};
+    if (sys::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_DFL) sigdelset(&set, signal);
+  }
+  return set;
+}
+
+/// Blocks these signals of the calling thread for its own lifetime: around a fork, until the child has put its handlers in
 /// order, and around the start of a thread that shall have none, for a thread inherits the mask.
 class SignalsBlocked {
  public:
   SignalsBlocked() noexcept {
-    sigset_t all;
-    sigfillset(&all);
+    const sigset_t all = signals_to_block();
     blocked_ = sys::pthread_sigmask(SIG_SETMASK, &all, &before_) == 0;
   }
   ~SignalsBlocked() {

@@ -119,10 +119,11 @@ class Visit:
                 task.expected = ("raised RuntimeError: a task of the map raised StopIteration",)
         return [(t.function, t.args) for t in self.tasks]
 
-    def map(self, *args, **options):
+    def map(self, *args, buffersize=None, **options):
         """What `pool.map` gives, or None if the work was refused."""
+        pool = self.pool.options(**options) if options else self.pool
         try:
-            return (self.pool.options(**options) if options else self.pool).map(work.call, *args)
+            return pool.map(work.call, *args, **({} if buffersize is None else {"buffersize": buffersize}))
         except Exception as error:
             self.judge.refused(self.tasks, error)
             return None

@@ -149,19 +149,26 @@ class Terminal {
     });
   }
 
+  /// Names, numbers and states of all.
+  std::string states() {
+    std::string all;
+    for (const auto& [pid, info] : processes())
+      all += info.name + " (" + std::to_string(pid) + ", state " + info.state + ") ";
+    return all;
+  }
+
   /// Waits for the program's end, and then demands that all of its processes go within a second.
   TerminalEnd end(std::chrono::milliseconds within = kSoon) {
     TerminalEnd end;
     end.ended = in_own_time([&] { return collect(), statuses_.count(program_) != 0; }, within);
     if (!end.ended) {
-      for (const auto& [pid, info] : processes()) end.left += info.name + " (state " + info.state + ") ";
+      end.left = states();
       end.shown = shown_;
       return end;
     }
     end.status = statuses_[program_];
     if (!OwnTime::suffices(a_second(), [&] { return pids(); }, [&] { return collect(), processes().empty(); }))
-      for (const auto& [pid, info] : processes())
-        end.left += info.name + " (" + std::to_string(pid) + ", state " + info.state + ") ";
+      end.left = states();
     for (const auto& file : std::filesystem::directory_iterator(folder_))
       end.left += file.path().filename().string() + " ";
     for (const std::string& name : names_in("/dev/shm"))

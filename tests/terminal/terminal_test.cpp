@@ -89,6 +89,7 @@ TEST(Terminal, a_program_that_decides_to_go_on_loses_no_task) {
   for (const char key : {kCtrlC, kCtrlBackslash, kCtrlC, kCtrlC}) {
     nap(5ms);
     terminal.type(key);
+    ASSERT_TRUE(terminal.shows("caught\r\n")) << terminal.shown();
   }
   nap(5ms);
   terminal.hang_up();
