@@ -45,9 +45,10 @@ concept Travels = std::is_object_v<T> && !std::is_array_v<T> && detail::travels<
 ///       }
 ///     };
 ///
-/// `write` is called twice, to count and to write, and must write the same both times. `read` must
-/// check what it depends on and throw CodecError: its bytes may be damaged. A Codec comes before
-/// everything Retinue would do by itself. Types with a cereal-style `serialize` need none: include
+/// `write` may ask `w.shares_memory()`: true if the reader has this process's shared memory, so that the name of a block
+/// (a SharedSpan) will do, false if it needs the content. It is called twice, to count and to write, and must write the
+/// same both times. `read` must check what it depends on and throw CodecError: its bytes may be damaged. A Codec
+/// comes before everything Retinue would do by itself. Types with a cereal-style `serialize` need none: include
 /// <retinue/cereal.hpp>.
 template <class T>
 struct Codec;

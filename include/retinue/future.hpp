@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <coroutine>
 #include <functional>
 #include <memory>
@@ -101,13 +102,20 @@ class Future {
     return Awaiter{*this};
   }
 
-  /// For executors: a future on `state`, whose outcome `take` reads once it is done.
-  using Take = R (*)(detail::Completion&);
-  Future(detail::Ref<detail::Completion> state, Take take) noexcept : state_(std::move(state)), take_(take) {}
+  /// For executors: a future on `task`, of which `take`, an R(C&) or a member function of C, reads the outcome once it is
+  /// done. The class of the task and what reads it come together here and stay together.
+  template <auto take, std::derived_from<detail::Completion> C>
+  static Future on(detail::Ref<C> task) noexcept {
+    return Future(std::move(task),
+                  [](detail::Completion& state) -> R { return std::invoke(take, static_cast<C&>(state)); });
+  }
   /// For the patterns: the state behind this future, or nullptr.
   detail::Completion* completion() const noexcept { return state_.get(); }
 
  private:
+  using Take = R (*)(detail::Completion&);
+  Future(detail::Ref<detail::Completion> state, Take take) noexcept : state_(std::move(state)), take_(take) {}
+
   detail::Completion& state() const {
     if (!state_) throw Error("this Future is empty: it was moved from or never came from a submit");
     return *state_;

@@ -14,7 +14,7 @@
 #include <retinue/detail/codec/call_traits.hpp>
 #include <retinue/detail/codec/payload.hpp>
 #include <retinue/detail/tasks/inputs.hpp>
-#include <retinue/detail/processes/process_tasks.hpp>
+#include <retinue/detail/processes/process_backend.hpp>
 #include <retinue/executor.hpp>
 #include <retinue/pool_stats.hpp>
 #include <retinue/process_pool_options.hpp>
@@ -60,6 +60,12 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
   std::vector<pid_t> worker_pids() const;
   PoolStats stats() const;
 
+  /// For schedulers: what runs this pool's tasks.
+  detail::Ref<detail::Backend> backend() const {
+    core();
+    return core_;
+  }
+
   /// Ends the pool: takes no more tasks, finishes those submitted (or takes back what has not started),
   /// ends the workers. A second call waits for the first. Never throws what a task threw.
   void shutdown(bool cancel_pending = false);
@@ -71,10 +77,11 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     using Call = detail::Call<std::decay_t<F>, A...>;
     Call::check();
     using R = typename Call::Result;
+    detail::ProcessBackend& backend = core();
     detail::StagedPayload payload;
-    const std::size_t bytes = Call::size(f, args...);
-    Call::write(payload.prepare(bytes), bytes, f, std::forward<A>(args)...);
-    return Future<R>(detail::submit_to(core(), entry_of<Call>(), payload, options), &take<R>);
+    const std::size_t bytes = Call::size(backend.reach(), f, args...);
+    Call::write(payload.prepare(bytes), bytes, backend.reach(), f, std::forward<A>(args)...);
+    return Future<R>::template on<&take<R>>(backend.submit(entry_of<Call>(), payload, options));
   }
 
   template <class F, class... Rs>
@@ -85,7 +92,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     using R = typename Call::Result;
     using T = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
     core();
-    return MapRange<T>(std::make_unique<Map<T, Call, Function, Rs...>>(core_, options, order, std::forward<F>(f),
+    return MapRange<T>(std::make_unique<Map<T, Call, Function, Rs...>>(*core_, options, order, std::forward<F>(f),
                                                                        std::forward<Rs>(inputs)...));
   }
 
@@ -96,7 +103,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     return options;
   }
   /// The core, or throws Error if this pool was moved from.
-  detail::PoolCore& core() const;
+  detail::ProcessBackend& core() const;
 
   /// The entry of a kind of call: what runs in the worker.
   /// Hidden, as is its name below: one that a plugin has in common with the program would be the program's, which another
@@ -132,13 +139,13 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
   }
 
   template <class R>
-  static R take(detail::Completion& task) {
+  static R take(detail::EncodedCompletion& task) {
     if constexpr (detail::kTravelsAsBlock<R>) {
-      const detail::SharedMemory block = detail::take_value(task);
-      return detail::ArrayResult<R>::receive(
-          block, block.data != nullptr ? std::span<const std::byte>() : detail::value_bytes(task));
+      const detail::SharedMemory block = task.take_block();
+      return detail::ArrayResult<R>::receive(block,
+                                             block.data != nullptr ? std::span<const std::byte>() : task.value_bytes());
     } else {
-      return decode<R>(detail::value_bytes(task));
+      return decode<R>(task.value_bytes());
     }
   }
 
@@ -146,16 +153,17 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
   class Map final : public detail::MapSource<T> {
    public:
     template <class F, class... Gs>
-    Map(detail::CoreRef core, const TaskOptions& options, detail::Order order, F&& f, Gs&&... inputs)
+    Map(detail::ProcessBackend& core, const TaskOptions& options, detail::Order order, F&& f, Gs&&... inputs)
         : function_(std::forward<F>(f)),
           inputs_(std::in_place, std::forward<Gs>(inputs)...),
-          window_(std::move(core), entry_of<Call>(), options, order) {}
+          reach_(core.reach()),
+          window_(core.open_map(entry_of<Call>(), options, order)) {}
 
     bool next(Outcome<T>& into) override {
       for (;;) {
         read_inputs();
         detail::MapWindow::Result result;
-        switch (window_.next(result)) {
+        switch (window_->next(result, std::nullopt)) {
           case detail::MapWindow::Next::result: deliver(result, into); return true;
           case detail::MapWindow::Next::over:
             if (input_error_) std::rethrow_exception(std::exchange(input_error_, nullptr));
@@ -167,10 +175,10 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
 
    private:
     void read_inputs() {
-      std::size_t wanted = input_ended_ ? 0 : window_.wanted();
+      std::size_t wanted = input_ended_ ? 0 : window_->wanted();
       if (wanted == 0) return;
       try {
-        for (; wanted > 0 && !window_.is_heavy(); --wanted)
+        for (; wanted > 0 && !window_->is_heavy(); --wanted)
           if (!inputs_.next([this](auto&&... x) { this->stage(std::forward<decltype(x)>(x)...); })) {
             input_ended_ = true;
             break;
@@ -180,22 +188,22 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
         input_ended_ = true;
       }
       try {
-        window_.publish();
+        window_->publish();
       } catch (const PoolClosed&) {  // as if the inputs had ended here
         input_error_ = std::current_exception();
         input_ended_ = true;
       }
-      if (input_ended_) window_.inputs_ended();
+      if (input_ended_) window_->inputs_ended();
     }
 
     template <class... A>
     void stage(A&&... args) {
-      const std::size_t bytes = Call::size(function_, args...);
-      std::byte* room = window_.stage(bytes);
+      const std::size_t bytes = Call::size(reach_, function_, args...);
+      std::byte* room = window_->stage(bytes);
       try {
-        Call::write(room, bytes, function_, std::forward<A>(args)...);
+        Call::write(room, bytes, reach_, function_, std::forward<A>(args)...);
       } catch (...) {
-        window_.unstage();
+        window_->unstage();
         throw;
       }
     }
@@ -208,7 +216,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
       try {
         if constexpr (std::is_void_v<typename Call::Result>) into.set_value(result.index, T{});
         else if constexpr (detail::kTravelsAsBlock<T>)
-          into.set_value(result.index, detail::ArrayResult<T>::receive(window_.take(), result.value));
+          into.set_value(result.index, detail::ArrayResult<T>::receive(window_->take(), result.value));
         else into.set_value(result.index, decode<T>(result.value));
       } catch (...) {
         into.set_error(result.index, std::current_exception());
@@ -217,12 +225,13 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
 
     Function function_;
     detail::Inputs<Rs...> inputs_;
-    detail::MapWindow window_;
+    const Reach reach_;
+    std::unique_ptr<detail::MapWindow> window_;
     std::exception_ptr input_error_;
     bool input_ended_ = false;
   };
 
-  detail::CoreRef core_;
+  detail::Ref<detail::ProcessBackend> core_;
 };
 
 }  // namespace retinue

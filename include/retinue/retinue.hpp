@@ -1,6 +1,7 @@
 // Everything: include this one, or the headers below one by one.
 #pragma once
 
+#include <retinue/any_executor.hpp>
 #include <retinue/as_completed.hpp>
 #include <retinue/codec.hpp>
 #include <retinue/cpu_count.hpp>

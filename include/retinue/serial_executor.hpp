@@ -8,6 +8,7 @@
 #include <retinue/detail/tasks/call.hpp>
 #include <retinue/detail/tasks/inputs.hpp>
 #include <retinue/detail/patterns/timed_map.hpp>
+#include <retinue/detail/threads/local_backend.hpp>
 #include <retinue/detail/threads/thread_task.hpp>
 #include <retinue/executor.hpp>
 
@@ -63,17 +64,18 @@ class SerialMap final : public MapSource<T> {
 class SerialExecutor : public ExecutorInterface<SerialExecutor> {
  public:
   unsigned workers() const noexcept { return 1; }
+  /// For schedulers: what runs tasks in the thread that submits them.
+  detail::Ref<detail::Backend> backend() const { return detail::make_local_backend(nullptr); }
 
   template <class F, class... A>
     requires std::invocable<std::decay_t<F>, std::decay_t<A>...>
   auto submit_task(const TaskOptions& options, F&& f, A&&... args) {
     using R = std::remove_cvref_t<std::invoke_result_t<std::decay_t<F>, std::decay_t<A>...>>;
     using Task = detail::CallTask<R, std::decay_t<F>, std::decay_t<A>...>;
-    auto* const task =
-        new Task(nullptr, detail::ChosenOptions(options).timeout, std::forward<F>(f), std::forward<A>(args)...);
-    detail::Ref<detail::Completion> owned(task);
+    detail::Ref<Task> task(
+        new Task(nullptr, detail::ChosenOptions(options).timeout, std::forward<F>(f), std::forward<A>(args)...));
     task->run_here();
-    return Future<R>(std::move(owned), &Task::take);
+    return Future<R>::template on<&Task::take>(std::move(task));
   }
 
   template <class F, class... Rs>

@@ -90,6 +90,9 @@ class SharedSpan {
   std::size_t size_ = 0;
 };
 
+template <class T>
+inline constexpr bool detail::names_shared_memory<SharedSpan<T>> = true;
+
 /// An array in memory that the owner and all its workers see, whether it is made before or after their
 /// pool. Owns its memory; movable, not copyable; the owner frees it when it is destroyed, and no task may
 /// use a span of it after that. In a worker it is memory of that worker, and dies with it at the latest.

@@ -12,6 +12,7 @@
 #include <string>
 #include <type_traits>
 
+#include <retinue/detail/codec/reach.hpp>
 #include <retinue/detail/memory/extents.hpp>
 
 namespace retinue {
@@ -265,6 +266,9 @@ class SharedView<T, Rank>::iterator {
   SharedView view_;
   std::ptrdiff_t at_ = 0;
 };
+
+template <class T, std::size_t Rank>
+inline constexpr bool detail::names_shared_memory<SharedView<T, Rank>> = true;
 
 }  // namespace retinue
 

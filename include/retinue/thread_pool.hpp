@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <retinue/detail/threads/local_backend.hpp>
 #include <retinue/detail/threads/thread_core.hpp>
 #include <retinue/detail/threads/thread_map.hpp>
 #include <retinue/detail/patterns/timed_map.hpp>
@@ -55,6 +56,11 @@ class ThreadPool : public ExecutorInterface<ThreadPool> {
   ~ThreadPool();
 
   unsigned workers() const { return detail::worker_count(core()); }
+  /// For schedulers: what runs this pool's tasks.
+  detail::Ref<detail::Backend> backend() const {
+    core();
+    return detail::make_local_backend(core_);
+  }
   ThreadPoolStats stats() const { return detail::stats_of(core()); }
 
   /// Takes no more tasks (`PoolClosed`), but from the pool's own tasks, finishes those submitted, or takes back
@@ -99,16 +105,16 @@ class ThreadPool : public ExecutorInterface<ThreadPool> {
   template <class R, class F, class... A>
   static Future<R> submit_to(detail::ThreadCore& core, const TaskOptions& options, F&& f, A&&... args) {
     using Task = detail::CallTask<R, std::decay_t<F>, std::decay_t<A>...>;
-    detail::Ref<detail::Completion> task(
+    detail::Ref<Task> task(
         new Task(&core, detail::ChosenOptions(options).timeout, std::forward<F>(f), std::forward<A>(args)...));
     try {
-      detail::enqueue(core, static_cast<detail::ThreadTask*>(task.get()));
+      detail::enqueue(core, task.get());
     } catch (...) {
       // cppcheck-suppress ignoredReturnValue ; takes it for a unique_ptr's
       task->release();  // the queue's reference
       throw;
     }
-    return Future<R>(std::move(task), &Task::take);
+    return Future<R>::template on<&Task::take>(std::move(task));
   }
 
   /// The core, or throws Error if this pool was moved from.

@@ -12,6 +12,8 @@ namespace retinue {
 /// Codec's `write` is a template over both and is called once with each.
 class SizeCounter {
  public:
+  explicit SizeCounter(Reach reach = Reach::same_region) noexcept : reach_(reach) {}
+
   /// Counts n bytes.
   void bytes(const void*, std::size_t n) noexcept { size_ += n; }
   /// Counts up to the next multiple of `alignment`, a power of two.
@@ -27,6 +29,8 @@ class SizeCounter {
     (detail::encode(*this, v), ...);
   }
 
+  /// Whether the reader has this process's shared memory: a Codec may then write the name of a block, else its content.
+  bool shares_memory() const noexcept { return reach_ == Reach::same_region; }
   std::size_t size() const noexcept { return size_; }
   /// Counts at least up to `offset` from the start.
   void pad_to(std::size_t offset) noexcept { size_ = size_ < offset ? offset : size_; }
@@ -35,13 +39,15 @@ class SizeCounter {
  private:
   std::size_t size_ = 0;
   int depth_ = 0;
+  Reach reach_;
 };
 
 /// The writer that writes, into memory it does not own. Throws CodecError rather than write past the
 /// end: a value that grows between the count and the write does not do damage.
 class Writer {
  public:
-  Writer(std::byte* to, std::size_t n) noexcept : begin_(to), at_(to), end_(to + n) {}
+  Writer(std::byte* to, std::size_t n, Reach reach = Reach::same_region) noexcept
+      : begin_(to), at_(to), end_(to + n), reach_(reach) {}
 
   /// Appends n bytes.
   void bytes(const void* from, std::size_t n) {
@@ -62,6 +68,8 @@ class Writer {
     (detail::encode(*this, v), ...);
   }
 
+  /// As SizeCounter's.
+  bool shares_memory() const noexcept { return reach_ == Reach::same_region; }
   /// The number of bytes written so far.
   std::size_t size() const noexcept { return static_cast<std::size_t>(at_ - begin_); }
   /// Appends zeros up to `offset` from the start, if that is not behind us.
@@ -83,6 +91,7 @@ class Writer {
   std::byte* at_;
   std::byte* end_;
   int depth_ = 0;
+  Reach reach_;
 };
 
 }  // namespace retinue

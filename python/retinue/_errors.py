@@ -85,7 +85,8 @@ class RemoteError(Error):
         return type(self), (self.type_name, self.message, self.traceback)
 
 
-_BY_NAME = {c.__name__: c for c in (Error, TaskTimeout, Cancelled, PoolClosed, ResourceExhausted, MemoryOverwritten)}
+_OF_ENGINE = (Error, TaskTimeout, Cancelled, PoolClosed, ResourceExhausted, MemoryOverwritten, PicklingError)
+_BY_NAME = {c.__name__: c for c in _OF_ENGINE}
 
 
 def make_error(name: str, message: str, error_number: int) -> Exception:

@@ -9,6 +9,7 @@
 #include "processes/closing.hpp"
 #include "processes/pool_start.hpp"
 #include "registration.hpp"
+#include "tasks/calls.hpp"
 #include "tasks/future.hpp"
 #include "tasks/task_options.hpp"
 
@@ -38,6 +39,7 @@ PyMethodDef functions[] = {
      "RETINUE_HUGE_PAGES=1 in the environment asks from outside."},
     {"_register", register_helpers, METH_VARARGS, nullptr},
     {"_read_task_options", read_task_options, METH_O, nullptr},
+    {"_encode_call", encode_call, METH_VARARGS, nullptr},
     {"_attach", attach, METH_O, nullptr},
     {"_serve", serve, METH_O, nullptr},
     {"_run_end", run_end, METH_O, nullptr},

@@ -3,43 +3,61 @@
 
 #include <chrono>
 #include <cstdint>
-#include <vector>
 
-#include <retinue/detail/tasks/completion.hpp>
+#include "known_workers.hpp"
+#include "lifecycle.hpp"
+#include "open_tasks.hpp"
+#include "slot_inspection.hpp"
+#include "supervisor.hpp"
+#include "task_ring.hpp"
+#include "worker.hpp"
 
 namespace retinue::detail {
 
-/// The earlier of two, of which either may be none.
-inline Deadline earlier(const Deadline& a, const Deadline& b) {
-  if (!a) return b;
-  return b && *b < *a ? b : a;
-}
-
-/// A slot whose state cannot be, or that names a worker which says it is elsewhere.
-struct Suspect {
-  std::uint64_t position = 0;  ///< of the task in it
-  std::uint64_t state = 0;     ///< what the slot said, but for the rings
-  unsigned looks = 0;          ///< in a row that found it so
-  Clock::time_point since{};
-  std::vector<std::uint64_t> turns;  ///< of each worker, when it was first found: who has made one since was not in it
-};
-
-/// Looks are made as long as tasks are open: by the service thread, with the pool's mutex. The pool's own memory holds the
+/// Looks are made as long as tasks are open: by the service thread, with the pool's mutex held. The pool's own memory holds the
 /// truth, so all that is needed is somebody who compares. In the pool's private memory.
-struct Inspection {
+class Inspection {
+ public:
+  Inspection(const PoolPlan& plan, TaskRing& ring, const OpenTasks& open, KnownWorkers& workers, Supervisor& supervisor,
+             const Lifecycle& lifecycle, SlotInspection& slots) noexcept
+      : plan_(plan),
+        ring_(ring),
+        open_(open),
+        workers_(workers),
+        supervisor_(supervisor),
+        lifecycle_(lifecycle),
+        slots_(slots) {}
+
+  /// Looks whether shared memory is as it should be, if it is time for that, and mends it. Returns when the next look is due;
+  /// nullopt once the pool is idle, and what was noted is forgotten.
+  Deadline inspect();
+
+ private:
   static constexpr std::chrono::milliseconds kPause{200},
       kLongestPause{1600};                                      // grows while nothing ends and nothing is wrong
   static constexpr std::chrono::milliseconds kSecondLook{100};  // at what was found wrong
-  static constexpr std::chrono::seconds kLongestDoubt{5};       // about a worker that does not move: then it is killed
 
-  bool on = false;  ///< set by who publishes, cleared by a look that finds an idle pool
-  Deadline next;
-  std::chrono::milliseconds pause = kPause;
-  // As the last look found it.
-  std::uint64_t finished = 0, submitted = 0, oldest = 0;
-  bool oldest_was_ready = false;
-  std::vector<std::uint64_t> rests;  ///< by worker
-  std::vector<Suspect> suspects;
+  struct Look {
+    Deadline next;
+    std::chrono::milliseconds pause = kPause;
+    // As it was found.
+    std::uint64_t finished = 0, submitted = 0, oldest = 0;
+    bool oldest_was_ready = false;
+  };
+
+  bool mend_words();
+  bool mend_seats();
+  bool mend_seat(unsigned worker);
+  bool mend_head();
+
+  const PoolPlan& plan_;
+  TaskRing& ring_;
+  const OpenTasks& open_;
+  KnownWorkers& workers_;
+  Supervisor& supervisor_;
+  const Lifecycle& lifecycle_;
+  SlotInspection& slots_;
+  Look last_;
 };
 
 }  // namespace retinue::detail

@@ -4,11 +4,13 @@
 #include <deque>
 #include <vector>
 
-#include <retinue/detail/processes/process_tasks.hpp>
+#include <retinue/detail/processes/process_backend.hpp>
+#include <retinue/detail/tasks/owner_bell.hpp>
 
 #include "pool_core.hpp"
 
 namespace retinue::detail {
+namespace {
 
 /// Tasks go round: spare -> staged -> under way -> given to the caller -> spare. They are this map's, lent
 /// to the pool while under way; the destructor makes over to the pool those that are still running.
@@ -16,31 +18,31 @@ namespace retinue::detail {
 /// The window starts small. It doubles when workers run out of tasks while the caller waits, and when a
 /// whole window of results was taken within a few milliseconds: so slow tasks and slow callers read few
 /// inputs ahead, and tiny tasks as many as there are slots.
-class MapWindow::State {
+class PoolMapWindow final : public MapWindow {
  public:
-  State(CoreRef core, EntryRef entry, const TaskOptions& options, Order order)
+  PoolMapWindow(CoreRef core, EntryRef entry, const TaskOptions& options, Order order)
       : core_(std::move(core)), entry_(entry), options_(options), ordered_(order == Order::inputs) {
     const std::size_t workers = core_->workers();
     limit_ = options_.look_ahead != 0 ? options_.look_ahead : std::max<std::size_t>(kMostAhead, 4 * workers);
     window_ = std::min<std::size_t>(limit_, 4 * workers);
   }
 
-  ~State() {
+  ~PoolMapWindow() override {
     drop_staged();
     core_->abandon(all_, kept_, at_once_);
     for (TaskState* task : all_) task->release();
   }
 
-  std::size_t wanted() const {
-    core_->refuse_foreign();
+  std::size_t wanted() const override {
+    core_->owner().refuse_foreign();
     if (inputs_ended_ || outstanding_ >= window_) return 0;
     if (held_back_ || is_heavy()) return 0;
     const std::size_t room = window_ - outstanding_;
     return outstanding_ == 0 || room >= std::max<std::size_t>(1, window_ / 4) ? std::min(room, kBatch) : 0;
   }
 
-  std::byte* stage(std::size_t bytes) {
-    core_->refuse_foreign();
+  std::byte* stage(std::size_t bytes) override {
+    core_->owner().refuse_foreign();
     TaskState* task = take_spare();
     try {
       std::byte* room;
@@ -72,28 +74,28 @@ class MapWindow::State {
     }
   }
 
-  void keep_for_last(KeptMemory kept, std::size_t bytes) {
+  void keep_for_last(KeptMemory kept, std::size_t bytes) override {
     TaskState& task = *staged_.back().task;
     if (!kept.empty()) task.kept = std::make_unique<KeptMemory>(std::move(kept));
     task.argument_bytes += bytes;
     outstanding_bytes_ += bytes;
   }
 
-  std::size_t unfinished() {
+  std::size_t unfinished() override {
     core_->collect();
     return static_cast<std::size_t>(
         std::count_if(all_.begin(), all_.end(), [](const TaskState* t) { return !t->ended(); }));
   }
 
-  void hold_back() noexcept { held_back_ = true; }
-  bool is_empty() const noexcept { return outstanding_ == 0; }
-  std::size_t outstanding() const noexcept { return outstanding_; }
-  std::size_t look_ahead() const noexcept { return window_; }
+  void hold_back() noexcept override { held_back_ = true; }
+  bool is_empty() const noexcept override { return outstanding_ == 0; }
+  std::size_t outstanding() const noexcept override { return outstanding_; }
+  std::size_t look_ahead() const noexcept override { return window_; }
 
-  void inputs_wait(bool wait) noexcept { inputs_wait_ = wait; }
+  void inputs_wait(bool wait) noexcept override { inputs_wait_ = wait; }
 
-  bool has_result() {
-    if (ordered_) return !under_way_.empty() && core_->done(*under_way_.front());
+  bool has_result() override {
+    if (ordered_) return !under_way_.empty() && core_->waiting().done(*under_way_.front());
     if (ready_ == nullptr) {
       core_->collect();
       ready_ = core_->take_finished(finished_);
@@ -101,27 +103,27 @@ class MapWindow::State {
     return ready_ != nullptr;
   }
 
-  void nudge() noexcept {
+  void nudge() noexcept override {
     nudged_.store(true);
-    core_->ring_owner();
+    core_->bell().ring();
   }
 
-  bool wait_for_nudge(const Deadline& deadline) {
-    const bool nudged = core_->wait_for_nudge(nudged_, deadline);
+  bool wait_for_nudge(const Deadline& deadline) override {
+    const bool nudged = core_->waiting().wait_for_nudge(nudged_, deadline);
     if (nudged) nudged_.store(false);
     return nudged;
   }
-  bool is_heavy() const noexcept {
+  bool is_heavy() const noexcept override {
     return outstanding_bytes_ > kMostBytesAhead && outstanding_ >= 2 * core_->workers();
   }
 
-  void unstage() noexcept {
+  void unstage() noexcept override {
     drop(staged_.back().task);
     staged_.pop_back();
     --next_index_;
   }
 
-  void publish() {
+  void publish() override {
     if (staged_.empty()) return;
     batch_.clear();
     for (const Staging& staging : staged_) {
@@ -148,8 +150,8 @@ class MapWindow::State {
     staged_bytes_ = 0;
   }
 
-  Next next(Result& result, const Deadline& deadline) {
-    core_->refuse_foreign();
+  Next next(Result& result, const Deadline& deadline) override {
+    core_->owner().refuse_foreign();
     recycle_given();
     if (outstanding_ == 0) return Next::over;
     if (!staged_.empty()) publish();
@@ -168,10 +170,12 @@ class MapWindow::State {
     return Next::result;
   }
 
-  SharedMemory take() noexcept { return given_ != nullptr ? given_->payload.release_result_block() : SharedMemory{}; }
-  void end_at_once() noexcept { at_once_ = true; }
-  void inputs_ended() noexcept { inputs_ended_ = true; }
-  void keep(std::shared_ptr<const void> kept) noexcept { kept_ = std::move(kept); }
+  SharedMemory take() noexcept override {
+    return given_ != nullptr ? given_->payload.release_result_block() : SharedMemory{};
+  }
+  void end_at_once() noexcept override { at_once_ = true; }
+  void inputs_ended() noexcept override { inputs_ended_ = true; }
+  void keep(std::shared_ptr<const void> kept) noexcept override { kept_ = std::move(kept); }
 
  private:
   static constexpr std::size_t kMostAhead = 4096;
@@ -280,9 +284,9 @@ class MapWindow::State {
       // take a worker's CPU for it, sleep until a good part of the window is done.
       if (window_ >= kBulkWindow && under_way_.size() >= window_ / 2) {
         TaskState* half = under_way_[under_way_.size() / 2];
-        if (!half->ended() && core_->sleep_for_bulk(*half, kBulkSleep)) continue;
+        if (!half->ended() && core_->waiting().sleep_for_bulk(*half, kBulkSleep)) continue;
       }
-      core_->wait_for_any_of(*first, last_under_way(), nudged_, deadline);
+      core_->waiting().wait_for_any_of(*first, last_under_way(), nudged_, deadline);
     }
     under_way_.pop_front();
     return first;
@@ -311,8 +315,8 @@ class MapWindow::State {
         otherwise = Next::timed_out;
         return nullptr;
       }
-      if (window_ < kBulkWindow || !core_->sleep_for_half(kBulkSleep))
-        core_->wait_for_finished(finished_, nudged_, deadline);
+      if (window_ < kBulkWindow || !core_->waiting().sleep_for_half(kBulkSleep))
+        core_->waiting().wait_for_finished(finished_, nudged_, deadline);
     }
     return pop_ready();
   }
@@ -347,28 +351,11 @@ class MapWindow::State {
   TaskState* given_ = nullptr;
 };
 
-MapWindow::MapWindow(CoreRef core, EntryRef entry, const TaskOptions& options, Order order)
-    : state_(std::make_unique<State>(std::move(core), entry, options, order)) {}
-MapWindow::~MapWindow() = default;
-std::size_t MapWindow::wanted() const { return state_->wanted(); }
-std::byte* MapWindow::stage(std::size_t bytes) { return state_->stage(bytes); }
-void MapWindow::keep_for_last(KeptMemory kept, std::size_t bytes) { state_->keep_for_last(std::move(kept), bytes); }
-std::size_t MapWindow::unfinished() { return state_->unfinished(); }
-void MapWindow::hold_back() noexcept { state_->hold_back(); }
-bool MapWindow::is_empty() const noexcept { return state_->is_empty(); }
-std::size_t MapWindow::outstanding() const noexcept { return state_->outstanding(); }
-std::size_t MapWindow::look_ahead() const noexcept { return state_->look_ahead(); }
-void MapWindow::inputs_wait(bool wait) noexcept { state_->inputs_wait(wait); }
-bool MapWindow::has_result() { return state_->has_result(); }
-void MapWindow::nudge() noexcept { state_->nudge(); }
-bool MapWindow::wait_for_nudge(const Deadline& deadline) { return state_->wait_for_nudge(deadline); }
-bool MapWindow::is_heavy() const noexcept { return state_->is_heavy(); }
-void MapWindow::unstage() noexcept { state_->unstage(); }
-void MapWindow::publish() { state_->publish(); }
-MapWindow::Next MapWindow::next(Result& result, const Deadline& deadline) { return state_->next(result, deadline); }
-SharedMemory MapWindow::take() noexcept { return state_->take(); }
-void MapWindow::keep(std::shared_ptr<const void> kept) noexcept { state_->keep(std::move(kept)); }
-void MapWindow::inputs_ended() noexcept { state_->inputs_ended(); }
-void MapWindow::end_at_once() noexcept { state_->end_at_once(); }
+}  // namespace
+
+std::unique_ptr<MapWindow> PoolCore::open_map(EntryRef entry, const TaskOptions& options, Order order) {
+  add_ref();
+  return std::make_unique<PoolMapWindow>(CoreRef(this), entry, options, order);
+}
 
 }  // namespace retinue::detail

@@ -1,303 +1,331 @@
-// Making a pool and ending it.
 #include "pool_core.hpp"
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
-#include <csignal>
 #include <string>
-#include <sys/wait.h>
-#include <thread>
 #include <unistd.h>
+#include <utility>
 
 #include <retinue/cpu_count.hpp>
 #include <retinue/detail/codec/entry.hpp>
 #include <retinue/detail/tasks/owner_bell.hpp>
-
-#include "system/calls.hpp"
-#include "system/fork_watch.hpp"
-#include "system/process_state.hpp"
-#include "system/signals.hpp"
-#include "fork_server.hpp"
-#include "fresh_start.hpp"
 
 namespace retinue::detail {
 namespace {
 
 constexpr std::size_t kFewestSlots = 64, kMostSlots = std::size_t{1} << 20;
 
+/// For workers to be gone, once they are told by `terminate`.
+constexpr std::chrono::seconds kLongestLeaving{5};
+
+std::atomic<PoolCore*> left_alone{nullptr};  // pools of a parent, kept in reach for leak checkers
+
 std::size_t slots_for(const ProcessPoolOptions& options, unsigned workers) {
   return std::bit_ceil(
       std::clamp<std::size_t>(std::max<std::size_t>(options.slots, 4 * workers), kFewestSlots, kMostSlots));
 }
 
-// Of a process that was not our child. False if it lives on past the deadline.
-bool wait_for_end_of(pid_t pid, Clock::time_point deadline) noexcept {
-  for (;;) {
-    if (sys::waitpid(pid, nullptr, WNOHANG) == pid) return true;  // it became our child, if we are the reaper here
-    if (sys::kill(pid, 0) != 0 && errno == ESRCH) return true;
-    if (ProcessState::of(pid).state() == 'Z') return true;  // and nobody reaps it, as in many a container
-    if (Clock::now() >= deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-}
-
-}  // namespace
-
-namespace {
-std::atomic<PoolCore*> left_alone{nullptr};  // pools of a parent, kept in reach for leak checkers
-}
-
-void add_ref(PoolCore& core) noexcept { core.add_ref(); }
-void release(PoolCore& core) noexcept { core.release(); }
-
-PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program)
-    : generation_(fork_generation()) {
-  plan_.hooks = &hooks;
-  plan_.cpus = cpu_count();
-  const unsigned workers = options.workers != 0 ? options.workers : std::min(plan_.cpus, kMostWorkers);
+unsigned workers_for(const ProcessPoolOptions& options) {
+  const unsigned workers = options.workers != 0 ? options.workers : std::min(cpu_count(), kMostWorkers);
   if (workers > kMostWorkers)
     throw Error("a ProcessPool has at most " + std::to_string(kMostWorkers) + " workers, not " +
                 std::to_string(workers));
-  plan_.region = &Region::of_this_process();
-  plan_.owner_bell = &OwnerBell::of_this_process();
-  plan_.initializer = options.initializer;
-  plan_.max_tasks = options.max_tasks_per_worker;
-  plan_.max_memory = options.max_memory_per_worker;
-  plan_.confinement = confinement_of(options.limits);
-  plan_.break_on_death = options.break_on_worker_death;
-  plan_.longest_spin = options.spin.value_or(std::chrono::microseconds(100));
-  plan_.owner = getpid();
-
-  const std::size_t slots = slots_for(options, workers);
-  owners_.resize(slots);
-  stragglers_.reserve(workers + 16);
-  tended_.resize(workers);
-  stats_.workers = workers;
-  control_extent_ = region().take_control(PoolMemory::bytes_needed(workers, slots));
-  plan_.memory = PoolMemory::lay_out(region().at(control_extent_.offset), workers, slots);
-  // Most entries are of the program that this function is part of: what names them is found before the fork, once.
-  name_code(reinterpret_cast<const void*>(&PoolMemory::lay_out));
-  try {
-    for (unsigned i = 0; i < workers; ++i) {
-      want_spawn(i);
-      if (tended_[i].part == nullptr)
-        throw ResourceExhausted(
-            "no room in the shared region for worker " + std::to_string(i + 1) + " of " + std::to_string(workers), 0);
-    }
-    fork_server(program);
-    wait_for_first_spawns(program);
-    start_service();
-    region().add_keeper(plan_.memory.control->service_bell);
-  } catch (...) {
-    end_processes();
-    if (!control_lost_) region().give_control(control_extent_);
-    throw;
-  }
+  return workers;
 }
 
-void PoolCore::fork_server(const FreshProgram* program) {
-  pid_t pid = -1;
-  int error_number = 0;
-  {
-    // No handler of the program's may run in the child before it has put its signals in order.
-    const SignalsBlocked blocked;
-    plan_.signal_mask = blocked.before();
-    std::optional<FreshStart> fresh;
-    if (program != nullptr) fresh.emplace(plan_, *program);
-    call(plan_.hooks->before_fork);
-    pid = sys::fork();
-    if (pid == 0 && fresh) fresh->exec();
-    if (pid == 0) run_fork_server(plan_);
-    error_number = errno;
-    call(plan_.hooks->after_fork_in_parent);
-  }
-  if (pid < 0) throw_call_failed("fork", error_number, "the pool's fork server");
-  server_pid_ = pid;
-  server_end_.emplace(pid, *plan_.memory.control);
-  region().set_keeper_of_file(pid);
+// All but its memory.
+PoolPlan plan_of(const ProcessPoolOptions& options, const ProcessHooks& hooks, const OwnerProcess& owner) {
+  PoolPlan plan;
+  plan.hooks = &hooks;
+  plan.cpus = cpu_count();
+  plan.region = &Region::of_this_process();
+  plan.owner_bell = &OwnerBell::of_this_process();
+  plan.initializer = options.initializer;
+  plan.max_tasks = options.max_tasks_per_worker;
+  plan.max_memory = options.max_memory_per_worker;
+  plan.confinement = confinement_of(options.limits);
+  plan.break_on_death = options.break_on_worker_death;
+  plan.longest_spin = options.spin.value_or(std::chrono::microseconds(100));
+  plan.owner = owner.pid();
+  return plan;
 }
 
-void PoolCore::wait_for_first_spawns(const FreshProgram* program) {
+void wait_for_first_spawns(const PoolPlan& plan, Supervisor& supervisor, ForkServerHandle& server,
+                           const FreshProgram* program) {
+  const unsigned workers = plan.memory.workers;
   // A program started anew may have much to import.
   const auto deadline = Clock::now() + std::chrono::seconds(program != nullptr ? 600 : 60);
   for (;;) {
     unsigned answered = 0;
     int error_number = 0;
-    for (unsigned i = 0; i < workers(); ++i) {
-      const Life life = plan_.memory.seats[i].life.load(std::memory_order_acquire);
+    for (unsigned i = 0; i < workers; ++i) {
+      const Life life = plan.memory.seats[i].life.load(std::memory_order_acquire);
       if (life != Life::spawn_wanted) ++answered;
-      if (life == Life::spawn_failed) error_number = plan_.memory.seats[i].status.load(std::memory_order_relaxed);
+      if (life == Life::spawn_failed) error_number = plan.memory.seats[i].status.load(std::memory_order_relaxed);
     }
     if (error_number != 0) {
       unsigned alive = 0;
-      for (unsigned i = 0; i < workers(); ++i)
-        if (plan_.memory.seats[i].life.load(std::memory_order_acquire) == Life::alive) ++alive;
+      for (unsigned i = 0; i < workers; ++i)
+        if (plan.memory.seats[i].life.load(std::memory_order_acquire) == Life::alive) ++alive;
       throw_call_failed("fork", error_number,
-                        "worker " + std::to_string(alive + 1) + " of " + std::to_string(workers()) +
+                        "worker " + std::to_string(alive + 1) + " of " + std::to_string(workers) +
                             "; see ulimit -u and the cgroup's pids.max");
     }
-    if (answered == workers()) {
-      tend_seats();
+    if (answered == workers) {
+      supervisor.look_at_seats();
       return;
     }
-    plan_.memory.control->service_bell.wait(Clock::now() + std::chrono::milliseconds(100));
-    plan_.memory.control->service_bell.drain();
-    if (int exit_code = 0; server_has_died(&exit_code)) {
+    plan.memory.control->service_bell.wait(Clock::now() + std::chrono::milliseconds(100));
+    plan.memory.control->service_bell.drain();
+    if (int exit_code = 0; server.has_ended(&exit_code)) {
       if (program == nullptr && exit_code != 0)
         throw_call_failed("sigaction or prctl", exit_code, "in the pool's fork server");
       throw ResourceExhausted("the pool's fork server died while it started the workers", 0);
     }
-    if (plan_.hooks->interrupted != nullptr && plan_.hooks->interrupted()) {
+    if (plan.hooks->interrupted != nullptr && plan.hooks->interrupted()) {
       // A program that is still importing does not hear that the pool is closing. Our own child, not yet waited for: the
       // pid is still its.
-      if (answered == 0) (void)kill_server();
+      if (answered == 0) (void)server.kill_now();
       throw Error("the start of the pool was interrupted");
     }
     if (Clock::now() > deadline)
       throw ResourceExhausted(
-          "the workers could not be started in time: " + std::to_string(answered) + " of " + std::to_string(workers()),
+          "the workers could not be started in time: " + std::to_string(answered) + " of " + std::to_string(workers),
           0);
   }
 }
 
-// Leaves it to be waited for. `exit_code` is 0 also if it was killed.
-bool PoolCore::server_has_ended(int* exit_code) const noexcept {
-  if (server_end_) {
-    if (exit_code != nullptr) *exit_code = server_end_->exit_code();
-    return server_end_->ended();
+/// What a language's runtime needs around callbacks.
+class DuringCallbacks {
+ public:
+  explicit DuringCallbacks(const ProcessHooks& hooks) noexcept : hooks_(hooks) { call(hooks_.before_callbacks); }
+  ~DuringCallbacks() { call(hooks_.after_callbacks); }
+  DuringCallbacks(const DuringCallbacks&) = delete;
+  DuringCallbacks& operator=(const DuringCallbacks&) = delete;
+
+ private:
+  const ProcessHooks& hooks_;
+};
+
+// Of workers that left because the pool ends, or died with their fork server.
+void report_last_deaths(PoolLock& lock, const Supervisor& supervisor, DeathReports& reports) noexcept {
+  try {
+    const std::lock_guard held(lock.mutex());
+    supervisor.for_each_last([&reports](const ProcessDeath& death) { reports.add(death); });
+  } catch (const std::bad_alloc&) {
+    // Those that were added are reported.
   }
-  siginfo_t info{};
-  while (sys::waitid(P_PID, static_cast<id_t>(server_pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0) {
-    if (errno != EINTR) return true;  // the program has waited for it
-  }
-  if (exit_code != nullptr && info.si_code == CLD_EXITED) *exit_code = info.si_status;
-  return info.si_pid != 0;
+  reports.report_last();
 }
 
-bool PoolCore::server_has_died(int* exit_code) const noexcept {
-  return server_has_ended(exit_code) && !told_to_close_.load(std::memory_order_acquire);
+}  // namespace
+
+void add_ref(PoolCore& core) noexcept { core.add_ref(); }
+void release(PoolCore& core) noexcept { core.release(); }
+
+ControlMemory::ControlMemory(PoolPlan& plan, unsigned workers, std::size_t slots)
+    : region_(*plan.region), extent_(region_.take_control(PoolMemory::bytes_needed(workers, slots))) {
+  plan.memory = PoolMemory::lay_out(region_.at(extent_.offset), workers, slots);
 }
 
-bool PoolCore::wait_for_server(std::chrono::milliseconds longest) const noexcept {
-  const auto deadline = Clock::now() + longest;
-  if (server_end_) return server_end_->wait(deadline);
-  while (!server_has_ended()) {
-    if (Clock::now() >= deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program)
+    : plan_(plan_of(options, hooks, owner_)),
+      control_(plan_, workers_for(options), slots_for(options, workers_for(options))),
+      lifecycle_(plan_, [this] { end_what_is_open(); }),
+      open_(plan_),
+      workers_(plan_),
+      ring_(plan_, workers_, open_),
+      lock_(plan_, ring_),
+      cancellation_(plan_, ring_, open_, workers_),
+      timeouts_(plan_, ring_, open_, cancellation_),
+      reclaim_(plan_, ring_, lifecycle_, deaths_),
+      death_reports_(lock_, owner_, deaths_),
+      supervisor_(plan_, workers_, lifecycle_, deaths_),
+      slot_inspection_(plan_, ring_, workers_, cancellation_, reclaim_),
+      inspection_(plan_, ring_, open_, workers_, supervisor_, lifecycle_, slot_inspection_),
+      server_(plan_),
+      service_(plan_, lock_, open_, owner_, [this] { return do_chores(); }),
+      waiting_(plan_, lock_, ring_, open_, lifecycle_, owner_, service_) {
+  // Most entries are of the program that this function is part of: what names them is found before the fork, once.
+  name_code(reinterpret_cast<const void*>(&PoolMemory::lay_out));
+  try {
+    for (unsigned i = 0; i < workers(); ++i) {
+      supervisor_.spawn(i);
+      if (workers_[i].part == nullptr)
+        throw ResourceExhausted(
+            "no room in the shared region for worker " + std::to_string(i + 1) + " of " + std::to_string(workers()), 0);
+    }
+    server_.start(plan_, program);
+    wait_for_first_spawns(plan_, supervisor_, server_, program);
+    add_ref();
+    service_.start(CoreRef(this));
+    region().add_keeper(plan_.memory.control->service_bell);
+  } catch (...) {
+    end_processes();
+    throw;
   }
-  return true;
+}
+
+Deadline PoolCore::do_chores() noexcept {
+  Deadline next;
+  const bool server_died = server_.has_ended() && !lifecycle_.closing_announced();
+  try {
+    const Hold hold(lock_);
+    if (server_died) {
+      if (!lifecycle_.closed()) supervisor_.kill_orphans();
+      lifecycle_.break_pool(server_.was_stopped()
+                                ? "its fork server was stopped and did not go on; make a new pool"
+                                : "its fork server was killed, and its workers with it; make a new pool");
+    }
+    if (!lifecycle_.closed()) {
+      supervisor_.look_at_seats();
+      ring_.note_refill_ring();
+      ring_.collect();
+      if (ring_.has_backlog()) ring_.ask_for_refill();
+      next = earlier(timeouts_.kill_overdue(), supervisor_.next_spawn());
+      const auto look = server_.look(supervisor_.waits_for_server(), lifecycle_.terminate_deadline());
+      if (look.kill_failed)
+        lifecycle_.break_pool(
+            "its fork server was stopped, and this process may not kill it (EPERM), as it has given up the rights that "
+            "it had when it made the pool; process " +
+            std::to_string(server_.pid()) + " is left");
+      next = earlier(next, look.next);
+      if (lock_.inspecting()) {
+        const Deadline next_look = inspection_.inspect();
+        if (!next_look) lock_.stop_inspecting();
+        next = earlier(next, next_look);
+      }
+    }
+    next = earlier(next, tend_memory());
+  } catch (const std::bad_alloc&) {
+    next = Clock::now() + std::chrono::milliseconds(10);  // results stay in their slots until then
+  }
+  next = earlier(next, death_reports_.report());
+  if (owner_.foreign()) _exit(0);  // a subscriber forked and let its child return: no second service thread
+  return next;
+}
+
+// Memory that nobody uses is given back to the system after a quiet while. Workers see to their own before they sleep;
+// those that were asleep when results were let go of have to be woken for it.
+Deadline PoolCore::tend_memory() noexcept {
+  const Region::Tended tended = region().tend();
+  if (idle_periods_ != tended.quiet_whiles) {
+    idle_periods_ = tended.quiet_whiles;
+    for (unsigned i = 0; i < workers(); ++i)
+      if (plan_.memory.seats[i].returned.top.load(std::memory_order_relaxed) != 0) ring_worker(plan_.memory, i);
+  }
+  return tended.again;
+}
+
+// Of a pool that has broken.
+void PoolCore::end_what_is_open() noexcept {
+  // No worker may start or go on with a task whose future says that it never ran to its end, nor have its
+  // arguments change under it until it is dead.
+  workers_.ask_to_kill_all();
+  reclaim_.from_broken_pool();
+  lifecycle_.announce_closing();
+  ring_all_workers(plan_.memory);
+  plan_.ring_server();
+  plan_.owner_bell->ring();
 }
 
 void PoolCore::close(bool cancel_pending, bool at_once) {
-  if (in_forked_child()) return;
+  if (owner_.in_forked_child()) return;
   {
-    std::unique_lock lock(mutex_);
-    if (cancel_pending || at_once) {
-      if (!closed_) cancel_unstarted();
-    }
-    if (at_once && !closed_ && stage_ != Stage::ended) {
-      if (!std::exchange(at_once_, true)) at_once_until_ = Clock::now() + kLongestLeaving;
-      for (unsigned i = 0; i < workers(); ++i) ask_to_kill(i);
+    std::unique_lock lock(lock_.mutex());
+    if ((cancel_pending || at_once) && !lifecycle_.closed()) cancellation_.cancel_unstarted();
+    if (at_once && !lifecycle_.closed()) {
+      lifecycle_.terminate(Clock::now() + kLongestLeaving);
+      workers_.ask_to_kill_all();
       plan_.ring_server();
       plan_.ring_service();  // its next look must not come later than that
     }
     plan_.owner_bell->ring();
-    if (stage_ != Stage::open) {  // another thread ends the pool: wait for it
-      if (!on_service_thread()) stage_changed_.wait(lock, [this] { return stage_ == Stage::ended; });
+    if (!lifecycle_.begin_end()) {  // another thread ends the pool: wait for it
+      if (!service_.is_this()) lifecycle_.wait_for_end(lock);
       return;
     }
-    stage_ = Stage::draining;
   }
   try {
-    wait_until_idle(std::nullopt);
+    waiting_.wait_until_idle(std::nullopt);
   } catch (const std::bad_alloc&) {
-    const Hold hold(*this);
-    break_pool("there was no memory left to read its results with");
+    const Hold hold(lock_);
+    lifecycle_.break_pool("there was no memory left to read its results with");
   }
   end_processes();
-  const std::lock_guard lock(mutex_);
-  if (!closed_) closed_why_ = "the pool was shut down";
-  closed_ = true;
-  stage_ = Stage::ended;
-  stage_changed_.notify_all();
-}
-
-void PoolCore::shutdown(bool cancel_pending) { close(cancel_pending, false); }
-void PoolCore::terminate() { close(true, true); }
-
-void PoolCore::tell_to_close() noexcept {
-  told_to_close_.store(true, std::memory_order_release);
-  plan_.memory.control->closing.store(kClosing, std::memory_order_seq_cst);
+  const std::lock_guard lock(lock_.mutex());
+  lifecycle_.note_end();
 }
 
 // Every process of the pool is told to leave, waited for, and, if it does not, killed. Also after a
 // constructor that failed half way.
 void PoolCore::end_processes() noexcept {  // Model: shutdown
-  tell_to_close();
+  lifecycle_.announce_closing();
   ring_all_workers(plan_.memory);
   plan_.ring_server();
-  if (server_pid_ != 0) control_lost_ = !end_server() || !workers_are_gone();
-  if (service_started_) {
-    stop_service_.store(true, std::memory_order_release);
-    plan_.ring_service();
-    if (on_service_thread()) pthread_detach(service_thread_);
-    else pthread_join(service_thread_, nullptr);
-  }
-  server_end_.reset();
-  for (Tended& tended : tended_) {
-    if (tended.part != nullptr) region().retire(tended.part);
-    tended = {};
-  }
-  for (StillRead& it : still_read_) {
-    if (control_lost_) (void)it.kept.release();  // a worker may still read it
-    else if (it.block.offset != 0) region().free(it.block.offset, it.block.bytes);
-  }
-  still_read_.clear();
+  const bool lost = server_.pid() != 0 && !(server_.end() && supervisor_.workers_are_gone());
+  service_.stop();
+  server_.stop_watching();
+  if (!lost) report_last_deaths(lock_, supervisor_, death_reports_);
+  supervisor_.retire_all();
+  reclaim_.free_still_read(lost);
+  if (lost) control_.lose();
   region().remove_keeper(plan_.memory.control->service_bell);
 }
 
-// False if it can neither be waited for nor be killed.
-bool PoolCore::end_server() noexcept {
-  if (!wait_for_server(kLongestLeaving) && !(kill_server() && wait_for_server(kLongestLeaving))) return false;
-  reap(server_pid_);
-  return true;
-}
-
-// When the fork server leaves by itself it has waited for its workers. If it was killed, the kernel kills
-// them, but that takes a moment, in which their memory must not be used for anything else.
-bool PoolCore::workers_are_gone() noexcept {
-  kill_orphans();
-  const auto deadline = Clock::now() + std::chrono::seconds(2);
-  for (unsigned i = 0; i < workers(); ++i) {
-    const Seat& seat = plan_.memory.seats[i];
-    if (seat.life.load(std::memory_order_acquire) != Life::alive) continue;
-    const pid_t pid = tended_[i].pid != 0 ? tended_[i].pid : seat.pid.load(std::memory_order_relaxed);
-    if (pid > 0 && !wait_for_end_of(pid, deadline)) return false;
-    sys::waitpid(pid, nullptr, WNOHANG);  // it may have become our child, if we are the reaper here
-  }
-  return true;
-}
-
-void PoolCore::release() noexcept {
+void PoolCore::destroy() noexcept {
   // In a forked child it is left alone: destroying what threads of the parent were using could wait for them.
-  if (refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  if (in_forked_child()) left_alone_ = left_alone.exchange(this);
+  if (owner_.in_forked_child()) left_alone_ = left_alone.exchange(this);
   else delete this;
 }
 
 PoolCore::~PoolCore() {
-  if (!control_lost_ && stage_ == Stage::ended) region().give_control(control_extent_);
+  if (!lifecycle_.ended()) control_.lose();
+}
+
+std::string PoolCore::closed_why() const {
+  if (owner_.in_forked_child()) return "it belongs to the process that made its pool, and this is a forked child";
+  const std::lock_guard lock(lock_.mutex());
+  return lifecycle_.closed_why().empty() ? "the pool was shut down" : lifecycle_.closed_why();
+}
+
+void PoolCore::check_open() {
+  owner_.refuse_foreign();
+  const std::lock_guard lock(lock_.mutex());
+  lifecycle_.require_open();
+}
+
+Subscription PoolCore::subscribe(std::function<void(const WorkerDeath&)> on_death) {
+  owner_.refuse_foreign();
+  // A runtime's callback needs what its other callbacks need.
+  return std::make_shared<const Liveness::Subscription>(death_reports_.failures().subscribe(
+      [hooks = plan_.hooks, on_death = std::move(on_death)](const ProcessDeath& death) {
+        const DuringCallbacks during(*hooks);
+        on_death({death.pid, death.signal, death.exit_code});
+      }));
 }
 
 PoolStats PoolCore::stats() {
-  if (in_forked_child()) return stats_;
-  const Hold hold(*this);
-  if (!closed_) pump();
-  PoolStats stats = stats_;
-  stats.waiting = unfinished_ - in_slots_;
-  stats.in_slots = in_slots_;
-  for (const Tended& tended : tended_) stats.workers_alive += tended.pid != 0 ? 1 : 0;
+  const auto counted = [this] {
+    const TaskCounts& counts = open_.counts();
+    PoolStats stats;
+    stats.submitted = counts.submitted;
+    stats.finished = counts.finished;
+    stats.failed = counts.failed;
+    stats.cancelled = counts.cancelled;
+    stats.retried = counts.retried;
+    stats.workers = workers();
+    stats.workers_died = supervisor_.died();
+    stats.workers_started = supervisor_.started();
+    return stats;
+  };
+  if (owner_.in_forked_child()) return counted();
+  const Hold hold(lock_);
+  if (!lifecycle_.closed()) ring_.collect();
+  PoolStats stats = counted();
+  stats.waiting = open_.unfinished() - ring_.in_slots();
+  stats.in_slots = ring_.in_slots();
+  stats.workers_alive = supervisor_.alive();
   const Region::Usage usage = region().usage();
   stats.bytes_in_use = usage.owner_bytes + usage.result_bytes;
   stats.bytes_peak = usage.peak_bytes;
@@ -308,9 +336,9 @@ PoolStats PoolCore::stats() {
 
 std::vector<pid_t> PoolCore::worker_pids() {
   std::vector<pid_t> pids;
-  if (!in_forked_child()) {
-    const std::lock_guard lock(mutex_);
-    if (closed_) return pids;
+  if (!owner_.in_forked_child()) {
+    const std::lock_guard lock(lock_.mutex());
+    if (lifecycle_.closed()) return pids;
   }
   for (unsigned i = 0; i < workers(); ++i) {
     const Seat& seat = plan_.memory.seats[i];

@@ -13,7 +13,7 @@ ProcessPool::~ProcessPool() {
   if (core_.get() != nullptr) core_->shutdown(false);
 }
 
-detail::PoolCore& ProcessPool::core() const {
+detail::ProcessBackend& ProcessPool::core() const {
   if (core_.get() == nullptr)
     throw Error(
         "this ProcessPool is empty: it was moved from, or this is one of its own workers, forked while it was made");
@@ -28,37 +28,19 @@ void ProcessPool::terminate() { core().terminate(); }
 
 namespace detail {
 
-std::byte* StagedPayload::prepare_block() {
-  Region& region = Region::of_this_process();
-  block_ = region.allocate(size_);
-  return region.at(block_);
+BackendStats ProcessBackend::statistics() {
+  const PoolStats now = stats();
+  return {now.finished, now.cancelled, now.waiting, now.workers};
 }
 
-void StagedPayload::drop_block() noexcept { Region::of_this_process().free(block_, size_); }
-
-CoreRef make_core(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program) {
-  return CoreRef(new PoolCore(options, hooks, program));
-}
-bool wait_until_idle(PoolCore& core, const Deadline& deadline) { return core.wait_until_idle(deadline); }
-void shut_down(PoolCore& core, bool cancel_pending) { core.shutdown(cancel_pending); }
-void terminate(PoolCore& core) { core.terminate(); }
-PoolStats stats_of(PoolCore& core) { return core.stats(); }
-std::vector<pid_t> worker_pids_of(PoolCore& core) { return core.worker_pids(); }
-unsigned workers_of(PoolCore& core) noexcept { return core.workers(); }
-bool is_foreign(PoolCore& core) noexcept { return core.foreign(); }
-void require_open(PoolCore& core) { core.check_open(); }
-bool is_running(Completion& task) noexcept { return static_cast<TaskState&>(task).running(); }
-
-Ref<Completion> submit_to(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
-  return core.submit(entry, arguments, options);
+Ref<EncodedCompletion> ProcessBackend::submit_function(std::function<void()>, const TaskOptions&) {
+  throw Error("a function that does not travel cannot run in a worker process: submit an entry with arguments");
 }
 
-SharedMemory take_value(Completion& task) {
-  auto& state = static_cast<TaskState&>(task);
-  return state.core->take_result(state);
+Ref<ProcessBackend> make_process_backend(const ProcessPoolOptions& options, const ProcessHooks& hooks,
+                                         const FreshProgram* program) {
+  return Ref<ProcessBackend>(new PoolCore(options, hooks, program));
 }
-
-std::span<const std::byte> value_bytes(Completion& task) { return value_of(static_cast<TaskState&>(task)); }
 
 }  // namespace detail
 }  // namespace retinue

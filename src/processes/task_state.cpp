@@ -1,12 +1,8 @@
 #include "task_state.hpp"
 
 #include <cstring>
-#include <string>
+#include <utility>
 
-#include <retinue/error.hpp>
-
-#include "codec/exceptions.hpp"
-#include "pool_core.hpp"
 #include "system/fork_watch.hpp"
 
 namespace retinue::detail {
@@ -70,103 +66,6 @@ SharedMemory Payload::release_result_block() noexcept {
   place_ = Place::none;
   size_ = 0;
   return memory;
-}
-
-namespace {
-std::string seconds_text(std::chrono::nanoseconds time) {
-  return std::to_string(std::chrono::duration<double>(time).count()) + " s";
-}
-}  // namespace
-
-TaskState::~TaskState() {
-  if (core->foreign()) payload.forget();
-}
-
-void TaskState::reset(const ChosenOptions& options) {
-  payload.clear();
-  death.reset();
-  callbacks.clear();
-  kept.reset();
-  position.store(kNowhere, std::memory_order_relaxed);
-  ending.store(Ending::pending, std::memory_order_relaxed);
-  wanted_ending = Ending::pending;
-  rings = 0;
-  taken = false;
-  retries = options.retries;
-  timeout = sensible(options.timeout);
-  finished_list = nullptr;
-  next = nullptr;
-}
-
-bool TaskState::cancelled() noexcept {
-  if (!ended() && done()) progress();  // ended in its slot, but not read yet
-  return ending.load(std::memory_order_acquire) == Ending::cancelled;
-}
-
-bool TaskState::done() noexcept { return core->done(*this); }
-bool TaskState::wait(const Deadline& deadline) { return core->wait(*this, deadline); }
-bool TaskState::cancel(bool force) { return core->cancel(*this, force); }
-void TaskState::on_done(std::function<void()> callback) { core->on_done(*this, std::move(callback)); }
-bool TaskState::running() const noexcept { return core->is_running(*this); }
-const OwnerBell& TaskState::bell() const { return core->bell(); }
-bool TaskState::arm() { return core->arm(*this); }
-void TaskState::progress() noexcept {
-  try {
-    core->progress();
-  } catch (const std::bad_alloc&) {
-    // The results stay in their slots until there is memory for them.
-  }
-}
-
-std::exception_ptr TaskState::error() const {
-  const std::string task = "task " + std::to_string(index);
-  const auto killed = [this] {
-    return "; its worker (pid " + std::to_string(worker_pid) + ") was killed and replaced";
-  };
-  switch (ending.load(std::memory_order_acquire)) {
-    case Ending::exception: {
-      if (payload.lies_in_result_block() && core->foreign())
-        return std::make_exception_ptr(
-            PoolClosed(task + " ended with an exception that only its pool's process can read"));
-      const auto bytes = payload.bytes();
-      if (bytes.empty())
-        return std::make_exception_ptr(ResourceExhausted(
-            task + ": its worker (pid " + std::to_string(worker_pid) + ") had no memory left to report an exception",
-            0));
-      return decode_exception({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, worker_pid, index);
-    }
-    case Ending::died:
-      if (death == nullptr) return std::make_exception_ptr(WorkerDied(0, -1, worker_pid, index, {}));
-      return std::make_exception_ptr(
-          WorkerDied(death->signal, death->exit_code, death->pid, index, describe_stack(death->stack, death->pid)));
-    case Ending::timed_out:
-      if (timeout.count() < 0)
-        return std::make_exception_ptr(
-            TaskTimeout(task + " was not run: its timeout of " + seconds_text(timeout) + " had passed"));
-      return std::make_exception_ptr(
-          TaskTimeout(task + " ran longer than its timeout of " + seconds_text(timeout) + killed()));
-    case Ending::timed_out_loading:
-      return std::make_exception_ptr(
-          TaskTimeout(task + " ran longer than " + seconds_text(PoolCore::loading_limit(timeout)) +
-                      " while loading its function and arguments, before its own timeout of " + seconds_text(timeout) +
-                      " began to count" + killed()));
-    case Ending::cancelled: return std::make_exception_ptr(Cancelled(task + " was cancelled"));
-    case Ending::overwritten:
-      return std::make_exception_ptr(MemoryOverwritten(
-          task +
-          ": its record in shared memory was overwritten by a stray write of some task, and it may have run; "
-          "find the task that writes out of bounds, or give TaskOptions::retries to run this one again"));
-    case Ending::closed: return std::make_exception_ptr(PoolClosed(task + ": " + core->closed_why()));
-    default: return std::make_exception_ptr(Error(task + " has not ended"));
-  }
-}
-
-std::span<const std::byte> value_of(TaskState& task) {
-  if (task.ending.load(std::memory_order_acquire) == Ending::value) {
-    if (task.payload.lies_in_result_block()) task.core->refuse_foreign();  // there the parent may free it at any time
-    return task.payload.bytes();
-  }
-  std::rethrow_exception(task.error());
 }
 
 }  // namespace retinue::detail

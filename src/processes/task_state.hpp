@@ -9,10 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include <retinue/detail/processes/process_tasks.hpp>
+#include <retinue/detail/processes/process_backend.hpp>
 #include <retinue/shared_array.hpp>
 
 #include "memory/region.hpp"
+#include "core_ref.hpp"
 #include "diagnostics/stack.hpp"
 #include "slot.hpp"
 
@@ -113,12 +114,12 @@ struct FinishedList {
 /// One task from submit to its last look. `ending` is released once, after which all else is constant
 /// but `payload`, whose result readers share. Before that, members belong to the pool's mutex, except
 /// `ending` and `position`, which anyone may read. Freed by whoever drops the last reference.
-class TaskState final : public Completion {
+class TaskState final : public EncodedCompletion {
  public:
   static constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
 
   TaskState(CoreRef pool, EntryRef run, const ChosenOptions& options, std::uint32_t references)
-      : Completion(references),
+      : EncodedCompletion(references),
         core(std::move(pool)),
         entry(run.bits),
         retries(options.retries),
@@ -132,9 +133,10 @@ class TaskState final : public Completion {
   bool arm() override;
   void progress() noexcept override;
   const OwnerBell& bell() const override;
+  bool running() noexcept override;
+  std::span<const std::byte> value_bytes() override;
+  SharedMemory take_block() override;
 
-  /// A worker has claimed it and is not done with it.
-  bool running() const noexcept;
   bool ended() const noexcept { return ending.load(std::memory_order_acquire) != Ending::pending; }
   /// The exception of a task that ended without a value.
   std::exception_ptr error() const;

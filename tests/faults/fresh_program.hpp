@@ -5,7 +5,7 @@
 #include <optional>
 
 #include <retinue/detail/codec/entry.hpp>
-#include <retinue/detail/processes/process_tasks.hpp>
+#include <retinue/detail/processes/process_backend.hpp>
 #include <retinue/process_pool.hpp>
 
 #include "trial.hpp"
@@ -33,13 +33,13 @@ inline void square_entry(retinue::detail::TaskContext& context) {
   std::memcpy(context.result(sizeof x), &x, sizeof x);
 }
 
-inline int square_in(retinue::detail::PoolCore& core, int x) {
+inline int square_in(retinue::detail::ProcessBackend& core, int x) {
   retinue::detail::StagedPayload arguments;
   std::memcpy(arguments.prepare(sizeof x), &x, sizeof x);
-  const auto task = retinue::detail::submit_to(
-      core, retinue::detail::name_code(reinterpret_cast<const void*>(&square_entry)), arguments, {});
+  const auto task =
+      core.submit(retinue::detail::name_code(reinterpret_cast<const void*>(&square_entry)), arguments, {});
   task->wait(std::nullopt);
-  std::memcpy(&x, retinue::detail::value_bytes(*task).data(), sizeof x);
+  std::memcpy(&x, task->value_bytes().data(), sizeof x);
   return x;
 }
 
@@ -52,10 +52,11 @@ inline void fresh_start(Trial& trial) {
   retinue::ProcessPoolOptions options;
   options.workers = 2;
   const retinue::detail::FreshProgram program{{path}, {plan_file()}};
-  retinue::detail::CoreRef core;
-  if (!trial.step("making a pool that starts anew", [&] { core = make_core(options, kNoHooks, &program); })) return;
+  retinue::detail::Ref<retinue::detail::ProcessBackend> core;
+  if (!trial.step("making a pool that starts anew", [&] { core = make_process_backend(options, kNoHooks, &program); }))
+    return;
   for (int i = 0; i < 5; ++i) trial.step("a task", [&] { DEMAND(square_in(*core, i) == i * i); });
-  trial.step("shutdown", [&] { retinue::detail::shut_down(*core, false); });
+  trial.step("shutdown", [&] { core->shutdown(false); });
 }
 
 }  // namespace retinue_test

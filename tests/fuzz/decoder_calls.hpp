@@ -17,8 +17,9 @@ template <class F, class... A>
 Input input_of_call(const F& f, const A&... arguments) {
   using Call = retinue::detail::Call<F, A...>;
   static_assert(Call::check());
-  const retinue_test::Payload payload(std::vector<std::byte>(Call::size(f, arguments...)));
-  Call::write(payload.data(), payload.size(), f, arguments...);
+  constexpr auto kReach = retinue::Reach::same_region;
+  const retinue_test::Payload payload(std::vector<std::byte>(Call::size(kReach, f, arguments...)));
+  Call::write(payload.data(), payload.size(), kReach, f, arguments...);
   return input_of(payload);
 }
 

@@ -2,7 +2,7 @@
 // The worker stands at each instruction of its way out of the task when that happens, goes on, ends the task, and must
 // claim nothing more. Once the fork server goes on, the worker is replaced.
 #include "every_place.hpp"
-#include "processes/pool_core.hpp"
+#include "processes/loading_limit.hpp"
 
 namespace worker_condemned_steps_test {
 
@@ -113,7 +113,7 @@ class OutOfTime : public Condemned {
   OutOfTime() : Condemned(true) {
     stopped_as_ = "timed out";
     options_.timeout = kForAWalk;
-    retinue::detail::PoolCore::set_least_loading_limit(0ns);  // wherever it stands
+    retinue::detail::set_least_loading_limit(0ns);  // wherever it stands
   }
   void walks_are_over() override { options_.timeout = kLeast; }
 

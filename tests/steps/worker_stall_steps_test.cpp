@@ -4,7 +4,7 @@
 #include <set>
 
 #include "every_place.hpp"
-#include "processes/pool_core.hpp"
+#include "processes/loading_limit.hpp"
 
 namespace worker_stall_steps_test {
 
@@ -86,7 +86,7 @@ TEST(WorkerStallSteps, the_task_behind_can_be_cancelled_by_force_wherever_the_wo
 class TimingOut : public Stalled {
  public:
   explicit TimingOut(bool next) : the_next_(next) {
-    retinue::detail::PoolCore::set_least_loading_limit(std::chrono::nanoseconds(0));  // wherever it stands
+    retinue::detail::set_least_loading_limit(std::chrono::nanoseconds(0));  // wherever it stands
     give(500ms);
   }
 

@@ -16,6 +16,7 @@
 
 namespace codec_call_test {
 
+using retinue::Reach;
 using retinue::detail::Call;
 
 /// What the engine does with a task, in one process. `where` tells what memory the payload was in.
@@ -23,9 +24,9 @@ template <class F, class... A>
 auto run(F&& f, A&&... a) {
   using TheCall = Call<F, A...>;
   static_assert(TheCall::check());
-  const std::size_t n = TheCall::size(f, a...);
+  const std::size_t n = TheCall::size(Reach::same_region, f, a...);
   const retinue_test::Payload memory(std::vector<std::byte>(n, std::byte{0xee}));
-  TheCall::write(memory.data(), n, f, std::forward<A>(a)...);
+  TheCall::write(memory.data(), n, Reach::same_region, f, std::forward<A>(a)...);
   retinue::Reader r = memory.reader();
   struct AllRead {
     retinue::Reader& r;
@@ -73,9 +74,9 @@ TEST(Call, arguments_are_converted_to_the_parameters_types_in_the_owner) {
 
 TEST(Call, a_stateless_function_takes_no_bytes_and_a_pointer_eight) {
   const auto add_one = [](int x) { return x + 1; };
-  EXPECT_EQ((Call<decltype(add_one), int>::size(add_one, 1)), 4u);
-  EXPECT_EQ((Call<int (*)(int), int>::size(&square, 1)), 12u);
-  EXPECT_EQ((Call<std::plus<>, int, int>::size({}, 1, 2)), 8u);
+  EXPECT_EQ((Call<decltype(add_one), int>::size(Reach::same_region, add_one, 1)), 4u);
+  EXPECT_EQ((Call<int (*)(int), int>::size(Reach::same_region, &square, 1)), 12u);
+  EXPECT_EQ((Call<std::plus<>, int, int>::size(Reach::same_region, {}, 1, 2)), 8u);
 }
 
 TEST(Call, ranges_reach_span_parameters_without_a_copy) {
@@ -101,8 +102,8 @@ TEST(Call, views_given_to_the_function_lie_in_the_payload) {
   using TheCall = Call<decltype(where), std::string, std::vector<int>>;
   const std::string s = "odd";
   const std::vector<int> v{1, 2};
-  const retinue_test::Payload memory(std::vector<std::byte>(TheCall::size(where, s, v)));
-  TheCall::write(memory.data(), memory.size(), where, s, v);
+  const retinue_test::Payload memory(std::vector<std::byte>(TheCall::size(Reach::same_region, where, s, v)));
+  TheCall::write(memory.data(), memory.size(), Reach::same_region, where, s, v);
   retinue::Reader r = memory.reader();
   const auto [text, numbers] = TheCall::invoke(r);
   EXPECT_TRUE(memory.contains(reinterpret_cast<void*>(text)) && memory.contains(reinterpret_cast<void*>(numbers)));
@@ -194,7 +195,7 @@ TEST(Call, functions_are_arguments_too) {
 TEST(Call, a_damaged_call_is_refused) {
   using TheCall = Call<int (*)(int), int>;
   alignas(32) std::byte bytes[12];
-  TheCall::write(bytes, 12, &square, 3);
+  TheCall::write(bytes, 12, Reach::same_region, &square, 3);
   for (std::size_t n = 0; n < 12; ++n) {
     retinue::Reader r(bytes, n);
     EXPECT_THROW(TheCall::invoke(r), retinue::CodecError);

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "processes/pool_core.hpp"
+#include "processes/loading_limit.hpp"
 
 namespace retinue_test {
 
@@ -43,7 +43,6 @@ using namespace retinue_test;
 using retinue::ProcessPool;
 using retinue::TaskTimeout;
 using retinue::WorkerDied;
-using retinue::detail::PoolCore;
 
 int take(const Slow& slow) { return slow.naps; }
 int take_large(const Slow& slow, const std::vector<int>& large) { return slow.naps + static_cast<int>(large.size()); }
@@ -52,8 +51,8 @@ void take_and_stay(const Slow&) { spin_for_ever(); }
 /// What loading may take at the least, for one test.
 class LoadingLimit {
  public:
-  explicit LoadingLimit(std::chrono::nanoseconds time) { PoolCore::set_least_loading_limit(time); }
-  ~LoadingLimit() { PoolCore::set_least_loading_limit(60s); }
+  explicit LoadingLimit(std::chrono::nanoseconds time) { retinue::detail::set_least_loading_limit(time); }
+  ~LoadingLimit() { retinue::detail::set_least_loading_limit(60s); }
   LoadingLimit(const LoadingLimit&) = delete;
   LoadingLimit& operator=(const LoadingLimit&) = delete;
 };

@@ -7,6 +7,7 @@
 #include "interpreter/helpers.hpp"
 #include "memory/common_buffers.hpp"
 #include "memory/shared_arrays.hpp"
+#include "memory/shared_memory.hpp"
 
 namespace retinue::python {
 namespace {
@@ -22,7 +23,27 @@ struct ViewGuard {
   Py_buffer& view;
 };
 
+[[noreturn]] void refuse_name() {
+  const Object kind = check(PyUnicode_FromString("PicklingError"));
+  const Object why =
+      check(PyUnicode_FromString("a shared array or a shared value travels as the name of shared memory, which the "
+                                 "process that is to read this does "
+                                 "not have: send its content, for instance numpy.array(it)"));
+  const Object no_number = check(PyLong_FromLong(0));
+  const Object error = helpers::make_error(kind.get(), why.get(), no_number.get());
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.get())), error.get());
+  throw PythonError{};
+}
+
 }  // namespace
+
+void check_reach(Reach reach, PyObject* kept) {
+  if (reach == Reach::same_region || kept == nullptr) return;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(kept); ++i) {
+    const PyTypeObject* type = Py_TYPE(PyList_GET_ITEM(kept, i));
+    if (type == &SharedMemoryType || is_shared(type)) refuse_name();
+  }
+}
 
 struct Encoder::Mark {
   std::size_t head, externals;
@@ -193,6 +214,7 @@ bool Encoder::simple_bytes(PyObject* object) {
 bool Encoder::shared(PyObject* object) {
   SharedName name;
   if (!name_shared(object, scope_, name)) return false;
+  if (reach_ != Reach::same_region) refuse_name();
   keep(name.keeper.get());
   tag(name.is_array ? ValueTag::shared_array : ValueTag::shared_value);
   raw(name.bytes, name.size);
@@ -233,6 +255,7 @@ void Encoder::value(PyObject* object) {
   if (!PyTuple_CheckExact(parts.get())) return pickled(parts.get(), nullptr);
   if (PyTuple_GET_ITEM(parts.get(), 2) != Py_None) {
     PyObject* kept = PyTuple_GET_ITEM(parts.get(), 2);
+    check_reach(reach_, kept);
     kept_to_the_end_ |= !PyList_CheckExact(kept);
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(kept); ++i) keep(PyList_GET_ITEM(kept, i));
   }

@@ -16,6 +16,8 @@
 #include <string_view>
 #include <vector>
 
+#include <retinue/detail/codec/checks.hpp>
+
 #include "interpreter/python.hpp"
 
 namespace retinue::python {
@@ -56,14 +58,19 @@ constexpr std::size_t align_external(std::size_t n) noexcept {
 
 class CommonBuffers;
 
+/// Throws PythonError (PicklingError, with the reason) if there is shared memory in this list of what a payload names, or null,
+/// and its reader does not have it.
+void check_reach(Reach reach, PyObject* kept);
+
 /// Writes one payload. Used by one thread, with the GIL held; pickling runs Python code.
 class Encoder {
  public:
   /// `scope` tells which names of `__main__` the other side knows (retinue._pickling.Scope), or null for all.
   /// `common`: where large contents go that other tasks may have too, or null.
   /// `again`: the payload may be read more than once.
-  explicit Encoder(PyObject* scope, CommonBuffers* common = nullptr, bool again = false) noexcept
-      : scope_(scope), common_(common), again_(again) {}
+  /// `reach`: whether the reader has this process's shared memory. If not, what is in it travels by content or not at all.
+  explicit Encoder(PyObject* scope, Reach reach, CommonBuffers* common = nullptr, bool again = false) noexcept
+      : scope_(scope), common_(reach == Reach::same_region ? common : nullptr), again_(again), reach_(reach) {}
   ~Encoder();
   Encoder(const Encoder&) = delete;
   Encoder& operator=(const Encoder&) = delete;
@@ -73,7 +80,7 @@ class Encoder {
     raw(&value, sizeof value);
   }
   void raw(const void* bytes, std::size_t n);
-  /// A value in any way. Throws PythonError if it cannot be pickled.
+  /// A value in any way. Throws PythonError if it cannot be pickled, or names shared memory that the reader does not have.
   void value(PyObject* object);
   /// As values one after the other; false, and nothing is written, if they need to be pickled as one.
   bool values(PyObject* const* objects, std::size_t count);
@@ -125,6 +132,7 @@ class Encoder {
   PyObject* scope_;
   CommonBuffers* common_;
   bool again_;
+  Reach reach_;
   bool kept_to_the_end_ = false;
   std::byte inline_[kInline];
   std::vector<std::byte> heap_;  // the head, once it has outgrown inline_

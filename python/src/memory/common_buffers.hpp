@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <retinue/detail/processes/process_tasks.hpp>
+#include <retinue/detail/processes/process_backend.hpp>
 #include <retinue/shared_array.hpp>
 
 #include "interpreter/python.hpp"

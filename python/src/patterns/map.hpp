@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include <retinue/detail/processes/process_tasks.hpp>
+#include <retinue/detail/processes/process_backend.hpp>
 
 #include "interpreter/waiting.hpp"
 #include "memory/common_buffers.hpp"
@@ -30,7 +30,7 @@ enum class Reading : std::uint8_t {
 
 /// What a map is asked to be.
 struct MapPlan {
-  detail::CoreRef core;
+  detail::Ref<detail::ProcessBackend> core;
   FunctionRef function;
   Object bound;                   ///< what split_partial gave, or null: arguments that all tasks have
   Object iterators;               ///< a tuple: walked together, up to the shortest
@@ -98,7 +98,7 @@ class MapTasks {
   void close() noexcept;
   bool closed() const noexcept { return window_ == nullptr; }
   /// The parent's, in the child of a fork.
-  bool is_foreign() const noexcept { return detail::is_foreign(*plan_.core); }
+  bool is_foreign() const noexcept { return plan_.core->foreign(); }
   /// The pool's end is in `read_all`, in another thread, which has yet to finish.
   bool is_being_read_to_its_end() const noexcept { return busy_ && all_read_by_ != 0; }
   /// Lets go of results that are there; true if no input and no task is left.

@@ -99,7 +99,7 @@ void take_inputs(MapPlan& plan, PyObject* iterables, Reading reading) {
 
 MapTasks::MapTasks(MapPlan plan)
     : plan_(std::move(plan)),
-      window_(std::make_unique<detail::MapWindow>(plan_.core, call_entry(), plan_.options, plan_.order)),
+      window_(plan_.core->open_map(call_entry(), plan_.options, plan_.order)),
       quiet_(are_quiet(plan_.iterators.get())),
       common_(quiet_) {
   write_prefix();
@@ -107,11 +107,12 @@ MapTasks::MapTasks(MapPlan plan)
 
 // Once: each task's payload begins with the same bytes.
 void MapTasks::write_prefix() {
-  Encoder encoder(plan_.scope.get(), &common_, plan_.options.retries.value_or(0) != 0);
+  Encoder encoder(plan_.scope.get(), plan_.core->reach(), &common_, plan_.options.retries.value_or(0) != 0);
   const std::size_t begin = encoder.position();
   plan_.function->write(encoder);
   if (plan_.bound) {
     has_bound_ = true;
+    check_reach(plan_.core->reach(), PyTuple_GET_ITEM(plan_.bound.get(), 3));
     encoder.number(ArgumentsKind::bound);
     encoder.pickled(PyTuple_GET_ITEM(plan_.bound.get(), 1), PyTuple_GET_ITEM(plan_.bound.get(), 2));
     bound_kept_ = Object::borrowed(PyTuple_GET_ITEM(plan_.bound.get(), 3));
@@ -181,14 +182,15 @@ void MapTasks::stage_encoded(const Encoder& encoder, Payload payload) {
 // An item that cannot be sent fails in its place: it travels as the exception that its task will end with.
 void MapTasks::stage_error(const Object& error) {
   common_.begin_task(nullptr, 0, false);
-  with_failing_call(error.get(), [this](const Encoder& encoder) { stage_encoded(encoder, Payload::whole); });
+  with_failing_call(error.get(), plan_.core->reach(),
+                    [this](const Encoder& encoder) { stage_encoded(encoder, Payload::whole); });
 }
 
 void MapTasks::stage(PyObject* const* arguments, std::size_t count, bool ready) {
   common_.begin_task(arguments, count, ready);
   std::exception_ptr no_memory;
   try {
-    Encoder encoder(plan_.scope.get(), &common_, plan_.options.retries.value_or(0) != 0);
+    Encoder encoder(plan_.scope.get(), plan_.core->reach(), &common_, plan_.options.retries.value_or(0) != 0);
     encoder.raw(prefix_.data(), prefix_.size());
     if (has_bound_) write_arguments_after(encoder, {}, arguments, count);
     else write_arguments(encoder, arguments, count, nullptr);

@@ -120,7 +120,8 @@ void MapTasks::fail_oldest(const Object& error) {
     calls_name_.pop_front();
   }
   calls_.pop();
-  with_failing_call(error.get(), [this](const Encoder& encoder) { encoder.write_to(window_->stage(encoder.size())); });
+  with_failing_call(error.get(), plan_.core->reach(),
+                    [this](const Encoder& encoder) { encoder.write_to(window_->stage(encoder.size())); });
 }
 
 void MapTasks::hand_in(std::size_t most) {

@@ -227,10 +227,10 @@ Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
   if (timed_out) return Object();
   const Busy busy(*this);
   begun_ = true;
-  if (window_ != nullptr && detail::is_foreign(*plan_.core)) {
+  if (window_ != nullptr && plan_.core->foreign()) {
     (void)window_.release();  // the parent's: nothing of it is this process's to free
     inputs_ended_ = true;
-    detail::require_open(*plan_.core);
+    plan_.core->check_open();
   }
   if (!results_.empty()) return read_taken();
   const HandInAtEnd hand_in(*this);

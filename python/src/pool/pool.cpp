@@ -22,7 +22,7 @@ PyObject* start(PyObject* self, PyObject* arguments) noexcept {
     PyObject *options = nullptr, *scope = nullptr, *program = nullptr;
     if (!PyArg_ParseTuple(arguments, "OOO:_start_engine", &options, &scope, &program)) return nullptr;
     Pool& pool = pool_of(self);
-    detail::CoreRef core;
+    detail::Ref<detail::ProcessBackend> core;
     try {
       core = start_pool(options, program, pool.closed);
     } catch (const Error&) {
@@ -31,7 +31,7 @@ PyObject* start(PyObject* self, PyObject* arguments) noexcept {
     if (pool.closed) {  // by another thread, or by a signal handler in this one
       if (core.get() != nullptr) {
         const WithoutGil without;
-        detail::terminate(*core);
+        core->terminate();
       }
       throw PoolClosed("cannot schedule new futures after shutdown");
     }
@@ -61,15 +61,15 @@ PyObject* read_maps(PyObject* self, PyObject*) noexcept {
 
 PyObject* wait_until_idle(PyObject* self, PyObject* timeout) noexcept {
   return guarded([&]() -> PyObject* {
-    const detail::CoreRef core = pool_of(self).core;
+    const detail::Ref<detail::ProcessBackend> core = pool_of(self).core;
     if (core.get() == nullptr) return Py_NewRef(Py_True);
-    return PyBool_FromLong(wait_in_slices(
-        deadline_from(timeout), [&core](const Deadline& slice) { return detail::wait_until_idle(*core, slice); }));
+    return PyBool_FromLong(wait_in_slices(deadline_from(timeout),
+                                          [&core](const Deadline& slice) { return core->wait_until_idle(slice); }));
   });
 }
 
 /// Takes the core for its end: from now on the pool is closed.
-detail::CoreRef core_to_end(PyObject* self) {
+detail::Ref<detail::ProcessBackend> core_to_end(PyObject* self) {
   Pool& pool = pool_of(self);
   pool.closed = pool.ended = true;
   pool.maps.end();
@@ -86,10 +86,10 @@ PyObject* refuse(PyObject* self, PyObject*) noexcept {
 PyObject* shut_down(PyObject* self, PyObject* cancel_pending) noexcept {
   return guarded([&]() -> PyObject* {
     const bool cancel = PyObject_IsTrue(cancel_pending) == 1;
-    if (const detail::CoreRef core = core_to_end(self); core.get() != nullptr) {
+    if (const detail::Ref<detail::ProcessBackend> core = core_to_end(self); core.get() != nullptr) {
       {
         const WithoutGil without;
-        detail::shut_down(*core, cancel);
+        core->shutdown(cancel);
       }
       const auto over = pool_of(self).maps.take_dropped();
     }
@@ -100,7 +100,7 @@ PyObject* shut_down(PyObject* self, PyObject* cancel_pending) noexcept {
 PyObject* shut_down_later(PyObject* self, PyObject* cancel_pending) noexcept {
   return guarded([&]() -> PyObject* {
     const bool cancel = PyObject_IsTrue(cancel_pending) == 1;
-    if (detail::CoreRef core = core_to_end(self); core.get() != nullptr)
+    if (detail::Ref<detail::ProcessBackend> core = core_to_end(self); core.get() != nullptr)
       closing().begin(std::move(core), cancel, object_of(self).pool);
     return Py_NewRef(Py_None);
   });
@@ -108,10 +108,10 @@ PyObject* shut_down_later(PyObject* self, PyObject* cancel_pending) noexcept {
 
 PyObject* terminate(PyObject* self, PyObject*) noexcept {
   return guarded([&]() -> PyObject* {
-    if (const detail::CoreRef core = core_to_end(self); core.get() != nullptr) {
+    if (const detail::Ref<detail::ProcessBackend> core = core_to_end(self); core.get() != nullptr) {
       {
         const WithoutGil without;
-        detail::terminate(*core);
+        core->terminate();
       }
       const auto over = pool_of(self).maps.take_dropped();
     }
@@ -121,10 +121,10 @@ PyObject* terminate(PyObject* self, PyObject*) noexcept {
 
 PyObject* worker_pids(PyObject* self, PyObject*) noexcept {
   return guarded([&]() -> PyObject* {
-    const detail::CoreRef core = pool_of(self).core;
+    const detail::Ref<detail::ProcessBackend> core = pool_of(self).core;
     Object list = check(PyList_New(0));
     if (core.get() != nullptr)
-      for (const pid_t pid : detail::worker_pids_of(*core)) {
+      for (const pid_t pid : core->worker_pids()) {
         const Object number = check(PyLong_FromLong(pid));
         check(PyList_Append(list.get(), number.get()));
       }
@@ -134,8 +134,8 @@ PyObject* worker_pids(PyObject* self, PyObject*) noexcept {
 
 PyObject* stats(PyObject* self, PyObject*) noexcept {
   return guarded([&]() -> PyObject* {
-    const detail::CoreRef core = pool_of(self).core;
-    const PoolStats s = core.get() != nullptr ? detail::stats_of(*core) : PoolStats{};
+    const detail::Ref<detail::ProcessBackend> core = pool_of(self).core;
+    const PoolStats s = core.get() != nullptr ? core->stats() : PoolStats{};
     return dict_of({{"submitted", s.submitted},
                     {"finished", s.finished},
                     {"failed", s.failed},
@@ -164,9 +164,9 @@ PyObject* is_broken(PyObject* self, void*) noexcept {
     const Pool& pool = pool_of(self);
     if (pool.core.get() == nullptr || pool.ended) return Py_NewRef(Py_False);
     try {
-      const detail::CoreRef core = pool.core;
+      const detail::Ref<detail::ProcessBackend> core = pool.core;
       const WithoutGil without;
-      detail::require_open(*core);
+      core->check_open();
     } catch (const PoolClosed& e) {
       return PyUnicode_FromString(e.what());
     }
@@ -198,13 +198,13 @@ void dealloc(PyObject* self) {
   PoolObject& object = object_of(self);
   if (object.weak_references != nullptr) PyObject_ClearWeakRefs(self);
   if (const std::shared_ptr<Pool> pool = std::move(object.pool);
-      pool && pool->core.get() != nullptr && !pool->ended && !detail::is_foreign(*pool->core)) {
+      pool && pool->core.get() != nullptr && !pool->ended && !pool->core->foreign()) {
     // Nobody has shut it down: what was submitted is finished, as with concurrent.futures, but not waited for.
     try {
       closing().begin(pool->core, false, pool);
     } catch (...) {
       const WithoutGil without;
-      detail::shut_down(*pool->core, true);
+      pool->core->shutdown(true);
     }
   }
   object.pool.~shared_ptr();

@@ -40,7 +40,7 @@ PyObject* map(PyObject* self, PyObject* arguments) noexcept {
 
     plan.core = started_core_of(self);
     Pool& pool = pool_of(self);
-    detail::require_open(*plan.core);
+    plan.core->check_open();
     plan.scope = pool.scope;
     pool.maps.sweep();
     helpers::let_go_of_deleted();
@@ -49,7 +49,7 @@ PyObject* map(PyObject* self, PyObject* arguments) noexcept {
       callable = PyTuple_GET_ITEM(parts.get(), 0);
       plan.bound = std::move(parts);
     }
-    plan.function = pool.functions.for_map(callable, pool.scope.get());
+    plan.function = pool.functions.for_map(callable, pool.scope.get(), plan.core->reach());
     auto tasks = std::make_shared<MapTasks>(std::move(plan));
     pool.maps.add(tasks);
     const Object map = make_map(tasks, pool.maps, self);  // from here on it looks after what its tasks need

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include <retinue/detail/processes/process_tasks.hpp>
+#include <retinue/detail/processes/process_backend.hpp>
 #include <retinue/error.hpp>
 
 #include "interpreter/python.hpp"
@@ -14,7 +14,7 @@ namespace retinue::python {
 
 /// With the GIL held.
 struct Pool {
-  detail::CoreRef core;  // null until it is started
+  detail::Ref<detail::ProcessBackend> core;  // null until it is started
   Functions functions;
   Object scope;
   PoolMaps maps;
@@ -33,9 +33,9 @@ inline Pool& pool_of(PyObject* self) noexcept { return *object_of(self).pool; }
 /// Has the pool's class start it, or say why not. Throws PythonError.
 void call_start(PyObject* self);
 /// The pool's core, started if need be. Throws PythonError or PoolClosed if it takes no more work.
-inline detail::CoreRef started_core_of(PyObject* self) {
+inline detail::Ref<detail::ProcessBackend> started_core_of(PyObject* self) {
   if (pool_of(self).core.get() == nullptr || pool_of(self).closed) call_start(self);
-  detail::CoreRef core = pool_of(self).core;
+  detail::Ref<detail::ProcessBackend> core = pool_of(self).core;
   if (core.get() == nullptr) throw PoolClosed("the pool was shut down");
   return core;
 }

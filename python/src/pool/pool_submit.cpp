@@ -19,7 +19,7 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
     PyErr_SetString(PyExc_TypeError, "submit() needs a function as its first argument");
     throw PythonError{};
   }
-  const detail::CoreRef core = started_core_of(self);
+  const detail::Ref<detail::ProcessBackend> core = started_core_of(self);
   Pool& pool = pool_of(self);
   if (pool.maps.has_dropped()) pool.maps.sweep();
   FunctionRef function;
@@ -28,8 +28,8 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
   bool to_the_end = false;
   try {
     const bool again = options.retries.value_or(0) != 0;
-    Encoder encoder(pool.scope.get(), nullptr, again);
-    function = pool.functions.for_submit(arguments[0], pool.scope.get(), again);
+    Encoder encoder(pool.scope.get(), core->reach(), nullptr, again);
+    function = pool.functions.for_submit(arguments[0], pool.scope.get(), core->reach(), again);
     function->write(encoder);
     write_arguments(encoder, arguments + 1, count - 1, names);
     const std::size_t size = encoder.size();
@@ -40,10 +40,10 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
     if (!concerns_value()) throw;
     Object error = take_error();
     if (error) PyException_SetTraceback(error.get(), Py_None);  // its frames hold the arguments
-    detail::require_open(*core);
+    core->check_open();
     return make_failed_future(std::move(error));
   }
-  detail::Ref<detail::Completion> task = detail::submit_to(*core, call_entry(), payload, options);
+  detail::Ref<detail::EncodedCompletion> task = core->submit(call_entry(), payload, options);
   if (to_the_end) {
     std::vector<Object> all;
     all.push_back(std::exchange(kept, Object()));

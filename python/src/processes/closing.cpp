@@ -5,14 +5,14 @@
 
 namespace retinue::python {
 
-void Closing::begin(detail::CoreRef core, bool cancel_pending, std::shared_ptr<void> kept) {
+void Closing::begin(detail::Ref<detail::ProcessBackend> core, bool cancel_pending, std::shared_ptr<void> kept) {
   {
     const std::lock_guard lock(mutex_);
     ++under_way_;
   }
   try {
     std::thread([this, core = std::move(core), cancel_pending, kept = std::move(kept)]() mutable {
-      detail::shut_down(*core, cancel_pending);
+      core->shutdown(cancel_pending);
       core = {};
       {
         const WithGil with;

@@ -5,7 +5,7 @@
 #include <memory>
 #include <mutex>
 
-#include <retinue/detail/processes/process_tasks.hpp>
+#include <retinue/detail/processes/process_backend.hpp>
 
 #include "interpreter/waiting.hpp"
 
@@ -16,7 +16,7 @@ class Closing {
  public:
   /// Ends a pool in a thread of its own, which keeps it until then.
   /// `kept` goes when it is done, with the GIL held.
-  void begin(detail::CoreRef core, bool cancel_pending, std::shared_ptr<void> kept);
+  void begin(detail::Ref<detail::ProcessBackend> core, bool cancel_pending, std::shared_ptr<void> kept);
   /// False if the deadline passed before all had ended.
   bool wait(const Deadline& deadline);
 

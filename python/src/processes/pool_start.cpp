@@ -30,22 +30,22 @@ detail::FreshProgram program_from(PyObject* both) {
 
 }  // namespace
 
-detail::CoreRef start_pool(PyObject* given, PyObject* program, const bool& refused) {
+detail::Ref<detail::ProcessBackend> start_pool(PyObject* given, PyObject* program, const bool& refused) {
   ProcessPoolOptions options;
   pool_options_table.read(given, options);
   const StartRefusal watched(refused);
   std::exception_ptr error;
   try {
     if (program == Py_None) {
-      detail::CoreRef core = detail::make_core(options, kHooks);
+      detail::Ref<detail::ProcessBackend> core = detail::make_process_backend(options, kHooks);
       if (PyErr_Occurred() == nullptr) return core;
       const WithoutGil without;  // a signal, while it was forked
-      detail::terminate(*core);
+      core->terminate();
       throw Error("the start of the pool was interrupted");
     }
     const detail::FreshProgram fresh = program_from(program);
     const WithoutGil without;
-    return detail::make_core(options, kOwnerHooks, &fresh);
+    return detail::make_process_backend(options, kOwnerHooks, &fresh);
   } catch (...) {
     error = std::current_exception();
   }

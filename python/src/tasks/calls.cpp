@@ -31,8 +31,8 @@ struct Described {
   State state;
   Object kept;
 
-  std::shared_ptr<Function> function(PyObject* callable, FunctionKind kind) const {
-    return std::make_shared<Function>(callable, kind, PyBytes_AS_STRING(bytes.get()),
+  std::shared_ptr<Function> function(PyObject* callable, FunctionKind kind, Reach reach) const {
+    return std::make_shared<Function>(callable, kind, reach, PyBytes_AS_STRING(bytes.get()),
                                       static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get())), kept);
   }
 };
@@ -55,13 +55,14 @@ Object tuple_of(PyObject* const* objects, std::size_t count) {
   return tuple;
 }
 
-Function::Function(PyObject* callable, FunctionKind kind, const char* bytes, std::size_t size, Object kept)
+Function::Function(PyObject* callable, FunctionKind kind, Reach reach, const char* bytes, std::size_t size, Object kept)
     : kept_(std::move(kept)) {
+  check_reach(reach, kept_.get());
   if (callable != nullptr) {
     callable_ = Object(PyWeakref_NewRef(callable, nullptr));
     if (!callable_) PyErr_Clear();  // then it is never known again
   }
-  if (kind == FunctionKind::cached && size > kMostInline) {
+  if (kind == FunctionKind::cached && size > kMostInline && reach == Reach::same_region) {
     kind = FunctionKind::in_block;
     block_ = detail::allocate_for_workers(size);
     std::memcpy(block_.data, bytes, size);
@@ -93,20 +94,20 @@ Function::~Function() {
   if (block_.data != nullptr) detail::free_shared(block_);
 }
 
-FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope, bool again) {
+FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope, Reach reach, bool again) {
   if (const auto known = by_identity_.find(callable); known != by_identity_.end() && known->second->is_of(callable))
     return known->second;
   const Described d = describe(callable, scope, again);
-  if (d.state == State::carried) return d.function(callable, FunctionKind::here);
+  if (d.state == State::carried) return d.function(callable, FunctionKind::here, reach);
   if (d.state == State::none) {
     if (by_identity_.size() >= kMost) const auto gone = std::exchange(by_identity_, {});
-    auto function = d.function(callable, FunctionKind::cached);
+    auto function = d.function(callable, FunctionKind::cached, reach);
     by_identity_.insert_or_assign(callable, function);
     return function;
   }
   std::string content(PyBytes_AS_STRING(d.bytes.get()), static_cast<std::size_t>(PyBytes_GET_SIZE(d.bytes.get())));
   if (const auto known = by_content_.find(content); known != by_content_.end()) return known->second;
-  auto function = d.function(nullptr, FunctionKind::cached);
+  auto function = d.function(nullptr, FunctionKind::cached, reach);
   const std::size_t bytes = content.size();
   if (by_content_.size() >= kMost || content_bytes_ + bytes > kMostBytes) {
     content_bytes_ = 0;
@@ -116,12 +117,12 @@ FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope, bool agai
   return function;
 }
 
-FunctionRef Functions::for_map(PyObject* callable, PyObject* scope) {
+FunctionRef Functions::for_map(PyObject* callable, PyObject* scope, Reach reach) {
   if (const auto known = by_identity_.find(callable); known != by_identity_.end() && known->second->is_of(callable))
     return known->second;
   const Described d = describe(callable, scope, true);
   const bool holds_descriptors = d.kept && !PyList_CheckExact(d.kept.get());
-  auto function = d.function(callable, holds_descriptors ? FunctionKind::here : FunctionKind::cached);
+  auto function = d.function(callable, holds_descriptors ? FunctionKind::here : FunctionKind::cached, reach);
   if (d.state == State::none && by_identity_.size() < kMost) by_identity_.insert_or_assign(callable, function);
   return function;
 }
@@ -160,6 +161,25 @@ void write_arguments_after(Encoder& encoder, std::string_view bound, PyObject* c
 void write_raise(Encoder& encoder, PyObject* error) {
   encoder.number(FunctionKind::raise);
   encoder.value(helpers::describe_error(error).get());
+}
+
+PyObject* encode_call(PyObject*, PyObject* arguments) noexcept {
+  return guarded([&]() -> PyObject* {
+    PyObject *callable = nullptr, *values = nullptr, *scope = nullptr;
+    int same_region = 0;
+    if (!PyArg_ParseTuple(arguments, "OO!Op:_encode_call", &callable, &PyTuple_Type, &values, &scope, &same_region))
+      return nullptr;
+    const Reach reach = same_region != 0 ? Reach::same_region : Reach::bytes_only;
+    Functions functions;
+    Encoder encoder(scope, reach);
+    const FunctionRef function = functions.for_submit(callable, scope, reach, false);
+    function->write(encoder);
+    write_arguments(encoder, PySequence_Fast_ITEMS(values), static_cast<std::size_t>(PyTuple_GET_SIZE(values)),
+                    nullptr);
+    Object bytes = check(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(encoder.size())));
+    encoder.write_to(reinterpret_cast<std::byte*>(PyBytes_AS_STRING(bytes.get())));
+    return bytes.release();
+  });
 }
 
 Outcome read_outcome(std::span<const std::byte> payload, std::shared_ptr<const void> source) {

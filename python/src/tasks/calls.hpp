@@ -38,8 +38,8 @@ enum class ResultKind : std::uint8_t { value, exception };
 /// A function as it travels. Immutable; whoever has submitted a call with it keeps it until that call has run.
 class Function {
  public:
-  /// `kept`: what must live as long, or null.
-  Function(PyObject* callable, FunctionKind kind, const char* bytes, std::size_t size, Object kept);
+  /// `kept`: what must live as long, or null. Throws PythonError if it names shared memory that workers do not have.
+  Function(PyObject* callable, FunctionKind kind, Reach reach, const char* bytes, std::size_t size, Object kept);
   ~Function();
   Function(const Function&) = delete;
   Function& operator=(const Function&) = delete;
@@ -61,14 +61,14 @@ class Function {
 };
 using FunctionRef = std::shared_ptr<const Function>;
 
-/// The functions that one pool has sent. With the GIL held.
+/// The functions that one pool has sent. With the GIL held. `reach` is that of its backend, and never another.
 class Functions {
  public:
   /// For a submit: functions that carry no state are known by identity or by content, others travel each time.
   /// `again`: the call may be run again.
-  FunctionRef for_submit(PyObject* callable, PyObject* scope, bool again);
+  FunctionRef for_submit(PyObject* callable, PyObject* scope, Reach reach, bool again);
   /// For a map, whose workers load it once; for each task, if it holds descriptors, which must not stay open in workers.
-  FunctionRef for_map(PyObject* callable, PyObject* scope);
+  FunctionRef for_map(PyObject* callable, PyObject* scope, Reach reach);
 
  private:
   static constexpr std::size_t kMost = 1024;
@@ -87,6 +87,9 @@ void write_arguments(Encoder& encoder, PyObject* const* arguments, std::size_t c
 void write_arguments_after(Encoder& encoder, std::string_view bound, PyObject* const* arguments, std::size_t count);
 /// A call that ends with this exception.
 void write_raise(Encoder& encoder, PyObject* error);
+
+/// For tests, _encode_call(function, arguments, scope, same_region) -> bytes: a call as `submit` sends it.
+PyObject* encode_call(PyObject*, PyObject* arguments) noexcept;
 
 /// How a call ended: one of the two.
 struct Outcome {

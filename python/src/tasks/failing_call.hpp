@@ -9,15 +9,15 @@ namespace retinue::python {
 
 // Gives `stage` a payload that ends its task with this error; a small one if there is no memory for that.
 template <class Stage>
-void with_failing_call(PyObject* error, Stage&& stage) {
+void with_failing_call(PyObject* error, Reach reach, Stage&& stage) {
   try {
-    Encoder encoder(nullptr);
+    Encoder encoder(nullptr, reach);
     write_raise(encoder, error);
     return stage(encoder);
   } catch (const ResourceExhausted&) {
     // Not even for that is there memory. What follows needs none.
   }
-  Encoder encoder(nullptr);
+  Encoder encoder(nullptr, reach);
   encoder.number(FunctionKind::raise);
   const Object description = check(Py_BuildValue(
       "(OsOs)", Py_None, "retinue.ResourceExhausted",

@@ -18,7 +18,7 @@ namespace {
 /// All with the GIL held. `task` is given up once its outcome is in `value` or `error`.
 struct FutureObject {
   PyObject_HEAD PyObject* weak_references;
-  detail::Ref<detail::Completion> task;
+  detail::Ref<detail::EncodedCompletion> task;
   std::shared_ptr<const void> source;  // of a large result, while it is being read
   std::span<const std::byte> source_bytes;
   FunctionRef function;  // if it must be kept
@@ -46,18 +46,18 @@ void let_go_of_task(FutureObject& f) noexcept {
 }
 
 /// A result that Python objects may share is taken out of its task, once; other threads may come by while it is read.
-std::span<const std::byte> bytes_of(FutureObject& f, detail::Completion& task) {
+std::span<const std::byte> bytes_of(FutureObject& f, detail::EncodedCompletion& task) {
   if (f.source) return f.source_bytes;
-  const auto bytes = detail::value_bytes(task);
+  const auto bytes = task.value_bytes();
   if (bytes.size() < detail::PrivateMemory::kWorthwhile) return bytes;
-  f.source = hold(detail::take_value(task));
+  f.source = hold(task.take_block());
   return f.source_bytes = bytes;
 }
 
 /// Reads the outcome of a done task, which it gives up.
 void fetch(FutureObject& f) {
   if (fetched(f)) return;
-  const detail::Ref<detail::Completion> task = f.task;
+  const detail::Ref<detail::EncodedCompletion> task = f.task;
   Outcome outcome;
   std::exception_ptr error;
   try {
@@ -150,7 +150,7 @@ PyObject* cancelled(PyObject* self, PyObject*) noexcept {
 
 PyObject* running(PyObject* self, PyObject*) noexcept {
   FutureObject& f = self_of(self);
-  return PyBool_FromLong(f.task && detail::is_running(*f.task));
+  return PyBool_FromLong(f.task && f.task->running());
 }
 
 PyObject* cancel(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
@@ -277,7 +277,7 @@ PyObject* get_state(PyObject* self, void*) noexcept {
   const bool ended = f.condition != nullptr ? f.told : is_done(f);
   const char* state = "PENDING";
   if (ended) state = f.cancelled || (f.task && f.task->cancelled()) ? "CANCELLED_AND_NOTIFIED" : "FINISHED";
-  else if (f.task && detail::is_running(*f.task)) state = "RUNNING";
+  else if (f.task && f.task->running()) state = "RUNNING";
   return PyUnicode_InternFromString(state);
 }
 
@@ -343,7 +343,7 @@ PyObject* make(PyTypeObject* type, PyObject*, PyObject*) {
   PyObject* self = type->tp_alloc(type, 0);
   if (self == nullptr) return nullptr;
   FutureObject& f = self_of(self);
-  new (&f.task) detail::Ref<detail::Completion>();
+  new (&f.task) detail::Ref<detail::EncodedCompletion>();
   new (&f.source) std::shared_ptr<const void>();
   new (&f.function) FunctionRef();
   return self;
@@ -396,7 +396,7 @@ PyTypeObject FutureType = [] {
   return type;
 }();
 
-Object make_future(detail::Ref<detail::Completion> task, FunctionRef function, Object kept, bool keep_function) {
+Object make_future(detail::Ref<detail::EncodedCompletion> task, FunctionRef function, Object kept, bool keep_function) {
   Object future(make(reinterpret_cast<PyTypeObject*>(helpers::future_class.get()), nullptr, nullptr));
   if (!future) throw PythonError{};
   FutureObject& f = self_of(future.get());

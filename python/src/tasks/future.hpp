@@ -1,7 +1,7 @@
 // A task's future as a Python object.
 #pragma once
 
-#include <retinue/detail/processes/process_tasks.hpp>
+#include <retinue/detail/processes/process_backend.hpp>
 
 #include "tasks/calls.hpp"
 
@@ -12,7 +12,7 @@ namespace retinue::python {
 extern PyTypeObject FutureType;
 
 /// `kept`: what must live until the outcome was read, or null. `keep_function`: false if somebody else keeps it.
-Object make_future(detail::Ref<detail::Completion> task, FunctionRef function, Object kept, bool keep_function);
+Object make_future(detail::Ref<detail::EncodedCompletion> task, FunctionRef function, Object kept, bool keep_function);
 /// One that has failed already, with this exception.
 Object make_failed_future(Object error);
 

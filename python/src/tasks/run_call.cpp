@@ -16,6 +16,8 @@
 namespace retinue::python {
 namespace {
 
+constexpr Reach kOwner = Reach::same_region;  // who reads results has made the memory
+
 bool ran = false;
 
 /// The functions this worker has loaded, by the owner's ids: the latest, as many as keep within limits. Letting go of one may
@@ -175,7 +177,7 @@ void send_error(detail::TaskContext& context) {
     PyErr_Clear();
     description = check(Py_BuildValue("(Osss)", Py_None, Py_TYPE(error.get())->tp_name, "(it could not be told)", ""));
   }
-  Encoder result(nullptr);
+  Encoder result(nullptr, kOwner);
   result.number(ResultKind::exception);
   result.value(description.get());
   send(context, result);
@@ -198,7 +200,7 @@ void run_call(detail::TaskContext& context) {
       Decoder call(context.arguments(), {.kind = Origin::argument, .task = &context});
       const auto kind = call.number<FunctionKind>();
       if (kind == FunctionKind::raise) {
-        Encoder result(nullptr);
+        Encoder result(nullptr, kOwner);
         result.number(ResultKind::exception);
         result.value(call.value().get());
         return send(context, result);
@@ -206,7 +208,7 @@ void run_call(detail::TaskContext& context) {
       const Object function = read_function(context, call, kind);
       value = make_call(context, call, function.get());
     }
-    Encoder result(nullptr);
+    Encoder result(nullptr, kOwner);
     result.number(ResultKind::value);
     result.value(value.get());
     send(context, result);

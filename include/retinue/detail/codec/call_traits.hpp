@@ -104,18 +104,20 @@ class CallOf<F, TypeList<Argument...>> {
     return true;
   }
 
-  /// The size of the payload.
-  static std::size_t size(const F& f, const typename Argument::Given&... arguments) {
-    SizeCounter w;
+  /// The size of the payload for a reader of this reach.
+  static std::size_t size(Reach reach, const F& f, const typename Argument::Given&... arguments) {
+    SizeCounter w(reach);
     write_all(w, f, arguments...);
     return w.size();
   }
 
-  /// Writes the payload into the n bytes at `to`, which `size` has counted. `to` must be aligned to
-  /// kPayloadAlignment. Throws CodecError if the values have changed since, and what the types' own
-  /// codecs throw; Error where f is in no module.
-  static void write(std::byte* to, std::size_t n, const F& f, const typename Argument::Given&... arguments) {
-    Writer w(to, n);
+  /// Writes the payload into the n bytes at `to`, which `size` has counted for the same reach. `to` must be
+  /// aligned to kPayloadAlignment. Throws CodecError if the values have changed since, and what the types' own
+  /// codecs throw; Error where f is in no module. Both throw CodecError if the call names shared memory that the
+  /// reader does not have.
+  static void write(std::byte* to, std::size_t n, Reach reach, const F& f,
+                    const typename Argument::Given&... arguments) {
+    Writer w(to, n, reach);
     write_all(w, f, arguments...);
     w.finish();
   }

@@ -10,6 +10,12 @@ namespace retinue {
 
 class Reader;
 
+/// Who will read a payload.
+enum class Reach : bool {
+  bytes_only,   ///< a process that has nothing but the payload's bytes
+  same_region,  ///< one that shares this process's memory region: handles on shared memory may travel as addresses
+};
+
 namespace detail {
 
 /// The deepest nesting of aggregates and of types with a Codec; recursive types end here, not the stack.

@@ -4,6 +4,7 @@
 
 #include <retinue/detail/codec/bools.hpp>
 #include <retinue/detail/codec/checks.hpp>
+#include <retinue/detail/codec/reach.hpp>
 #include <retinue/reader.hpp>
 #include <retinue/writer.hpp>
 
@@ -78,6 +79,7 @@ void encode(W& w, const T& value) {
     w.bytes(&value, kHeld);
     w.pad_to(w.size() + sizeof(T) - kHeld);
   } else if constexpr (way == Way::bits) {
+    check_reach<T>(w);
     if constexpr (!std::is_empty_v<T>) w.bytes(&value, sizeof(T));
   } else if constexpr (way == Way::form) {
     Form<T>::write(w, value);

@@ -5,19 +5,19 @@
 
 namespace retinue::detail {
 
-/// The bytes that write_payload will take for the same values.
-template <class... T>
+/// The bytes that write_payload will take for the same values and reader.
+template <Reach reach = Reach::same_region, class... T>
 std::size_t payload_size(const T&... values) {
-  SizeCounter counter;
+  SizeCounter counter(reach);
   counter(values...);
   return counter.size();
 }
 
 /// Encodes the values into the n bytes at `to`, which must be aligned to kPayloadAlignment. Throws
-/// CodecError if they do not take exactly n.
-template <class... T>
+/// CodecError if they do not take exactly n, or name shared memory that the reader does not have.
+template <Reach reach = Reach::same_region, class... T>
 void write_payload(std::byte* to, std::size_t n, const T&... values) {
-  Writer w(to, n);
+  Writer w(to, n, reach);
   w(values...);
   w.finish();
 }

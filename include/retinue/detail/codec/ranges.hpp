@@ -56,6 +56,7 @@ void read_each(Reader& r, std::size_t n, Add&& add) {
 /// Writes n bitwise elements in one piece, aligned so that they can be read in place.
 template <class W, class T>
 void write_run(W& w, const T* elements, std::size_t n) {
+  if (n != 0) check_reach<T>(w);
   write_length(w, n);
   w.align(std::min(alignof(T), kPayloadAlignment));
   w.bytes(elements, n * sizeof(T));

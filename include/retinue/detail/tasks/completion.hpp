@@ -3,6 +3,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -25,6 +27,7 @@ Clock::time_point deadline_after(const std::chrono::duration<Rep, Period>& time)
 }
 
 class OwnerBell;
+struct SharedMemory;
 
 /// One task's end. Owned jointly by its Future, its executor and whoever waits (intrusive count).
 /// Thread-safe. It becomes done once and stays so. Lives in the owner's private memory.
@@ -47,6 +50,8 @@ class Completion {
   /// task ends (or ended) as cancelled because of this or an earlier call.
   virtual bool cancel(bool force) = 0;
   virtual bool cancelled() noexcept = 0;
+  /// True while the task's function runs, or is about to be called: it has been claimed and is not done. Never blocks.
+  virtual bool running() noexcept = 0;
   /// Calls `callback` once the task is done: at once in this thread if it is, else in a thread of the
   /// executor's. What the callback throws is dropped.
   virtual void on_done(std::function<void()> callback) = 0;
@@ -68,6 +73,20 @@ class Completion {
   std::atomic<std::uint32_t> refs_;
 };
 
+/// The end of a task whose value is bytes: it ran an entry with encoded arguments.
+class EncodedCompletion : public Completion {
+ public:
+  /// The bytes of a done task's value, good as long as the task is; or throws what it ended with.
+  virtual std::span<const std::byte> value_bytes() = 0;
+  /// Takes the block of shared memory that holds a done task's value; no data if the value is small and has none. The
+  /// caller frees it (free_shared). Throws what the task ended with, and Error if it was taken before.
+  virtual SharedMemory take_block() = 0;
+
+ protected:
+  using Completion::Completion;
+  ~EncodedCompletion() override = default;
+};
+
 /// An owning pointer to a Completion (or a class derived from it).
 template <class T>
 class Ref {
@@ -79,6 +98,10 @@ class Ref {
     if (p_) p_->add_ref();
   }
   Ref(Ref&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
+  /// Of a class derived from T.
+  template <class U>
+    requires std::convertible_to<U*, T*>
+  Ref(Ref<U> o) noexcept : p_(o.release()) {}
   Ref& operator=(Ref o) noexcept {
     std::swap(p_, o.p_);
     return *this;

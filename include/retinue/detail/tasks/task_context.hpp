@@ -35,6 +35,13 @@ class TaskContext {
         limits_(limits),
         generation_(generation) {}
 
+  /// One run in a thread of the process that submitted the task: large results go to `block`, which must be empty.
+  TaskContext(std::span<const std::byte> arguments, std::byte* small, SharedMemory& block,
+              std::uint64_t generation) noexcept
+      : TaskContext(arguments, small, nullptr, generation) {
+    own_block_ = &block;
+  }
+
   std::span<const std::byte> arguments() const noexcept { return arguments_; }
   /// What names the modules of function pointers among the arguments.
   const ModuleTable* modules() const noexcept { return modules_; }
@@ -68,6 +75,8 @@ class TaskContext {
   static constexpr std::size_t kInlineBytes = 224;
 
  private:
+  [[gnu::cold]] std::byte* result_in_own_block(std::size_t bytes);
+
   std::span<const std::byte> arguments_;
   std::byte* slot_payload_;
   const ModuleTable* modules_;
@@ -75,6 +84,7 @@ class TaskContext {
   std::uint64_t generation_;
   std::size_t result_bytes_ = 0;
   std::uint64_t result_block_ = 0;
+  SharedMemory* own_block_ = nullptr;  // where a task that runs in its owner's process puts a large result
 };
 
 /// An entry: the function a slot names.

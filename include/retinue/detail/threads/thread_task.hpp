@@ -37,6 +37,7 @@ class ThreadTask : public Completion {
   bool wait(const Deadline& deadline) override;
   bool cancel(bool force) override;
   bool cancelled() noexcept override { return phase() == kCancelled; }
+  bool running() noexcept override { return phase() == kRunning && !left_behind(); }
   void on_done(std::function<void()> callback) override;
   bool arm() override;
   const OwnerBell& bell() const override;
@@ -127,19 +128,18 @@ class CallTask final : public ThreadTask {
   static void* operator new(std::size_t bytes) { return take_task_memory(bytes); }
   static void operator delete(void* memory) noexcept { give_task_memory(memory, sizeof(CallTask)); }
 
-  /// Future<R>::Take: the outcome of a task that is done.
-  static R take(Completion& completion) {
-    auto& task = static_cast<CallTask&>(completion);
-    const Phase phase = task.phase();
-    if (phase == kError) std::rethrow_exception(task.error_);
+  /// The value of a task that is done, or throws what it ended with.
+  R take() {
+    const Phase ended = phase();
+    if (ended == kError) std::rethrow_exception(error_);
     if constexpr (std::is_void_v<R>) {
-      if (phase == kValue) return;
+      if (ended == kValue) return;
     } else if constexpr (std::is_copy_constructible_v<R>) {
-      if (phase == kValue) return std::as_const(task.value_);
+      if (ended == kValue) return std::as_const(value_);
     } else {
-      if (phase == kValue && task.take_value()) return std::move(task.value_);
+      if (ended == kValue && take_value()) return std::move(value_);
     }
-    task.throw_end(phase);
+    throw_end(ended);
   }
 
  protected:

@@ -1,0 +1,25 @@
+#include "owner_process.hpp"
+
+#include <unistd.h>
+
+#include <retinue/error.hpp>
+
+#include "system/fork_watch.hpp"
+
+namespace retinue::detail {
+
+OwnerProcess::OwnerProcess() noexcept : generation_(fork_generation()), pid_(getpid()) {}
+
+bool OwnerProcess::foreign() const noexcept { return generation_ != fork_generation(); }
+
+bool OwnerProcess::in_forked_child() const noexcept {
+  return foreign() && !(is_of_another_copy(generation_) && getpid() == pid_);
+}
+
+void OwnerProcess::refuse_foreign() const {
+  if (!foreign()) return;
+  if (is_of_another_copy(generation_)) throw Error(kTwoCopies);
+  throw PoolClosed("this pool belongs to the process that made it, and this is a forked child: make another pool here");
+}
+
+}  // namespace retinue::detail

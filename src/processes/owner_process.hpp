@@ -1,0 +1,29 @@
+// Whether a pool is used in the process that made it.
+#pragma once
+
+#include <cstdint>
+#include <sys/types.h>
+
+namespace retinue::detail {
+
+/// The process and the copy of this library that a pool belongs to. Constant; any thread may ask.
+class OwnerProcess {
+ public:
+  /// The calling process.
+  OwnerProcess() noexcept;
+
+  /// True in a child forked from the owner, where its pools are a memory of the parent's, and for another copy of this
+  /// library in the owner's program.
+  bool foreign() const noexcept;
+  /// The child alone; dearer.
+  bool in_forked_child() const noexcept;
+  /// Throws PoolClosed in the child, Error for another copy.
+  void refuse_foreign() const;
+  pid_t pid() const noexcept { return pid_; }
+
+ private:
+  std::uint64_t generation_;
+  pid_t pid_;
+};
+
+}  // namespace retinue::detail

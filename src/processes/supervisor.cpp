@@ -1,0 +1,303 @@
+#include "supervisor.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <new>
+#include <sys/wait.h>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/error.hpp>
+
+#include "codec/exceptions.hpp"
+#include "system/calls.hpp"
+#include "system/process_state.hpp"
+
+namespace retinue::detail {
+namespace {
+
+constexpr std::chrono::seconds kLongestKilling{2};
+constexpr std::chrono::milliseconds kFirstSpawnPause{10}, kLongestSpawnPause{1000};
+
+// Of a process that was not our child. False if it lives on past the deadline.
+bool wait_for_end_of(pid_t pid, Clock::time_point deadline) noexcept {
+  for (;;) {
+    if (sys::waitpid(pid, nullptr, WNOHANG) == pid) return true;  // it became our child, if we are the reaper here
+    if (sys::kill(pid, 0) != 0 && errno == ESRCH) return true;
+    if (ProcessState::of(pid).state() == 'Z') return true;  // and nobody reaps it, as in many a container
+    if (Clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+}  // namespace
+
+Supervisor::Supervisor(const PoolPlan& plan, KnownWorkers& workers, Lifecycle& lifecycle, Liveness& deaths)
+    : plan_(plan),
+      workers_(workers),
+      lifecycle_(lifecycle),
+      deaths_(deaths),
+      counting_(deaths.subscribe([this](const ProcessDeath& death) { count(death); })),
+      replacing_(deaths.subscribe([this](const ProcessDeath& death) { replace(death.worker); })) {}
+
+void Supervisor::look_at_seats() {
+  const bool again = Clock::now() >= spawn_again_at_;
+  for (unsigned i = 0; i < workers_.size(); ++i) {
+    const Seat& seat = plan_.memory.seats[i];
+    KnownWorker& known = workers_[i];
+    switch (seat.life.load(std::memory_order_acquire)) {
+      case Life::alive:
+        if (known.pid == 0) {
+          known.pid = seat.pid.load(std::memory_order_relaxed);
+          ++started_;
+        }
+        if (seat.ready.load(std::memory_order_relaxed) != Seat::kTakesTasks) break;
+        deaths_at_start_ = 0;
+        if (!std::exchange(known.seen_ready, true)) spawn_pause_ = kFirstSpawnPause;
+        break;
+      case Life::ended:
+        if (known.part != nullptr) on_worker_end(i);
+        break;
+      case Life::spawn_failed:
+        if (known.part != nullptr && known.pid == 0) on_spawn_failed(i);
+        break;
+      case Life::empty:
+        if (known.spawn_again && again) spawn(i);
+        break;
+      case Life::spawn_wanted: break;
+    }
+    if (lifecycle_.closed()) return;
+  }
+}
+
+Supervisor::Departure Supervisor::departure_of(unsigned worker) const noexcept {
+  const Seat& seat = plan_.memory.seats[worker];
+  const KnownWorker& known = workers_[worker];
+  const int status = seat.status.load(std::memory_order_relaxed);
+  const bool retired = seat.retiring.load(std::memory_order_acquire) != 0;
+  std::uint32_t ready = known.seen_ready ? Seat::kTakesTasks : seat.ready.load(std::memory_order_acquire);
+  if (ready > Seat::kTakesTasks && !(WIFEXITED(status) && WEXITSTATUS(status) == kExitInitializerFailed))
+    ready = Seat::kTakesTasks;  // overwritten: who gives a reason leaves with that code
+  // At the end of the pool they leave by themselves.
+  const bool left = lifecycle_.closing_announced() && status == kExitRetired;
+  return {status, ready, known.kill_asked, !retired && !known.kill_asked && !left && ready <= Seat::kTakesTasks};
+}
+
+ProcessDeath Supervisor::death_of(unsigned worker) const noexcept {
+  const Seat& seat = plan_.memory.seats[worker];
+  ProcessDeath death{.pid = workers_.pid_of(worker), .worker = worker};
+  const int status = seat.status.load(std::memory_order_relaxed);
+  if (WIFSIGNALED(status)) death.signal = WTERMSIG(status);
+  else death.exit_code = WEXITSTATUS(status);
+  const Departure departure = departure_of(worker);
+  death.left = !departure.died && !departure.killed_by_us;
+  return death;
+}
+
+void Supervisor::for_each_last(const std::function<void(const ProcessDeath&)>& report) const {
+  for (unsigned i = 0; i < workers_.size(); ++i) {
+    const Life life = plan_.memory.seats[i].life.load(std::memory_order_acquire);
+    if (workers_[i].part == nullptr || (life != Life::alive && life != Life::ended)) continue;
+    ProcessDeath death = death_of(i);
+    death.left = true;
+    if (life == Life::alive) death.signal = 0, death.exit_code = -1;  // nobody has noted how it ended
+    report(death);
+  }
+}
+
+void Supervisor::on_worker_end(unsigned worker) {  // Model: on_worker_end
+  KnownWorker& known = workers_[worker];
+  if (known.pid == 0) ++started_;
+  known.pid = workers_.pid_of(worker);
+  DeathNotice notice = known.death ? *known.death : DeathNotice(death_of(worker));
+  if (deaths_.notify(notice)) return;
+  if (known.part != nullptr) known.death = notice;  // else it is replaced
+  throw std::bad_alloc();
+}
+
+void Supervisor::count(const ProcessDeath& death) {
+  if (departure_of(death.worker).died) ++died_;
+}
+
+void Supervisor::replace(unsigned worker) {
+  const Departure departure = departure_of(worker);
+  const std::string trouble = trouble_with(worker, departure);
+  const std::string no_beginning = departure.ready == Seat::kCouldNotBegin ? words_of(worker) : std::string();
+  vacate(worker);
+  if (!trouble.empty()) {
+    lifecycle_.break_pool(trouble);
+    return;
+  }
+  if (!lifecycle_.terminating() && !lifecycle_.closing_announced()) {
+    if (departure.ready == Seat::kCouldNotBegin) spawn_later(worker, no_beginning);
+    else spawn(worker);
+  }
+  // The dead worker may have owed a ring to a sleeping worker or to a thread of ours.
+  ring_all_workers(plan_.memory);
+  plan_.owner_bell->ring();
+}
+
+// Why the pool cannot go on after that; empty if it can.
+std::string Supervisor::trouble_with(unsigned worker, const Departure& departure) {
+  const auto [status, ready, killed_by_us, died] = departure;
+  std::string trouble;
+  if (ready == Seat::kInitializerThrew) {
+    trouble = "its initializer failed in a worker: " + words_of(worker);
+  } else if (ready == Seat::kLimitsRefused) {
+    trouble = "the limits of its workers cannot be set: " + words_of(worker);
+  } else if (ready == 0 && !killed_by_us) {
+    if (++deaths_at_start_ == 1) first_death_at_start_ = Clock::now();
+    // And none got as far as being ready in between. Kills from outside may come faster than a busy machine starts workers.
+    const bool from_outside = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    if (deaths_at_start_ > 4 + 4 * workers_.size() &&
+        (!from_outside || Clock::now() - first_death_at_start_ > kLongestKilling))
+      trouble = "its workers die before they are ready" +
+                std::string(plan_.initializer ? ", perhaps in the initializer; the last one " : "; the last one ") +
+                (WIFSIGNALED(status) ? "died of signal " + std::to_string(WTERMSIG(status))
+                                     : "exited with code " + std::to_string(WEXITSTATUS(status)));
+  } else if (ready == Seat::kTakesTasks) {
+    deaths_at_start_ = 0;
+  }
+  if (plan_.break_on_death && died && trouble.empty())
+    trouble = "one of its workers died, process " + std::to_string(workers_[worker].pid) +
+              ", and the pool was to end with it";
+  return trouble;
+}
+
+// What a worker said about its end, before its part is retired.
+std::string Supervisor::words_of(unsigned worker) const {
+  const Seat& seat = plan_.memory.seats[worker];
+  const std::uint64_t block = seat.trouble.load(), size = seat.trouble_size.load();
+  const Part* part = workers_[worker].part;
+  std::string text = "it gave no reason";
+  if (part != nullptr && block != 0 && size < 1'000'000 && part->extent().holds(block, size)) {
+    try {
+      std::rethrow_exception(
+          decode_exception({reinterpret_cast<const char*>(plan_.region->at(block)), size}, seat.pid.load(), 0));
+    } catch (const RemoteError& e) {
+      text = e.type_name() + ": " + e.message();
+    } catch (const std::exception& e) {
+      text = e.what();
+    }
+  }
+  return text;
+}
+
+void Supervisor::vacate(unsigned worker) noexcept {
+  plan_.region->retire(workers_[worker].part);
+  workers_[worker] = {};
+  const std::uint64_t bit = std::uint64_t{1} << worker % 64;
+  plan_.memory.control->idlers[worker / 64].spinning.fetch_and(~bit);
+  plan_.memory.control->idlers[worker / 64].asleep.fetch_and(~bit);
+  plan_.memory.seats[worker].life.store(Life::empty, std::memory_order_relaxed);
+}
+
+void Supervisor::spawn(unsigned worker) {
+  Seat& seat = plan_.memory.seats[worker];
+  KnownWorker& known = workers_[worker];
+  try {
+    known.part = plan_.region->make_part(&seat.returned, workers_.size());
+  } catch (const std::exception&) {  // no addresses, or no memory to note them
+    known.spawn_again = true;
+    spawn_again_at_ = Clock::now() + spawn_pause_;
+    return;
+  }
+  known.spawn_again = known.kill_asked = false;
+  seat.current.store(0, std::memory_order_relaxed);
+  seat.started_ns.store(0, std::memory_order_relaxed);
+  seat.finished.store(0, std::memory_order_relaxed);
+  seat.ready.store(0, std::memory_order_relaxed);
+  seat.retiring.store(0, std::memory_order_relaxed);
+  seat.trouble.store(0, std::memory_order_relaxed);
+  seat.rests.store(0, std::memory_order_relaxed);
+  seat.bell.store(0, std::memory_order_relaxed);
+  seat.kill_wanted.store(0, std::memory_order_relaxed);
+  seat.returned.top.store(0, std::memory_order_relaxed);
+  seat.crash_signal.store(0, std::memory_order_relaxed);
+  seat.crash_stack.count = 0;
+  seat.part_offset = known.part->extent().offset;
+  seat.part_length = known.part->extent().length;
+  seat.part_check = check_of(seat.part_offset, seat.part_length);
+  seat.life.store(Life::spawn_wanted, std::memory_order_release);
+  plan_.ring_server();
+}
+
+void Supervisor::on_spawn_failed(unsigned worker) {
+  Seat& seat = plan_.memory.seats[worker];
+  const int error_number = seat.status.load(std::memory_order_relaxed);
+  plan_.region->retire(workers_[worker].part);
+  workers_[worker] = {};
+  workers_[worker].spawn_again = true;  // whatever becomes of the words
+  seat.life.store(Life::empty, std::memory_order_relaxed);
+  spawn_later(worker, "fork: " + std::generic_category().message(error_number) + " (errno " +
+                          std::to_string(error_number) + ")");
+}
+
+// A replacement could not be forked, or not begin: again at growing pauses. The pool goes on with those it has; with
+// none it has to say so.
+void Supervisor::spawn_later(unsigned worker, const std::string& why) {
+  workers_[worker].spawn_again = true;
+  spawn_again_at_ = Clock::now() + spawn_pause_;
+  spawn_pause_ = std::min(spawn_pause_ * 2, kLongestSpawnPause);
+  const auto others = std::count_if(workers_.begin(), workers_.end(), [](const auto& w) { return w.part != nullptr; });
+  if (others == 0 && spawn_pause_ >= std::chrono::milliseconds(640))
+    lifecycle_.break_pool("no worker is left and none can be started: " + why);
+}
+
+Deadline Supervisor::next_spawn() const noexcept {
+  const bool any = std::any_of(workers_.begin(), workers_.end(), [](const auto& w) { return w.spawn_again; });
+  return any ? Deadline(spawn_again_at_) : std::nullopt;
+}
+
+bool Supervisor::waits_for_server() const noexcept {
+  for (unsigned i = 0; i < workers_.size(); ++i) {
+    const Seat& seat = plan_.memory.seats[i];
+    const Life life = seat.life.load(std::memory_order_acquire);
+    if (life == Life::spawn_wanted) return true;
+    if (life != Life::alive) continue;
+    if (workers_[i].kill_asked) return true;
+    if (seat.retiring.load(std::memory_order_relaxed) != 0) return true;
+  }
+  return false;
+}
+
+// They are reaped elsewhere, and soon; the name is looked at, lest the number be another's by now.
+void Supervisor::kill_orphans() const noexcept {
+  for (unsigned i = 0; i < workers_.size(); ++i) {
+    const Seat& seat = plan_.memory.seats[i];
+    const pid_t pid = seat.pid.load(std::memory_order_relaxed);
+    if (seat.life.load(std::memory_order_acquire) != Life::alive || pid <= 0) continue;
+    if (ProcessState::of(pid).name() == kWorkerName) sys::kill(pid, SIGKILL);
+  }
+}
+
+// When the fork server leaves by itself it has waited for its workers. If it was killed, the kernel kills
+// them, but that takes a moment, in which their memory must not be used for anything else.
+bool Supervisor::workers_are_gone() const noexcept {
+  kill_orphans();
+  const auto deadline = Clock::now() + std::chrono::seconds(2);
+  for (unsigned i = 0; i < workers_.size(); ++i) {
+    if (plan_.memory.seats[i].life.load(std::memory_order_acquire) != Life::alive) continue;
+    const pid_t pid = workers_.pid_of(i);
+    if (pid > 0 && !wait_for_end_of(pid, deadline)) return false;
+    sys::waitpid(pid, nullptr, WNOHANG);  // it may have become our child, if we are the reaper here
+  }
+  return true;
+}
+
+void Supervisor::retire_all() noexcept {
+  for (unsigned i = 0; i < workers_.size(); ++i) {
+    if (workers_[i].part != nullptr) plan_.region->retire(workers_[i].part);
+    workers_[i] = {};
+  }
+}
+
+unsigned Supervisor::alive() const noexcept {
+  return static_cast<unsigned>(
+      std::count_if(workers_.begin(), workers_.end(), [](const auto& w) { return w.pid != 0; }));
+}
+
+}  // namespace retinue::detail

@@ -1,0 +1,85 @@
+// Sees to the ends of workers and to their replacement.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "family/liveness.hpp"
+#include "deadlines.hpp"
+#include "known_workers.hpp"
+#include "lifecycle.hpp"
+#include "worker.hpp"
+
+namespace retinue::detail {
+
+/// Asks the fork server for workers and takes note of what became of them. For the service thread, with the pool's mutex held; and
+/// for the thread that makes or ends the pool, while there is no service thread. In private memory, and in the seats what the
+/// owner writes there.
+class Supervisor {
+ public:
+  /// Publishes to `deaths`, the pool's own, and subscribes to them: to count them, and, after all who have subscribed before,
+  /// to replace the worker.
+  Supervisor(const PoolPlan& plan, KnownWorkers& workers, Lifecycle& lifecycle, Liveness& deaths);
+
+  /// Looks at all seats: notes who lives, sees to who has ended, and asks for workers whose time has come. Breaks the pool if no
+  /// worker can be had. Throws bad_alloc, and may then be called again.
+  void look_at_seats();
+  /// The worker of a seat is dead and reaped: nobody else writes its slot, its part and its bits any more. Likewise.
+  void on_worker_end(unsigned worker);
+  /// Calls `report` for each worker that left because the pool ended, or died with its fork server: `on_worker_end` is not
+  /// called for these. For the thread that ends the pool.
+  void for_each_last(const std::function<void(const ProcessDeath&)>& report) const;
+  /// Asks for a worker. Where there is no memory to give it, later.
+  void spawn(unsigned worker);
+  /// When one is to be asked for that could not be had.
+  Deadline next_spawn() const noexcept;
+
+  /// Something is wanted of the fork server, which would wait for ever if that were stopped.
+  bool waits_for_server() const noexcept;
+  /// Once the fork server was killed the kernel has killed each worker, but for those whose tasks have changed user or told it
+  /// not to: kills them.
+  void kill_orphans() const noexcept;
+  /// The fork server has ended. False if a worker lives on.
+  bool workers_are_gone() const noexcept;
+  /// Gives up the memory of all; they are gone, or it stays with them.
+  void retire_all() noexcept;
+
+  unsigned alive() const noexcept;
+  std::uint64_t started() const noexcept { return started_; }  ///< since the pool was made
+  std::uint64_t died() const noexcept { return died_; }        ///< of these, other than by their own will or the pool's
+
+ private:
+  /// How a worker left.
+  struct Departure {
+    int status;           ///< as of waitpid
+    std::uint32_t ready;  ///< as Seat::ready
+    bool killed_by_us;
+    bool died;  ///< other than by its own will or the pool's
+  };
+  Departure departure_of(unsigned worker) const noexcept;
+  ProcessDeath death_of(unsigned worker) const noexcept;
+  void count(const ProcessDeath& death);
+  void replace(unsigned worker);
+  std::string trouble_with(unsigned worker, const Departure& departure);
+  std::string words_of(unsigned worker) const;
+  void vacate(unsigned worker) noexcept;
+  void on_spawn_failed(unsigned worker);
+  void spawn_later(unsigned worker, const std::string& why);
+
+  const PoolPlan& plan_;
+  KnownWorkers& workers_;
+  Lifecycle& lifecycle_;
+  Liveness& deaths_;
+  std::uint64_t started_ = 0;
+  std::uint64_t died_ = 0;
+  unsigned deaths_at_start_ = 0;              // in a row, before a worker was ready ...
+  Clock::time_point first_death_at_start_{};  // ... and when the first of them was
+  Clock::time_point spawn_again_at_{};
+  std::chrono::milliseconds spawn_pause_{10};
+  Liveness::Subscription counting_;
+  Liveness::Subscription replacing_;
+};
+
+}  // namespace retinue::detail
