@@ -1,4 +1,4 @@
-// To be told instead of waiting: a callback, and a coroutine.
+// To be notified instead of waiting: a callback, and a coroutine.
 #include <retinue/retinue.hpp>
 
 #include <cassert>
@@ -36,13 +36,13 @@ Detached cube_again_and_again(retinue::ProcessPool& pool, long x, std::promise<l
 }
 
 int main() {
-  std::promise<long> told, last;  // before the pool, whose threads use them until it has ended
+  std::promise<long> received, last;  // before the pool, whose threads use them until it has ended
   retinue::ProcessPool pool(2);
 
   // A callback gets the future, which is done, and runs in a thread of the pool's.
   auto future = pool.submit(cube, 12L);
-  future.on_done([&told](retinue::Future<long>& f) { told.set_value(f.get()); });
-  const long cubed = told.get_future().get();
+  future.on_done([&received](retinue::Future<long>& f) { received.set_value(f.get()); });
+  const long cubed = received.get_future().get();
   std::printf("callback: 12 cubed is %ld\n", cubed);
   assert(cubed == 1728);
 

@@ -29,7 +29,7 @@ int main() {
   }
   assert(done == 3 && sum == 150);
 
-  // The same over a map. outcomes() tell which item each result belongs to.
+  // The same over a map. outcomes() say which item each result belongs to.
   std::vector<bool> seen(times.size());
   for (auto& outcome : pool.map_unordered(work, times).outcomes()) {
     std::printf("item %d took %d ms\n", static_cast<int>(outcome.index()), outcome.value());

@@ -22,7 +22,7 @@ int main() {
   long n = 0;
   for (const int s : pool.map(steps, std::views::iota(1L))) {
     ++n;
-    if (s > 250) break;  // what has not started is taken back
+    if (s > 250) break;  // what has not started is cancelled
   }
   std::printf("%ld is the first number with more than 250 steps\n", n);
   assert(n == 6171);

@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-constexpr int kWidth = 900, kHeight = 600, kMostSteps = 300;
+constexpr int kWidth = 900, kHeight = 600, kMaxSteps = 300;
 using Row = std::vector<std::uint8_t>;  // red, green, blue, red, ...
 
 std::uint8_t shade(double x) { return static_cast<std::uint8_t>(255 * std::clamp(x, 0.0, 1.0)); }
@@ -27,12 +27,12 @@ Row row(int y) {
     const std::complex<double> c(-2.2 + 3.2 * x / kWidth, -1.07 + 2.14 * y / kHeight);
     std::complex<double> z;
     int step = 0;
-    while (step < kMostSteps && std::norm(z) < 64) {
+    while (step < kMaxSteps && std::norm(z) < 64) {
       z = z * z + c;
       ++step;
     }
     // Black inside; outside a smooth measure of how soon a point escapes.
-    const double t = step == kMostSteps ? 0 : std::sqrt((step + 1 - std::log2(std::log(std::norm(z)))) / 60);
+    const double t = step == kMaxSteps ? 0 : std::sqrt((step + 1 - std::log2(std::log(std::norm(z)))) / 60);
     pixels.insert(pixels.end(), {shade(1.6 * t * t), shade(1.2 * t * t * t), shade(1.5 * t)});
   }
   return pixels;

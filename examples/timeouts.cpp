@@ -44,7 +44,7 @@ int main() {
   std::printf("%d in time, %d too late\n", done, late);
   assert(done == 3 && late == 1);
 
-  // cancel() takes back what has not started: here both workers are busy for a while.
+  // cancel() cancels what has not started: here both workers are busy for a while.
   auto a = pool.submit(nap, 250), b = pool.submit(nap, 250), c = pool.submit(nap, 250);
   assert(c.cancel() && c.cancelled());
   assert(ends_with<retinue::Cancelled>(c));

@@ -150,7 +150,7 @@ PROGRAMS = [
         "recovery",
         "A worker is killed",
         "SIGKILL for the busy worker of a pool of one, until its replacement has run a task. A bare child that is "
-        "killed, reaped, forked anew and heard of through a pipe stands beside it.",
+        "killed, reaped, forked again and reported through a pipe stands beside it.",
         columns={"process_pool": "**ProcessPool**, 1 worker"},
     ),
     Program(

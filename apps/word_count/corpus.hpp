@@ -33,7 +33,7 @@ struct Corpus {
 
 /// Finds the text files under `folders` (which may be files themselves) and reads each once, so that
 /// counting finds them in the page cache. Symbolic links are not followed; what is found twice is taken
-/// once. `seen` is told of each text file's size. Throws std::runtime_error if one of `folders` cannot
+/// once. `seen` is called with each text file's size. Throws std::runtime_error if one of `folders` cannot
 /// be read; what lies deeper and cannot be read is passed over.
 Corpus find_text(const std::vector<std::filesystem::path>& folders, const std::function<void(std::uint64_t)>& seen);
 

@@ -37,7 +37,7 @@ def run(benchmarks, args, repetitions=5, at_most=None):
             entry.update(f())
         except NotMeasured as reason:
             entry.update(run_type="not measured", reason=str(reason))
-        except Exception as error:  # the report tells of it, and the others go on
+        except Exception as error:  # the report says so, and the others go on
             entry.update(error_occurred=True, error_message=f"{type(error).__name__}: {error}")
         results.append(entry)
         print(f"{row}/{column}", {k: round(v, 3) for k, v in entry.items() if isinstance(v, float)}, file=sys.stderr)

@@ -32,7 +32,7 @@ using CountingArchive = OutputArchive<SizeCounter>;
 
 template <class T>
 concept Serializable =
-    (std::is_class_v<T> || std::is_union_v<T>) && !Form<T>::kKnown && std::is_default_constructible_v<T> &&
+    (std::is_class_v<T> || std::is_union_v<T>) && !BuiltinCodec<T>::kKnown && std::is_default_constructible_v<T> &&
     ((Serializes<CountingArchive, T> && Serializes<InputArchive, T>) ||
      (Saves<CountingArchive, T> && Loads<InputArchive, T>));
 

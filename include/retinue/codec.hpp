@@ -16,7 +16,7 @@
 #include <retinue/detail/codec/aggregate.hpp>
 #include <retinue/detail/codec/bitwise.hpp>
 #include <retinue/detail/codec/containers.hpp>
-#include <retinue/detail/codec/form.hpp>
+#include <retinue/detail/codec/encoding.hpp>
 #include <retinue/detail/codec/functions.hpp>
 #include <retinue/detail/codec/ranges.hpp>
 #include <retinue/detail/codec/values.hpp>

@@ -85,7 +85,7 @@ class TaskTimeout : public Error {
   using Error::Error;
 };
 
-/// The task was taken back by `Future::cancel` or by a shutdown that cancels what has not started.
+/// The task was cancelled by `Future::cancel` or by a shutdown that cancels what has not started.
 class Cancelled : public Error {
  public:
   using Error::Error;

@@ -23,14 +23,14 @@ namespace detail {
 /// How one registered type is written in a worker and made again in the owner. One for each type, static, on a
 /// list that only grows: no lock that a fork could catch. Both functions may throw; the exception then
 /// travels as RemoteError.
-struct ExceptionForm {
+struct ExceptionCodec {
   const std::type_info* type;
   std::string (*write)(const std::exception&);
   std::exception_ptr (*read)(const std::string& what, const std::byte* bytes, std::size_t n);
-  const ExceptionForm* next = nullptr;
+  const ExceptionCodec* next = nullptr;
   std::atomic<bool> listed{false};
 };
-void list_exception(ExceptionForm& form) noexcept;
+void list_exception(ExceptionCodec& codec) noexcept;
 
 /// True while an exception is made anew that holds another, which is then being handled: see std::nested_exception.
 bool is_making_nested() noexcept;
@@ -110,7 +110,7 @@ std::exception_ptr read_exception([[maybe_unused]] const std::string& what, [[ma
 }
 
 template <class E>
-inline ExceptionForm exception_form{&typeid(E), &write_exception<E>, &read_exception<E>};
+inline ExceptionCodec exception_codec{&typeid(E), &write_exception<E>, &read_exception<E>};
 
 }  // namespace detail
 
@@ -136,7 +136,7 @@ concept TravellingException =
 /// Any thread may call it; again is harmless.
 template <TravellingException E>
 void register_exception() noexcept {
-  detail::list_exception(detail::exception_form<E>);
+  detail::list_exception(detail::exception_codec<E>);
 }
 
 /// Registers E while the program (or the library) is being loaded; see register_exception. Always true.

@@ -43,14 +43,14 @@ class ExecutorInterface {
     return self().map_tasks(options(), detail::Order::inputs, std::forward<F>(f), std::forward<Rs>(inputs)...);
   }
 
-  /// As `map`, but gives each result as soon as it is there; `outcomes()` tell each one's index.
+  /// As `map`, but gives each result as soon as it is there; `outcomes()` give each one's index.
   template <class F, std::ranges::input_range... Rs>
     requires(sizeof...(Rs) > 0)
   auto map_unordered(F&& f, Rs&&... inputs) {
     return self().map_tasks(options(), detail::Order::completion, std::forward<F>(f), std::forward<Rs>(inputs)...);
   }
 
-  /// Runs `f` on each element and waits for all; throws the first failure it meets and takes back the rest.
+  /// Runs `f` on each element and waits for all; throws the first failure it meets and cancels the rest.
   template <class F, std::ranges::input_range... Rs>
     requires(sizeof...(Rs) > 0)
   void for_each(F&& f, Rs&&... inputs) {

@@ -68,7 +68,7 @@ class Future {
   /// True once the task has ended, in whichever way. Never blocks.
   bool done() const { return state().done(); }
 
-  /// Takes the task back if it has not started: it never will, and the future ends with `Cancelled`.
+  /// Cancels the task if it has not started: it never will, and the future ends with `Cancelled`.
   /// With `force`, a task that is running is stopped too (a `ProcessPool` kills and replaces the
   /// worker; threads cannot be stopped, there it is as without). Returns true if the task ends as
   /// cancelled; with `force` that may be a moment later.

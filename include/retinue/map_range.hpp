@@ -51,7 +51,7 @@ class Outcome {
 
 namespace detail {
 
-/// One map under way in some executor. Used by one thread at a time. Its destructor takes back the
+/// One map under way in some executor. Used by one thread at a time. Its destructor cancels the
 /// tasks that have not started; running ones end unseen.
 template <class T>
 class MapSource {
@@ -155,7 +155,7 @@ class OutcomeRange : public detail::MapResults<T, true> {
 ///
 /// Inputs are read only as far ahead as results are taken (see `TaskOptions::look_ahead`), so endless
 /// inputs are fine. Dereferencing an item whose task failed throws that task's exception; the range
-/// stays usable, `++` goes on with the next item. Leaving it early takes back what has not started.
+/// stays usable, `++` goes on with the next item. Leaving it early cancels what has not started.
 template <class T>
 class MapRange : public detail::MapResults<T, false> {
   using Base = detail::MapResults<T, false>;
@@ -165,7 +165,7 @@ class MapRange : public detail::MapResults<T, false> {
       : Base(std::make_unique<detail::MapCursor<T>>(std::move(source)), false) {}
 
   /// Waits for all results and gives them as a vector; throws the first exception in the order of
-  /// delivery and takes back the rest. Never returns on an endless input.
+  /// delivery and cancels the rest. Never returns on an endless input.
   std::vector<T> collect() {
     std::vector<T> all;
     for (auto& value : *this) all.push_back(std::move(value));

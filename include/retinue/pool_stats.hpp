@@ -1,4 +1,4 @@
-// What a pool of worker processes tells of itself.
+// What a pool of worker processes reports about itself.
 #pragma once
 
 #include <cstdint>
@@ -7,14 +7,14 @@ namespace retinue {
 
 /// What a pool has done so far. Counts since it was made.
 struct PoolStats {
-  std::uint64_t submitted = 0;     ///< tasks handed in
+  std::uint64_t submitted = 0;     ///< tasks submitted
   std::uint64_t finished = 0;      ///< tasks ended, in whichever way
   std::uint64_t failed = 0;        ///< of these: with an exception, a death, a timeout, or the pool's end
-  std::uint64_t cancelled = 0;     ///< of these: taken back
+  std::uint64_t cancelled = 0;     ///< of these: cancelled
   std::uint64_t retried = 0;       ///< runs repeated after a death
   std::uint64_t waiting = 0;       ///< now waiting in the owner's memory for a slot
   std::uint64_t in_slots = 0;      ///< now in slots: ready, running or done and not yet read
-  unsigned workers = 0;            ///< seats
+  unsigned workers = 0;            ///< how many it has
   unsigned workers_alive = 0;      ///< now running
   std::uint64_t workers_died = 0;  ///< ended other than by their own will or the pool's
   std::uint64_t workers_started = 0;

@@ -66,7 +66,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     return core_;
   }
 
-  /// Ends the pool: takes no more tasks, finishes those submitted (or takes back what has not started),
+  /// Ends the pool: takes no more tasks, finishes those submitted (or cancels what has not started),
   /// ends the workers. A second call waits for the first. Never throws what a task threw.
   void shutdown(bool cancel_pending = false);
   /// Ends the pool at once: running tasks end with `WorkerDied`, others with `Cancelled`.

@@ -22,16 +22,16 @@
 namespace retinue {
 namespace detail {
 
-class Part;
+class Arena;
 
 /// A block of the region owned by this process.
 struct SharedMemory {
   void* data = nullptr;
   std::uint64_t bytes = 0;
   std::uint64_t generation = 0;  ///< of the process that allocated it; a forked child does not free it
-  Part* part = nullptr;          ///< of the worker that made it, if it came as a result
+  Arena* arena = nullptr;        ///< of the worker that made it, if it came as a result
 };
-/// From the part of the region that belongs to this process, aligned to 64. Throws ResourceExhausted.
+/// From the arena of the region that belongs to this process, aligned to 64. Throws ResourceExhausted.
 SharedMemory allocate_shared(std::uint64_t bytes);
 /// The same from this process's own region, also in a worker: for the workers of a worker.
 SharedMemory allocate_for_workers(std::uint64_t bytes);

@@ -7,10 +7,10 @@ namespace retinue {
 
 /// The memory that this process shares with the workers of all its pools.
 struct SharedMemoryUsage {
-  std::uint64_t bytes_in_use = 0;    ///< blocks now in use: arguments, results not yet let go of, shared arrays
+  std::uint64_t bytes_in_use = 0;    ///< blocks now in use: arguments, results not yet released, shared arrays
   std::uint64_t bytes_peak = 0;      ///< the most that bytes_in_use has been
   std::uint64_t blocks = 0;          ///< how many blocks that is
-  std::uint64_t bytes_warm = 0;      ///< kept by this process for its next blocks; given back after two quiet seconds,
+  std::uint64_t bytes_warm = 0;      ///< kept by this process for its next blocks; freed after two idle seconds,
                                      ///< or with the last pool
   std::uint64_t bytes_reserved = 0;  ///< what the kernel counts: the above, slots, and what workers keep
   std::uint64_t bytes_limit = 0;     ///< 0: none

@@ -12,7 +12,7 @@ namespace retinue {
 /// twice the later one counts, also where it is what an executor does anyway.
 struct TaskOptions {
   /// How long the task may run, counted from when its function is called in a worker; zero means for ever, as if it were
-  /// not given. A task that overstays ends with `TaskTimeout`. A `ProcessPool` kills and replaces its worker; a
+  /// not given. A task that runs longer ends with `TaskTimeout`. A `ProcessPool` kills and replaces its worker; a
   /// `ThreadPool` cannot stop a thread, so its task goes on unseen to its end; a `SerialExecutor` ignores one that lies ahead.
   ///
   /// What a `ProcessPool` must load first (the function's library, the arguments) has a limit of its own: this one, but a

@@ -19,7 +19,7 @@ namespace retinue {
 /// the caller sees to it that they live long enough and are not raced for.
 ///
 /// What differs from processes: an exception is the one that was thrown; a crash takes the program along;
-/// `cancel` takes back what has not started and cannot stop the rest; `TaskOptions::retries` has no meaning.
+/// `cancel` cancels what has not started and cannot stop the rest; `TaskOptions::retries` has no meaning.
 /// A task past its `TaskOptions::timeout` ends with `TaskTimeout` at its deadline, while its thread goes on
 /// unseen to the end of it and another thread takes its place. A callable is moved or copied in and called as
 /// an rvalue (`submit`), or called as const by several threads at once (`map`; one that is not const-callable
@@ -63,9 +63,9 @@ class ThreadPool : public ExecutorInterface<ThreadPool> {
   }
   ThreadPoolStats stats() const { return detail::stats_of(core()); }
 
-  /// Takes no more tasks (`PoolClosed`), but from the pool's own tasks, finishes those submitted, or takes back
-  /// those that have not started (`Cancelled`), and ends the threads. A second call waits for the first. In a
-  /// task of the pool itself it does not wait.
+  /// Takes no more tasks (`PoolClosed`), but from the pool's own tasks, finishes those submitted, or cancels those that
+  /// have not started (`Cancelled`), and ends the threads. A second call waits for the first. In a task of the pool
+  /// itself it does not wait.
   void shutdown(bool cancel_pending = false) { detail::shut_down(core(), cancel_pending); }
 
   template <class F, class... A>

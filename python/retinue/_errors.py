@@ -44,7 +44,7 @@ class TaskTimeout(Error, TimeoutError):
 
 
 class Cancelled(Error, CancelledError):
-    """The task was taken back by ``cancel`` or by a shutdown that cancels what has not started."""
+    """The task was cancelled by ``cancel`` or by a shutdown that cancels what has not started."""
 
 
 class PoolClosed(Error, BrokenProcessPool):

@@ -34,13 +34,14 @@ class ProcessFuture(_engine.Future, Future):  # type: ignore[misc, type-arg]
 _PATIENCE = 0.2
 
 
-def tell(future: Any, cancelled: bool, failed: bool, again: bool, patience: float = _PATIENCE) -> bool:
-    """Tells those who wait in functions of concurrent.futures; ``again``: after a try that Ctrl-C has cut short. False if
-    the condition was held for so long: perhaps beneath a signal handler that waits for the pool's end, and so for this."""
+def notify(future: Any, cancelled: bool, failed: bool, again: bool, patience: float = _PATIENCE) -> bool:
+    """Notifies those who wait in functions of concurrent.futures; ``again``: after a try that Ctrl-C has cut short.
+    False if the condition was held for so long: perhaps beneath a signal handler that waits for the pool's end, and so
+    for this."""
     if not future._condition.acquire(timeout=patience):
         return False
     try:
-        future._note_told()
+        future._note_notified()
         for waiter in future._waiters:
             if again and future in waiter.finished_futures:
                 waiter.event.set()
@@ -56,11 +57,11 @@ def tell(future: Any, cancelled: bool, failed: bool, again: bool, patience: floa
     return True
 
 
-def tell_in_thread(future: Any, cancelled: bool, failed: bool) -> None:
-    """The rest of a future's end, when ``tell`` has lost its patience."""
+def notify_in_thread(future: Any, cancelled: bool, failed: bool) -> None:
+    """The rest of a future's end, when ``notify`` has lost its patience."""
 
     def run() -> None:
-        tell(future, cancelled, failed, True, -1)
+        notify(future, cancelled, failed, True, -1)
         for callback in future._done_callbacks:
             run_callback(callback, future)
 

@@ -92,7 +92,7 @@ _here = threading.local()
 
 def _in_turn(step: Callable[[], None]) -> None:
     """Runs `step`, but after the one that this thread is in: a task can be done before its callback is attached, and
-    the callback hands in the next task, whose callback ..."""
+    the callback submits the next task, whose callback ..."""
     steps: Optional[deque[Callable[[], None]]] = getattr(_here, "steps", None)
     if steps is not None:
         steps.append(step)
@@ -137,7 +137,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     supports_timeout = True
     supports_inner_max_num_threads = True
     supports_return_generator = True
-    # joblib reads results when it is told that they are there, rather than polling for them
+    # joblib reads results when it is notified that they are there, rather than polling for them
     supports_retrieve_callback = False
 
     # Seconds; a tenth of joblib's, which are for processes that are dearer to reach
@@ -261,7 +261,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         self._call.fail(CancelledError())
         pool, self._pool = self._pool, None
         if pool is not None:
-            joblib_pools.give_back(pool)
+            joblib_pools.release_pool(pool)
         self.reset_batch_stats()
 
 

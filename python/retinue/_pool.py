@@ -24,7 +24,7 @@ class ProcessesOnce(_engine.Pool):  # type: ignore[misc]
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # of the thread that starts it, which may come by again in a signal handler
+        self._lock = threading.RLock()  # of the thread that starts it, which may call again in a signal handler
         self._starting_in = 0  # that thread
         self._in_own_worker = False
         at_exit.register(self)

@@ -32,7 +32,7 @@ PyMethodDef functions[] = {
      "no room. RETINUE_SHARED_MEMORY_LIMIT=4G in the environment sets it from outside. Thread-safe."},
     {"trim_shared_memory", trim_memory, METH_NOARGS,
      "trim_shared_memory()\n\nGives memory that is kept for the next arguments back to the system now, rather than "
-     "after two quiet seconds."},
+     "after two idle seconds."},
     {"use_huge_pages", ask_for_huge_pages, METH_NOARGS,
      "use_huge_pages() -> bool\n\nAsks for pages of 2 MB in shared memory; before the first pool is made. False if the "
      "kernel is not set to give them: /sys/kernel/mm/transparent_hugepage/shmem_enabled must not be never. "

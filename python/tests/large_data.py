@@ -34,12 +34,12 @@ def in_use():
 def in_use_at_rest():
     """What is in use once what earlier tests have dropped is gone."""
     gc.collect()
-    quiet_since, last = time.monotonic(), in_use()
-    end = quiet_since + 10
-    while time.monotonic() < min(end, quiet_since + 0.2):
+    idle_since, last = time.monotonic(), in_use()
+    end = idle_since + 10
+    while time.monotonic() < min(end, idle_since + 0.2):
         time.sleep(0.01)
         if in_use() != last:
-            quiet_since, last = time.monotonic(), in_use()
+            idle_since, last = time.monotonic(), in_use()
     return last
 
 

@@ -43,7 +43,7 @@ def waited_for_cpu(pid):
         return 0.0
 
 
-def told(processes):
+def describe(processes):
     """What they are doing, for a failure."""
     words = []
     for pid, (name, state) in processes.items():
@@ -121,7 +121,7 @@ class Terminal:
         Returns the exit code, or the signal below zero."""
         assert self.wait(lambda: self.status is not None), "it hung: " + self.shown
         left = self.left_after_a_second()
-        assert left == {}, f"{told(left)}\n{self.shown}"
+        assert left == {}, f"{describe(left)}\n{self.shown}"
         assert set(os.listdir(self.folder)) == self.before
         assert [name for name in os.listdir("/dev/shm") if "retinue" in name] == []
         if self.screen is not None:

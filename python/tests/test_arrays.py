@@ -126,11 +126,11 @@ def filled(value):
 def test_a_shared_array_comes_back_as_the_same_memory(pool):
     shared = retinue.shared_array(10)
 
-    def give_back(a):
+    def unchanged(a):
         a[3] = 3
         return a
 
-    back = pool.submit(give_back, shared).result()
+    back = pool.submit(unchanged, shared).result()
     back[4] = 4
     assert shared[3] == 3 and shared[4] == 4
 
@@ -146,7 +146,7 @@ def test_shared_arrays_take_no_objects():
         retinue.shared_array(1 << 50)
 
 
-def test_the_memory_of_shared_arrays_is_given_back(pool):
+def test_the_memory_of_shared_arrays_is_freed(pool):
     def in_use():
         gc.collect()
         return pool.stats()["bytes_in_use"]
@@ -181,7 +181,7 @@ def test_a_shared_value_is_loaded_once_in_each_worker(pool):
     assert len(set(pool.map(identity, [table] * 100))) <= 2
 
 
-def test_shared_values_that_are_dropped_give_their_memory_back(pool):
+def test_shared_values_that_are_dropped_free_their_memory(pool):
     def in_use():
         gc.collect()
         return pool.stats()["bytes_in_use"]
@@ -281,7 +281,7 @@ def test_shared_arrays_are_kept_apart_by_threads_that_submit_at_once(pool):
     assert sorted(min(t) for t in totals) == [0.0, 1000.0, 2000.0, 3000.0] and all(len(t) == 1 for t in totals)
 
 
-def test_a_map_over_many_shared_arrays_lets_each_go(pool):
+def test_a_map_over_many_shared_arrays_releases_each(pool):
     most = 0
     with pytest.warns(RuntimeWarning, match="buffersize"):
         sums = pool.map(total, (retinue.shared_array(100_000) for _ in range(300)))

@@ -157,7 +157,7 @@ with ProcessPoolExecutor(1) as executor:
 
 
 @pytest.mark.parametrize("early, midway", [(True, False), (False, False), (False, True)])
-def test_ctrl_c_while_a_future_tells_of_its_end_leaves_nobody_waiting(early, midway):
+def test_ctrl_c_while_a_future_notifies_its_waiters_leaves_nobody_waiting(early, midway):
     program = [sys.executable, "-c", TOLD.format(early=early, midway=midway)]
     ended = subprocess.run(program, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "")

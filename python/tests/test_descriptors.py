@@ -297,9 +297,9 @@ def test_a_program_that_closes_all_descriptors_sends_nobody_elses_file(tmp_path)
     program.write_text(
         "import os, gc\n"
         "from multiprocessing import Pipe\n"
-        "from retinue._internal.descriptors import Lent, prepare\n"
+        "from retinue._internal.descriptors import LentDescriptor, prepare\n"
         "reader, writer = Pipe(False)\n"
-        "lent = Lent(writer.fileno(), True)\n"
+        "lent = LentDescriptor(writer.fileno(), True)\n"
         "old = prepare()\n"
         "os.closerange(3, 100)\n"
         "files = [open('/dev/null') for _ in range(40)]\n"

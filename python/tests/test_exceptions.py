@@ -110,10 +110,10 @@ def ways(executor, pool):
         return next(pool.imap(f, [x]))
 
     def callback(f, x):
-        told, done = [], threading.Event()
-        pool.apply_async(f, (x,), error_callback=lambda error: (told.append(error), done.set()))
+        reported, done = [], threading.Event()
+        pool.apply_async(f, (x,), error_callback=lambda error: (reported.append(error), done.set()))
         assert done.wait(20)
-        raise told[0]
+        raise reported[0]
 
     return {
         "submit": lambda f, x: executor.submit(f, x).result(20),
@@ -204,7 +204,7 @@ def test_an_exception_that_leads_back_to_itself_arrives(pools):
     assert type(error) is KeywordOnly and error.code == 1
 
 
-def test_notes_travel_and_causes_are_told(pools):
+def test_notes_travel_and_causes_are_reported(pools):
     def fail():
         try:
             raise KeyError("inner")
@@ -260,7 +260,7 @@ def test_an_item_that_cannot_be_sent_says_which_it_was(pools):
     assert caught.value.__notes__ == ITEM_2
 
 
-def test_of_a_map_in_a_map_both_items_are_told(pools):
+def test_a_map_inside_a_map_reports_both_items(pools):
     def inner(_):
         with ProcessPoolExecutor(1) as pool:
             return list(pool.map(fail_at_2, range(5)))
@@ -297,7 +297,7 @@ def test_one_exception_for_several_items_names_the_last_one(pools):
     SINGLE.__dict__.clear()
 
 
-def test_an_exception_in_an_initializer_of_every_make_is_told():
+def test_every_kind_of_exception_in_an_initializer_is_reported():
     for make in (Frozen, partial(KeywordOnly, code=3), NoMessage):
         with ProcessPoolExecutor(1, initializer=raise_it, initargs=(make,)) as executor:
             with pytest.raises(retinue.PoolClosed, match="in raise_it"):

@@ -194,7 +194,7 @@ def test_an_executor_that_was_shut_down_refuses():
         never_used.submit(square, 2)
 
 
-def test_shutdown_may_take_back_what_has_not_started():
+def test_shutdown_may_cancel_what_has_not_started():
     executor = ProcessPoolExecutor(1)
     first = executor.submit(slow, 1, 0.2)
     while not first.running():
@@ -292,7 +292,7 @@ def test_workers_are_replaced_after_so_many_tasks():
     assert len(set(pids)) == 3
 
 
-def test_what_was_global_when_the_first_task_was_handed_in_is_seen():
+def test_what_was_global_when_the_first_task_was_submitted_is_seen():
     global _late
     executor = ProcessPoolExecutor(1)
     _late = "set after the executor was made"

@@ -85,7 +85,7 @@ def raise_of_a_class_that_cannot_travel():
     raise Local("boom")
 
 
-def test_an_exception_whose_class_cannot_travel_is_told_with_its_text(pool):
+def test_an_exception_whose_class_cannot_travel_is_reported_with_its_text(pool):
     with pytest.raises(retinue.RemoteError) as caught:
         pool.submit(raise_of_a_class_that_cannot_travel).result(timeout=10)
     assert "Local: boom" in str(caught.value)
@@ -130,14 +130,14 @@ def test_a_map_goes_on_past_a_killed_worker(pool):
     assert got == [*range(7), "dead", *range(8, 20)]
 
 
-def test_a_death_tells_its_exit_code(pool):
+def test_a_death_reports_its_exit_code(pool):
     with pytest.raises(retinue.WorkerDied) as caught:
         pool.submit(os._exit, 3).result(timeout=10)
     assert caught.value.exit_code == 3 and caught.value.signal == 0
     assert "options(retries=1)" in str(caught.value)
 
 
-def test_a_crash_tells_where_it_was(pool):
+def test_a_crash_reports_where_it_was(pool):
     ctypes = pytest.importorskip("ctypes")
     with pytest.raises(retinue.WorkerDied) as caught:
         pool.submit(ctypes.string_at, 0).result(timeout=30)
@@ -452,7 +452,7 @@ class RaisesWhenLoaded:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt("k"), SystemExit(3), GeneratorExit("g"), EndsTheBase("e")])
-def test_who_waits_for_a_result_is_told_of_it_whatever_loading_it_raises(pool, error, tmp_path):
+def test_who_waits_for_a_result_is_notified_whatever_loading_it_raises(pool, error, tmp_path):
     future = pool.submit(lambda: gated(RaisesWhenLoaded(error), tmp_path / "gate"))
     called = threading.Event()
     future.add_done_callback(lambda _: called.set())

@@ -265,19 +265,19 @@ def test_a_handler_that_has_interrupted_who_holds_a_futures_condition_does_not_w
         """, tmp_path=tmp_path)  # fmt: skip
 
 
-def test_a_handler_that_hands_work_in_while_the_pool_is_started_beneath_it_gets_an_error(tmp_path):
+def test_a_handler_that_submits_while_the_pool_is_started_beneath_it_gets_an_error(tmp_path):
     run("""
         if __name__ == "__main__":
             errors = []
             executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
 
-            def hand_in(*_):
+            def submit_more(*_):
                 try:
                     executor.submit(abs, -1)
                 except RuntimeError as error:
                     errors.append(str(error))
 
-            signal.signal(signal.SIGUSR1, hand_in)
+            signal.signal(signal.SIGUSR1, submit_more)
             timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGUSR1))
             timer.start()
             assert executor.submit(abs, -2).result(30) == 2
@@ -365,7 +365,7 @@ def test_a_signal_handler_may_shut_down_while_the_interpreter_ends(tmp_path):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_task_that_uses_its_own_executor_gets_an_answer_or_an_error_that_tells(method, tmp_path):
+def test_a_task_that_uses_its_own_executor_gets_an_answer_or_a_clear_error(method, tmp_path):
     run("""
         executor = ProcessPoolExecutor(2, CONTEXT)
 
@@ -397,7 +397,7 @@ def test_a_task_that_uses_its_own_executor_gets_an_answer_or_an_error_that_tells
         """, method=method, tmp_path=tmp_path)  # fmt: skip
 
 
-def test_an_initializer_that_uses_its_own_pool_gets_an_error_that_tells(tmp_path):
+def test_an_initializer_that_uses_its_own_pool_gets_a_clear_error(tmp_path):
     run("""
         class Mine(Pool):
             def __init__(self, *args):

@@ -37,7 +37,7 @@ def pool():
 
 
 class Waits:
-    """An input that gives a few and then waits; tells when it waits, and when it was let go of."""
+    """An input that gives a few and then waits; reports when it waits, and when it was released."""
 
     def __init__(self, given=3):
         self.given = given

@@ -190,7 +190,7 @@ def test_a_busy_orphan_ends_with_its_task_though_others_are_waiting(tmp_path, de
         owner.process.kill()
         owner.process.wait()
         assert eventually(lambda: not alive(owner.server))
-        assert all(alive(pid) for pid in owner.workers), "its death signal was taken back"
+        assert all(alive(pid) for pid in owner.workers), "its death signal was cleared"
         for i in range(2):
             (tmp_path / f"busy{i}").unlink()
         assert all_gone(owner.pids)

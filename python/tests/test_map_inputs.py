@@ -16,7 +16,7 @@ from retinue.futures import ProcessPoolExecutor
 from retinue.multiprocessing import Pool
 from tasks import add, gated, square
 
-MANY = 20_000  # more than are handed in without being asked for
+MANY = 20_000  # more than are submitted without being asked for
 
 
 def first(row):
@@ -158,7 +158,7 @@ def test_workers_begin_while_inputs_are_read(one, tmp_path):
 
 
 def test_inputs_that_wait_for_room_made_by_workers_are_read_to_their_end(one):
-    """As a semaphore does that workers release: more of them than are handed in without being asked for."""
+    """As a semaphore does that workers release: more of them than are submitted without being asked for."""
     done = retinue.shared_array(1, dtype="int64")
 
     def note(i):
@@ -274,7 +274,7 @@ def test_a_map_that_is_dropped_unread_runs_and_one_that_is_left_does_not(tmp_pat
     assert done["finished"] - done["cancelled"] < 6100
 
 
-def test_inputs_that_end_the_pool_are_told(own_pool):
+def test_inputs_that_end_the_pool_get_an_error(own_pool):
     def inputs():
         yield 1
         own_pool.shutdown()

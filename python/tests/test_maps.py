@@ -64,7 +64,7 @@ def test_an_input_that_raises_ends_the_map_after_the_results_before_it(pool):
     assert list(results) == []
 
 
-def test_an_input_that_asks_for_a_result_of_its_own_map_is_told(pool):
+def test_an_input_that_asks_for_a_result_of_its_own_map_gets_an_error(pool):
     results = None
 
     def inputs():
@@ -126,7 +126,7 @@ def test_a_stop_iteration_in_a_task_does_not_end_the_map_silently(pool):
     assert list(results) == [4, 5]
 
 
-def test_few_inputs_are_all_handed_in_whether_or_not_somebody_reads(tmp_path):
+def test_few_inputs_are_all_submitted_whether_or_not_somebody_reads(tmp_path):
     with ProcessPoolExecutor(2) as executor:
         results = executor.map(lambda i: (tmp_path / str(i)).touch(), range(300))
         end = time.monotonic() + 20
@@ -208,7 +208,7 @@ def test_a_map_that_a_shutdown_reads_to_its_end_can_be_read_meanwhile():
 
 
 @pytest.mark.parametrize("end", ["shut_down", "cancelled", "terminated"])
-def test_a_map_whose_pool_ends_gives_what_was_handed_in_and_then_says_so_once(end):
+def test_a_map_whose_pool_ends_gives_what_was_submitted_and_then_says_so_once(end):
     executor = ProcessPoolExecutor(1)
     results = executor.map(slow, itertools.count(), itertools.repeat(0.001))
     got = [next(results) for _ in range(5)]
@@ -232,7 +232,7 @@ def test_a_map_whose_pool_ends_gives_what_was_handed_in_and_then_says_so_once(en
 
 
 def test_a_dropped_map_may_end_with_code_that_submits():
-    """Which comes by where dropped maps are let go of."""
+    """Which runs where dropped maps are released."""
     program = """
 import time
 from retinue.futures import ProcessPoolExecutor

@@ -94,7 +94,7 @@ def test_a_callback_may_want_a_lock_that_the_caller_of_apply_async_holds(pool):
     assert got_it == [True] * 50
 
 
-def test_a_pool_that_ends_tells_no_callback_of_what_it_gave_up():
+def test_a_pool_that_ends_calls_no_callback_for_what_it_dropped():
     notes = SlowNotes()
     pool = Pool(1)
     pool.apply_async(time.sleep, (30,))
@@ -113,11 +113,11 @@ def interrupt_at_two(x):
 
 def test_a_keyboard_interrupt_of_a_task_is_an_error_like_others(pool):
     notes = []
-    told = pool.map_async(interrupt_at_two, range(5), callback=notes.append, error_callback=notes.append)
-    told.wait(10)
-    assert told.ready() and [type(note) for note in notes] == [KeyboardInterrupt]
+    reported = pool.map_async(interrupt_at_two, range(5), callback=notes.append, error_callback=notes.append)
+    reported.wait(10)
+    assert reported.ready() and [type(note) for note in notes] == [KeyboardInterrupt]
     with pytest.raises(KeyboardInterrupt):
-        told.get(10)
+        reported.get(10)
     assert pool.map(square, range(5)) == [0, 1, 4, 9, 16]
 
 

@@ -79,7 +79,7 @@ def test_a_map_that_is_closed_is_at_its_end(pool):
     results.close()
 
 
-def test_a_map_that_is_dropped_takes_back_what_has_not_started(pool):
+def test_a_map_that_is_dropped_cancels_what_has_not_started(pool):
     read = 0
 
     def inputs():

@@ -51,7 +51,7 @@ def test_shared_values_travel_inside_and_beside_others(pool):
     assert pool.submit(lambda t: t["x"].flags.writeable, table).result() is False
 
 
-def test_usage_is_told(pool):
+def test_usage_is_reported(pool):
     before = retinue.shared_memory_usage()
     array = retinue.shared_array(N)
     after = retinue.shared_memory_usage()
@@ -131,8 +131,8 @@ def test_a_limit_can_come_from_outside():
             timeout=30,
         )
 
-    told = run("50M")
-    assert told.stdout.strip() == str(50 << 20) and "ResourceExhausted" in told.stderr
+    reported = run("50M")
+    assert reported.stdout.strip() == str(50 << 20) and "ResourceExhausted" in reported.stderr
     assert run("1G").returncode == 0
     assert "must be a number of bytes" in run("much").stderr
 

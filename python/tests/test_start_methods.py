@@ -47,7 +47,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_a_main_module_without_a_guard_is_told_so(tmp_path, method):
+def test_a_main_module_without_a_guard_is_an_error_that_says_so(tmp_path, method):
     script = tmp_path / "unguarded.py"
     script.write_text(
         f"""

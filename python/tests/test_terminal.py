@@ -90,7 +90,7 @@ list(executor.map(time.sleep, long(50)))
 """,
 }
 
-BLOWS = {
+INTERRUPTIONS = {
     "ctrl_c": (lambda terminal: terminal.type(CTRL_C), -signal.SIGINT),
     "two_ctrl_c": (lambda terminal: (terminal.type(CTRL_C), terminal.type(CTRL_C)), -signal.SIGINT),
     "ctrl_backslash": (lambda terminal: terminal.type(CTRL_BACKSLASH), -signal.SIGQUIT),
@@ -113,13 +113,13 @@ TRACEBACK_CUT_SHORT = re.compile(
 )
 
 
-def check_words(shown, blow):
+def check_words(shown, interruption):
     """Not more than one word of the owner's for each Ctrl-C, and none of the workers'."""
     rest, cut_short = TRACEBACK_CUT_SHORT.subn("", shown)
     tracebacks = rest.count("Traceback (most recent call last)")
-    if blow == "ctrl_c":
+    if interruption == "ctrl_c":
         assert tracebacks == 1 and cut_short == 0, shown
-    elif blow == "two_ctrl_c":  # the second may find the first being told, or dealt with
+    elif interruption == "two_ctrl_c":  # the second may find the first being reported, or dealt with
         assert 1 <= tracebacks + cut_short <= 2 and cut_short <= 1, shown
     else:
         assert tracebacks == 0 and cut_short == 0, shown
@@ -148,37 +148,37 @@ def test_a_traceback_that_another_ctrl_c_cuts_short_is_one_word_and_nothing_else
     for word in (whole, whole * 2, dump, dump + whole, "Traceback (most recent call last)\n  File" + dump):
         check_words("ready\n^C^C" + word, "two_ctrl_c")
     check_words("ready\n^C" + whole, "ctrl_c")
-    for word, blow in [("", "two_ctrl_c"), (whole * 3, "two_ctrl_c"), (dump + whole * 2, "two_ctrl_c"),
+    for word, interruption in [("", "two_ctrl_c"), (whole * 3, "two_ctrl_c"), (dump + whole * 2, "two_ctrl_c"),
                        (dump * 2, "two_ctrl_c"), (cut_short("KeyError"), "two_ctrl_c"), (dump[:-4], "two_ctrl_c"),
                        (dump, "ctrl_c"), (dump, "sigterm")]:  # fmt: skip
         with pytest.raises(AssertionError):
-            check_words("ready\n^C^C" + word, blow)
+            check_words("ready\n^C^C" + word, interruption)
 
 
 @pytest.mark.parametrize(
-    "blow, phase",
+    "interruption, phase",
     [("ctrl_c", phase) for phase in PHASES]
     + [("two_ctrl_c", phase) for phase in PHASES if phase != "numpy"]
-    + [(blow, phase) for blow in BLOWS if "ctrl_c" not in blow for phase in ("map", "get", "exit", "pool")],
+    + [(interruption, phase) for interruption in INTERRUPTIONS if "ctrl_c" not in interruption for phase in ("map", "get", "exit", "pool")],
 )
-def test_a_script_that_is_interrupted_dies_of_the_signal_and_leaves_nothing(tmp_path, phase, blow):
-    strike, status = BLOWS[blow]
+def test_a_script_that_is_interrupted_dies_of_the_signal_and_leaves_nothing(tmp_path, phase, interruption):
+    interrupt, status = INTERRUPTIONS[interruption]
     with script(tmp_path, PHASES[phase]) as terminal:
         terminal.shows("ready\n")
-        strike(terminal)
+        interrupt(terminal)
         ended = terminal.end()
         if phase == "exit" and ended == 0:  # before it was retinue's turn; the interpreter swallows that
             ignored = ("Exception ignored in: <module 'threading'", "Exception ignored on threading shutdown")  # from 3.13
             assert any(words in terminal.shown for words in ignored) and "_exit.py" not in terminal.shown
         else:
             assert ended == status, terminal.shown
-        check_words(terminal.shown, blow)
+        check_words(terminal.shown, interruption)
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-@pytest.mark.parametrize("blow", ["ctrl_c", "hang_up", "sigkill"])
-def test_workers_that_start_afresh_are_no_different(tmp_path, method, blow):
-    strike, status = BLOWS[blow]
+@pytest.mark.parametrize("interruption", ["ctrl_c", "hang_up", "sigkill"])
+def test_workers_that_start_afresh_are_no_different(tmp_path, method, interruption):
+    interrupt, status = INTERRUPTIONS[interruption]
     text = f"""
 if __name__ == "__main__":
     import multiprocessing
@@ -189,14 +189,14 @@ if __name__ == "__main__":
 """
     with script(tmp_path, text) as terminal:
         terminal.shows("ready\n")
-        strike(terminal)
+        interrupt(terminal)
         assert terminal.end() == status, terminal.shown
-        check_words(terminal.shown, blow)
+        check_words(terminal.shown, interruption)
 
 
-@pytest.mark.parametrize("blow", ["ctrl_c", "ctrl_backslash", "hang_up", "sigterm", "sigkill"])
-def test_while_a_fresh_interpreter_imports_the_script(tmp_path, blow):
-    strike, status = BLOWS[blow]
+@pytest.mark.parametrize("interruption", ["ctrl_c", "ctrl_backslash", "hang_up", "sigterm", "sigkill"])
+def test_while_a_fresh_interpreter_imports_the_script(tmp_path, interruption):
+    interrupt, status = INTERRUPTIONS[interruption]
     text = """
 if __name__ == "__main__":
     import multiprocessing
@@ -207,9 +207,9 @@ else:
 """
     with script(tmp_path, text) as terminal:
         terminal.shows("ready\n")
-        strike(terminal)
+        interrupt(terminal)
         assert terminal.end() == status, terminal.shown
-        check_words(terminal.shown, blow)
+        check_words(terminal.shown, interruption)
 
 
 def test_a_script_that_handles_ctrl_c_goes_on_and_loses_no_task(tmp_path):
@@ -221,12 +221,12 @@ signal.signal(signal.SIGHUP, lambda *_: seen.append("HUP"))
 executor = ProcessPoolExecutor(2)
 executor.submit(abs, 1).result()
 ready()
-told = 0
+reported = 0
 while len(seen) < 4:
     assert list(executor.map(abs, range(-100, 0))) == list(range(100, 0, -1))
-    if told < len(seen) < 4:
-        told = len(seen)
-        print("seen", told, flush=True)
+    if reported < len(seen) < 4:
+        reported = len(seen)
+        print("seen", reported, flush=True)
 assert seen == ["INT", "INT", "INT", "HUP"]
 assert executor.stats()["workers_died"] == 0
 executor.shutdown()
@@ -342,8 +342,8 @@ while True:
             assert terminal.wait(lambda: terminal.status is not None or dropped in terminal.shown), terminal.shown
             if terminal.status is None and not terminal.wait(lambda: terminal.status is not None, seconds=1):
                 terminal.type(CTRL_C)
-            told = f"seed {seed}, round {round}: {terminal.shown}"
-            assert terminal.end() == -signal.SIGINT, told
-            assert terminal.shown.count("Traceback") >= 1, told
+            reported = f"seed {seed}, round {round}: {terminal.shown}"
+            assert terminal.end() == -signal.SIGINT, reported
+            assert terminal.shown.count("Traceback") >= 1, reported
             for garbage in ("terminate called", "Process Retinue", "Fatal Python error"):
-                assert garbage not in terminal.shown, told
+                assert garbage not in terminal.shown, reported

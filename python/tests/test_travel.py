@@ -1,4 +1,4 @@
-"""What travels: functions and classes from everywhere, and what cannot is told by name."""
+"""What travels: functions and classes from everywhere, and what cannot is reported by name."""
 
 import functools
 import pathlib

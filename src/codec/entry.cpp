@@ -162,7 +162,7 @@ bool covers(const dl_phdr_info& info, std::uintptr_t address) {
 
 /// What this process knows of modules. One per process; private memory, inherited over fork.
 ///
-/// Thread-safe. Lookups take no lock: `modules` and `served` hold pointers to immutable objects that
+/// Thread-safe. Lookups take no lock: `modules` and `cached` hold pointers to immutable objects that
 /// are never freed. The mutex orders whatever appends, and is held across fork (pthread_atfork), so a
 /// child never inherits it locked. Nothing is loaded or searched for under it.
 struct Registry {
@@ -171,7 +171,7 @@ struct Registry {
   std::atomic<std::uint32_t> count{0};
   /// Modules by their index in the table last asked for; whether that is the right one is decided by
   /// the fingerprint, so a second table, or another process's cache inherited, costs only a miss.
-  std::array<std::atomic<const Module*>, kMaxModules> served{};
+  std::array<std::atomic<const Module*>, kMaxModules> cached{};
   struct Publication {
     ModuleTable* table;
     pid_t owner;
@@ -181,14 +181,14 @@ struct Registry {
 
 /// Never destroyed: threads may still name code while the process exits. Constant-initialised, so that
 /// the path of every task asks for no guard.
-union Immortal {
+union NeverDestroyed {
   Registry registry;
-  constexpr Immortal() : registry() {}
-  ~Immortal() {}
+  constexpr NeverDestroyed() : registry() {}
+  ~NeverDestroyed() {}
 };
-constinit Immortal immortal;
+constinit NeverDestroyed never_destroyed;
 
-Registry& registry() noexcept { return immortal.registry; }
+Registry& registry() noexcept { return never_destroyed.registry; }
 
 [[maybe_unused]] const int held_across_fork = ::pthread_atfork(
     [] { registry().mutex.lock(); }, [] { registry().mutex.unlock(); }, [] { registry().mutex.unlock(); });
@@ -196,8 +196,8 @@ Registry& registry() noexcept { return immortal.registry; }
 /// Writes what is not there as it is to be; true if anything of what the table says it has was not.
 bool publish(ModuleTable& table, const Registry& r) {
   const std::uint32_t count = r.count.load(std::memory_order_relaxed),
-                      told = table.count.load(std::memory_order_relaxed);
-  bool wrong = told > count;
+                      published = table.count.load(std::memory_order_relaxed);
+  bool wrong = published > count;
   for (std::uint32_t i = 0; i < count; ++i) {
     const Module& module = *r.modules[i].load(std::memory_order_relaxed);
     ModuleRecord& record = table.records[i];
@@ -205,17 +205,17 @@ bool publish(ModuleTable& table, const Registry& r) {
     if (record.fingerprint == module.fingerprint && record.build == module.build &&
         std::memcmp(record.path, module.path.c_str(), path_bytes) == 0)
       continue;
-    wrong |= i < told;
+    wrong |= i < published;
     record.fingerprint = module.fingerprint;
     record.build = module.build;
     std::memcpy(record.path, module.path.c_str(), path_bytes);
   }
-  if (told != count) table.count.store(count, std::memory_order_release);
+  if (published != count) table.count.store(count, std::memory_order_release);
   return wrong;
 }
 
 /// The index of the module, appended and published if new.
-std::size_t enrol(std::unique_ptr<Module> module) {
+std::size_t register_module(std::unique_ptr<Module> module) {
   if (module->path.size() >= sizeof(ModuleRecord::path))
     throw Error("the path of " + module->path + " is too long to run its functions in worker processes (" +
                 std::to_string(sizeof(ModuleRecord::path) - 1) + " bytes at most)");
@@ -256,7 +256,7 @@ Named& named(const void* code) {
   return cache[address * 0x9e3779b97f4a7c15u >> (64 - kBits)];
 }
 
-/// Names an address in a module already enrolled, without a lock: two functions that share a place of the
+/// Names an address in a module already registered, without a lock: two functions that share a place of the
 /// cache must not send every task to the dynamic linker.
 bool name_known(const void* code, Named& place) noexcept {
   const auto address = reinterpret_cast<std::uintptr_t>(code);
@@ -284,7 +284,7 @@ bool name_known(const void* code, Named& place) noexcept {
         "run in a worker process");
   const std::uint64_t offset = address - module->base;
   const std::uint64_t fingerprint = module->fingerprint;
-  place = {code, EntryRef::make(enrol(std::move(module)), offset), {fingerprint, offset}};
+  place = {code, EntryRef::make(register_module(std::move(module)), offset), {fingerprint, offset}};
 }
 
 [[noreturn]] void no_such_code() { throw CodecError("damaged payload: a function's name leads to no code"); }
@@ -305,7 +305,7 @@ std::unique_ptr<Module> find_same(const ModuleRecord& wanted, std::string_view p
 }
 
 /// Finds or loads the module. Never returns nullptr.
-std::unique_ptr<Module> summon(const ModuleRecord& wanted) {
+std::unique_ptr<Module> find_or_load(const ModuleRecord& wanted) {
   const std::string path(wanted.path, ::strnlen(wanted.path, sizeof wanted.path));
   if (auto module = find_same(wanted, path)) return module;
   if (path.empty())
@@ -329,8 +329,8 @@ std::unique_ptr<Module> summon(const ModuleRecord& wanted) {
   return module;  // the handle stays open: the module is needed from now on
 }
 
-/// A module that this process, or the one it was forked from, has enrolled itself, if it is still loaded as it was.
-const Module* find_enrolled(std::uint64_t fingerprint) noexcept {
+/// A module that this process, or the one it was forked from, has registered itself, if it is still loaded as it was.
+const Module* find_registered(std::uint64_t fingerprint) noexcept {
   Registry& r = registry();
   const std::uint32_t count = r.count.load(std::memory_order_acquire);
   for (std::uint32_t i = 0; i < count; ++i) {
@@ -341,24 +341,24 @@ const Module* find_enrolled(std::uint64_t fingerprint) noexcept {
   return nullptr;
 }
 
-[[gnu::noinline]] const Module& serve_anew(const ModuleRecord& wanted, std::size_t index) {
-  if (const Module* enrolled = find_enrolled(wanted.fingerprint)) {
-    registry().served[index].store(enrolled, std::memory_order_release);
-    return *enrolled;
+[[gnu::noinline]] const Module& find_module(const ModuleRecord& wanted, std::size_t index) {
+  if (const Module* registered = find_registered(wanted.fingerprint)) {
+    registry().cached[index].store(registered, std::memory_order_release);
+    return *registered;
   }
-  auto module = summon(wanted);
+  auto module = find_or_load(wanted);
   module->fingerprint = wanted.fingerprint;  // whatever path it was loaded under, it is the one named so
   const Module* fresh = module.release();
-  registry().served[index].store(fresh, std::memory_order_release);
+  registry().cached[index].store(fresh, std::memory_order_release);
   return *fresh;
 }
 
-const Module& serve(const ModuleTable& table, std::size_t index) {
+const Module& module_at(const ModuleTable& table, std::size_t index) {
   const ModuleRecord& wanted = table.records[index];
-  const Module* known = registry().served[index].load(std::memory_order_acquire);
+  const Module* known = registry().cached[index].load(std::memory_order_acquire);
   if (known != nullptr && known->fingerprint == wanted.fingerprint) [[likely]]
     return *known;
-  return serve_anew(wanted, index);
+  return find_module(wanted, index);
 }
 
 }  // namespace
@@ -384,11 +384,11 @@ void attach_modules(ModuleTable& table) {
   r.publications.push_back({&table, ::getpid()});
 }
 
-bool mend_modules(ModuleTable& table) noexcept {
+bool repair_modules(ModuleTable& table) noexcept {
   Registry& r = registry();
   const std::lock_guard lock(r.mutex);
-  const std::uint32_t told = table.count.load(std::memory_order_relaxed);
-  return publish(table, r) || told != r.count.load(std::memory_order_relaxed);
+  const std::uint32_t published = table.count.load(std::memory_order_relaxed);
+  return publish(table, r) || published != r.count.load(std::memory_order_relaxed);
 }
 
 void detach_modules(ModuleTable& table) noexcept {
@@ -415,7 +415,7 @@ const void* find_code(const ModuleTable* table, EntryRef ref) {
     module = r.modules[index].load(std::memory_order_acquire);
   } else {
     if (index >= kMaxModules || index >= table->count.load(std::memory_order_acquire)) no_such_code();
-    module = &serve(*table, index);
+    module = &module_at(*table, index);
   }
   if (!module->has_code_at(ref.offset())) no_such_code();
   last = {ref.bits, table, module->address(ref.offset())};
@@ -428,11 +428,11 @@ const void* find_code(const ModuleTable* table, CodeName name) {
     return module.address(name.offset);
   };
   Registry& r = registry();
-  if (const Module* enrolled = find_enrolled(name.module)) return checked(*enrolled);
+  if (const Module* registered = find_registered(name.module)) return checked(*registered);
   if (table != nullptr) {
     const std::size_t count = std::min<std::size_t>(table->count.load(std::memory_order_acquire), kMaxModules);
     for (std::size_t i = 0; i < count; ++i)
-      if (table->records[i].fingerprint == name.module) return checked(serve(*table, i));
+      if (table->records[i].fingerprint == name.module) return checked(module_at(*table, i));
   }
   // Loaded here, though nobody has named it yet: register it, so that the next time is quick.
   std::unique_ptr<Module> module;
@@ -443,7 +443,7 @@ const void* find_code(const ModuleTable* table, CodeName name) {
     return true;
   });
   if (!module) throw Error("a function pointer leads into a library that this process has not loaded");
-  const std::size_t index = enrol(std::move(module));
+  const std::size_t index = register_module(std::move(module));
   return checked(*r.modules[index].load(std::memory_order_acquire));
 }
 

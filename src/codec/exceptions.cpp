@@ -23,16 +23,16 @@ namespace {
 constexpr std::uint32_t kMagic = 0x45786374;  // "tcxE" in memory: tells an image from zeros and old payloads
 constexpr char kOutOfMemory = '!';            // the whole of the bytes; short enough to need no allocation
 
-// Only ever grows at its head; entries are static (see ExceptionForm).
-std::atomic<const ExceptionForm*> forms{nullptr};
+// Only ever grows at its head; entries are static (see ExceptionCodec).
+std::atomic<const ExceptionCodec*> exception_codecs{nullptr};
 
-const ExceptionForm* form_of(const std::type_info& type) noexcept {
-  const ExceptionForm* form = forms.load(std::memory_order_acquire);
-  while (form != nullptr && *form->type != type) form = form->next;
-  return form;
+const ExceptionCodec* codec_of(const std::type_info& type) noexcept {
+  const ExceptionCodec* codec = exception_codecs.load(std::memory_order_acquire);
+  while (codec != nullptr && *codec->type != type) codec = codec->next;
+  return codec;
 }
 
-constexpr int kMostNested = 64;
+constexpr int kMaxNested = 64;
 
 // std::throw_with_nested(E) throws a hidden class that derives from E. The name of E, or nothing for all other types.
 std::string_view nested_type(const std::type_info& type) noexcept {
@@ -46,23 +46,24 @@ std::string_view nested_type(const std::type_info& type) noexcept {
 
 // Two types of unnamed namespaces may share a name; then the address decides, which is the same in both
 // processes for modules loaded before the fork. Without a match there is no telling: RemoteError is right.
-const ExceptionForm* form_of(const ExceptionImage& image) noexcept {
-  const ExceptionForm* named = nullptr;
+const ExceptionCodec* codec_of(const ExceptionImage& image) noexcept {
+  const ExceptionCodec* named = nullptr;
   unsigned count = 0;
-  for (const ExceptionForm* form = forms.load(std::memory_order_acquire); form != nullptr; form = form->next) {
-    if (image.type != form->type->name()) continue;
-    if (image.type_address == reinterpret_cast<std::uintptr_t>(form->type)) return form;
-    named = form;
+  for (const ExceptionCodec* codec = exception_codecs.load(std::memory_order_acquire); codec != nullptr;
+       codec = codec->next) {
+    if (image.type != codec->type->name()) continue;
+    if (image.type_address == reinterpret_cast<std::uintptr_t>(codec->type)) return codec;
+    named = codec;
     ++count;
   }
   return count == 1 ? named : nullptr;
 }
 
 // Null if two types of this name are registered: there is no telling which is meant.
-const ExceptionForm* only_form_of(std::string_view name) noexcept {
+const ExceptionCodec* only_codec_of(std::string_view name) noexcept {
   ExceptionImage image;
   image.type = name;
-  return form_of(image);
+  return codec_of(image);
 }
 
 std::string demangled(const char* name) {
@@ -90,11 +91,11 @@ void fill(ExceptionImage& image, const std::exception& thrown) {
     image.readable_type = demangled(within.c_str());
   }
   if (const KnownException* const known = within.empty() ? known_exception(type) : known_exception(within)) {
-    if (known->save(thrown, image)) image.form = static_cast<std::uint32_t>(ImageForm::kKnown);
-  } else if (const ExceptionForm* const form = within.empty() ? form_of(type) : only_form_of(within)) {
+    if (known->save(thrown, image)) image.kind = static_cast<std::uint32_t>(ImageKind::kKnown);
+  } else if (const ExceptionCodec* const codec = within.empty() ? codec_of(type) : only_codec_of(within)) {
     try {
-      image.payload = form->write(thrown);
-      image.form = static_cast<std::uint32_t>(ImageForm::kRegistered);
+      image.payload = codec->write(thrown);
+      image.kind = static_cast<std::uint32_t>(ImageKind::kRegistered);
     } catch (...) {  // its codec refuses it, so only name and text travel
     }
   }
@@ -105,7 +106,7 @@ ExceptionImage image_of(const std::exception_ptr& thrown, int depth = 0);
 
 // What `thrown` holds, if it was thrown with std::throw_with_nested or is of a class that does likewise.
 void add_inner(ExceptionImage& image, const std::nested_exception* thrown, int depth) {
-  if (thrown != nullptr && thrown->nested_ptr() && depth < kMostNested)
+  if (thrown != nullptr && thrown->nested_ptr() && depth < kMaxNested)
     image.inner = bytes_of(image_of(thrown->nested_ptr(), depth + 1));
 }
 
@@ -181,7 +182,7 @@ ExceptionImage read_image(std::string_view bytes) {
   Reader reader(copy.data()->bytes, bytes.size());
   auto image = reader.value<ExceptionImage>();
   reader.finish();
-  if (image.magic != kMagic || image.form > static_cast<std::uint32_t>(ImageForm::kRegistered)) {
+  if (image.magic != kMagic || image.kind > static_cast<std::uint32_t>(ImageKind::kRegistered)) {
     throw CodecError("damaged exception");
   }
   return image;
@@ -190,15 +191,15 @@ ExceptionImage read_image(std::string_view bytes) {
 // Null where it can only be a RemoteError.
 std::exception_ptr itself(const ExceptionImage& image) {
   try {
-    if (image.form == static_cast<std::uint32_t>(ImageForm::kKnown)) {
+    if (image.kind == static_cast<std::uint32_t>(ImageKind::kKnown)) {
       const KnownException* const known = known_exception(image.type);
       return known == nullptr ? nullptr : known->make(image);
     }
-    if (image.form == static_cast<std::uint32_t>(ImageForm::kRegistered)) {
-      const ExceptionForm* const form = form_of(image);
-      if (form == nullptr) return nullptr;
+    if (image.kind == static_cast<std::uint32_t>(ImageKind::kRegistered)) {
+      const ExceptionCodec* const codec = codec_of(image);
+      if (codec == nullptr) return nullptr;
       const std::vector<Chunk> copy = aligned_copy(image.payload);
-      return form->read(image.message, copy.data()->bytes, image.payload.size());
+      return codec->read(image.message, copy.data()->bytes, image.payload.size());
     }
   } catch (...) {  // its constructor or codec refuses; name and text are still good
   }
@@ -243,7 +244,7 @@ std::exception_ptr rebuilt(std::string_view bytes, const Sender& sender, int dep
     const MakingNested plain(false);
     return made_of(image, sender);
   }
-  if (depth == kMostNested) throw CodecError("damaged exception");
+  if (depth == kMaxNested) throw CodecError("damaged exception");
   const std::exception_ptr inner = rebuilt(image.inner, sender, depth + 1);
   try {
     std::rethrow_exception(inner);
@@ -280,12 +281,12 @@ void shorten(std::string& message, std::size_t bytes) {
 
 bool is_making_nested() noexcept { return making_nested; }
 
-void list_exception(ExceptionForm& form) noexcept {
-  if (form.listed.exchange(true)) return;
-  const ExceptionForm* head = forms.load(std::memory_order_relaxed);
+void list_exception(ExceptionCodec& codec) noexcept {
+  if (codec.listed.exchange(true)) return;
+  const ExceptionCodec* head = exception_codecs.load(std::memory_order_relaxed);
   do {
-    form.next = head;
-  } while (!forms.compare_exchange_weak(head, &form, std::memory_order_release, std::memory_order_relaxed));
+    codec.next = head;
+  } while (!exception_codecs.compare_exchange_weak(head, &codec, std::memory_order_release, std::memory_order_relaxed));
 }
 
 std::string encode_exception(const std::exception_ptr& thrown) noexcept {
@@ -301,7 +302,7 @@ std::string encode_exception_within(std::size_t most, const std::exception_ptr& 
     ExceptionImage image = image_of(thrown);
     image.frames.clear();
     if (size_of(image) > most) image.inner.clear();
-    if (size_of(image) > most && image.form == static_cast<std::uint32_t>(ImageForm::kKnown))
+    if (size_of(image) > most && image.kind == static_cast<std::uint32_t>(ImageKind::kKnown))
       image.readable_type.clear();
     if (const std::size_t size = size_of(image); size > most) shorten(image.message, size - most + kPayloadAlignment);
     if (size_of(image) <= most) return bytes_of(image);

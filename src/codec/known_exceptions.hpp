@@ -12,7 +12,7 @@ namespace retinue::detail {
 /// An exception as data: what its bytes hold. A plain aggregate, so the codec carries it.
 struct ExceptionImage {
   std::uint32_t magic = 0;
-  std::uint32_t form = 0;             ///< an ImageForm
+  std::uint32_t kind = 0;             ///< an ImageKind
   std::uint64_t type_address = 0;     ///< of the type_info; tells types of unnamed namespaces apart
   std::string type;                   ///< type_info::name()
   std::string readable_type;          ///< demangled
@@ -24,7 +24,7 @@ struct ExceptionImage {
   std::string inner;                  ///< the image of the exception that it holds (std::nested_exception), or empty
 };
 
-enum class ImageForm : std::uint32_t { kRemote, kKnown, kRegistered };
+enum class ImageKind : std::uint32_t { kRemote, kKnown, kRegistered };
 
 /// How one known type is taken apart (in the worker) and made again (in the owner).
 struct KnownException {

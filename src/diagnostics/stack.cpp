@@ -15,7 +15,7 @@ struct Walk {
 };
 
 // Beyond this many frames without the one to start at, the chain is nonsense.
-constexpr unsigned kMostHandlerFrames = 64;
+constexpr unsigned kMaxHandlerFrames = 64;
 
 _Unwind_Reason_Code visit(_Unwind_Context* context, void* argument) noexcept {
   Walk& walk = *static_cast<Walk*>(argument);
@@ -24,7 +24,7 @@ _Unwind_Reason_Code visit(_Unwind_Context* context, void* argument) noexcept {
   ++walk.seen;
   if (walk.start != 0) {
     if (ip != walk.start || before_instruction == 0) {
-      return walk.seen < kMostHandlerFrames ? _URC_NO_REASON : _URC_NORMAL_STOP;
+      return walk.seen < kMaxHandlerFrames ? _URC_NO_REASON : _URC_NORMAL_STOP;
     }
     walk.start = 0;
   } else if (walk.seen == 1) {

@@ -115,7 +115,7 @@ struct Session {
   }
 };
 
-constexpr std::size_t kMostKnown = 4096;
+constexpr std::size_t kMaxKnown = 4096;
 
 std::atomic<Session*> session{nullptr};
 
@@ -232,7 +232,7 @@ std::vector<SymbolFrame> look_up(const std::uint64_t* addresses, std::uint32_t c
     if (at == mine.known.end()) {
       std::vector<SymbolFrame> found;
       append_frames(found, mine.dwfl, addresses[i]);
-      if (mine.known.size() >= kMostKnown) mine.known.clear();
+      if (mine.known.size() >= kMaxKnown) mine.known.clear();
       at = mine.known.emplace(addresses[i], std::move(found)).first;
     }
     frames.insert(frames.end(), at->second.begin(), at->second.end());

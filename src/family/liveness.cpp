@@ -50,7 +50,7 @@ Liveness::Liveness() noexcept : generation_(fork_generation()) {}
 
 Liveness::Subscription Liveness::subscribe(Callback callback) {
   if (generation_ != fork_generation())
-    throw Error("a forked child cannot subscribe to what its parent hears of deaths");
+    throw Error("a forked child cannot subscribe to the deaths of its parent's processes");
   auto next = std::make_shared<Subscribers>();
   const std::lock_guard lock(mutex_);
   if (subscribers_ != nullptr) {

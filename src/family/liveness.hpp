@@ -45,8 +45,8 @@ class DeathNotice {
 /// At of_this_process() a death is published once: when the process has been reaped, and the task of a worker has ended or waits to
 /// be run again. Workers whose fork server was killed die with it; they are published when their pool ends.
 ///
-/// A callback may subscribe (and hears of later deaths) and end any subscription, its own too. It may throw bad_alloc for want of
-/// memory: then those after it wait, and are told when the publisher tries again, beginning with it. Other exceptions are dropped.
+/// A callback may subscribe (and is notified of later deaths) and end any subscription, its own too. It may throw bad_alloc for want of
+/// memory: then those after it wait, and are called when the publisher tries again, beginning with it. Other exceptions are dropped.
 /// It must not wait for another death.
 ///
 /// Thread-safe. Callbacks of one subscription never overlap; ending a subscription in another thread waits for one that runs, so

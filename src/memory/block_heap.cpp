@@ -21,8 +21,8 @@ const MemoryRules& BlockHeap::no_rules() noexcept {
   return none;
 }
 
-BlockHeap::BlockHeap(const SharedFile& file, Extent part, const MemoryRules* rules)
-    : file_(file), rules_(rules != nullptr ? *rules : no_rules()), part_(part), cold_(part) {}
+BlockHeap::BlockHeap(const SharedFile& file, Extent arena, const MemoryRules* rules)
+    : file_(file), rules_(rules != nullptr ? *rules : no_rules()), arena_(arena), cold_(arena) {}
 
 unsigned BlockHeap::class_of(std::uint64_t bytes) noexcept {
   if (bytes <= kSmallest) return 0;
@@ -57,8 +57,8 @@ Extent BlockHeap::take_large(std::uint64_t length) {
 Extent BlockHeap::take_cold(std::uint64_t length) {
   const Extent extent = cold_.take_first(length);
   if (extent.length == 0)
-    throw ResourceExhausted("this process's part of the shared region is used up (" + std::to_string(in_use_) + " of " +
-                                std::to_string(part_.length) + " bytes in use, " + std::to_string(length) +
+    throw ResourceExhausted("this process's arena of the shared region is used up (" + std::to_string(in_use_) +
+                                " of " + std::to_string(arena_.length) + " bytes in use, " + std::to_string(length) +
                                 " asked for)",
                             0);
   try {
@@ -71,9 +71,9 @@ Extent BlockHeap::take_cold(std::uint64_t length) {
 }
 
 std::uint64_t BlockHeap::allocate(std::uint64_t bytes) {
-  if (bytes > part_.length)
-    throw ResourceExhausted("a block of " + std::to_string(bytes) + " bytes does not fit this process's part of " +
-                                "the shared region (" + std::to_string(part_.length) + " bytes)",
+  if (bytes > arena_.length)
+    throw ResourceExhausted("a block of " + std::to_string(bytes) + " bytes does not fit this process's arena of " +
+                                "the shared region (" + std::to_string(arena_.length) + " bytes)",
                             0);
   const std::uint64_t size = footprint(bytes);
   if (bytes > kLargestSmall) {

@@ -1,4 +1,4 @@
-// The allocator of one process in its part of the region.
+// The allocator of one process in its arena of the region.
 #pragma once
 
 #include <array>
@@ -12,9 +12,9 @@
 
 namespace retinue::detail {
 
-/// Hands out blocks of one part of the region. All bookkeeping is in private memory, so that nothing a
+/// Hands out blocks of one arena of the region. All bookkeeping is in private memory, so that nothing a
 /// worker scribbles over can mislead another process, and a killed process takes its bookkeeping with
-/// it: whoever owns the part then treats it as empty but for the blocks it knows to be in use.
+/// it: whoever owns the arena then treats it as empty but for the blocks it knows to be in use.
 ///
 /// Memory is reserved before a block is handed out; freed memory stays reserved (warm) for the next
 /// block until `trim`. Small blocks (up to 64 KiB) come in size classes and are never merged.
@@ -25,20 +25,20 @@ class BlockHeap {
   static constexpr std::uint64_t kAlignment = 64;
 
   /// `rules` are for the file as a whole; null: none.
-  BlockHeap(const SharedFile& file, Extent part, const MemoryRules* rules = nullptr);
+  BlockHeap(const SharedFile& file, Extent arena, const MemoryRules* rules = nullptr);
 
-  /// A block of at least `bytes`. Throws ResourceExhausted when the part or the machine's memory is
+  /// A block of at least `bytes`. Throws ResourceExhausted when the arena or the machine's memory is
   /// used up or its limit reached, or bad_alloc.
   std::uint64_t allocate(std::uint64_t bytes);
-  /// Takes back a block of `bytes` as asked for at its allocation.
+  /// Frees a block of `bytes` as asked for at its allocation.
   void free(std::uint64_t offset, std::uint64_t bytes);
   /// Gives warm memory that no block uses back to the system.
   void trim();
 
   std::uint64_t bytes_in_use() const noexcept { return in_use_; }
-  /// Reserved but not in use: what `trim` would give back.
+  /// Reserved but not in use: what `trim` would free.
   std::uint64_t bytes_warm() const noexcept { return warm_.free_bytes(); }
-  const Extent& part() const noexcept { return part_; }
+  const Extent& arena() const noexcept { return arena_; }
   /// What a block of `bytes` takes in the region.
   static std::uint64_t footprint(std::uint64_t bytes) noexcept;
 
@@ -57,7 +57,7 @@ class BlockHeap {
 
   const SharedFile& file_;
   const MemoryRules& rules_;
-  Extent part_;
+  Extent arena_;
   AddressSpace warm_;  // reserved, free
   AddressSpace cold_;  // not reserved
   std::array<std::vector<std::uint64_t>, kClasses> free_small_;

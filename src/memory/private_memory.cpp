@@ -19,7 +19,7 @@ namespace retinue::detail {
 namespace {
 
 constexpr std::uintptr_t kPage = 4096;
-constexpr std::size_t kMostViews = 16'384;  // a process may have some 65,000 mappings in all
+constexpr std::size_t kMaxViews = 16'384;  // a process may have some 65,000 mappings in all
 
 // Writes to each page what is there, which makes it this process's own.
 void own_pages(std::byte* from, std::size_t bytes) noexcept {
@@ -97,7 +97,7 @@ std::optional<PrivateMemory> PrivateMemory::of(const void* data, std::size_t byt
   const std::uint64_t offset = region->offset_of(data), first = offset / kPage * kPage;
   view->length = (offset - first + bytes + kPage - 1) / kPage * kPage;
   const std::lock_guard lock(all.mutex);
-  if (all.count >= kMostViews) return std::nullopt;
+  if (all.count >= kMaxViews) return std::nullopt;
   const int fd = region->memfd();
   if (fd < 0) return std::nullopt;
   void* pages = sys::mmap(nullptr, view->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd,

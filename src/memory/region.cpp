@@ -22,14 +22,14 @@ namespace retinue::detail {
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
-constexpr std::uint64_t kTrimmedAtOnce = std::uint64_t{1} << 20;  // where no pool is there to wait for a quiet while
+constexpr std::uint64_t kTrimmedAtOnce = std::uint64_t{1} << 20;  // where no pool is there to wait for an idle period
 constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
 #if defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kMostAddresses = 256 * kGiB;  // its shadow leaves no more
+constexpr std::uint64_t kMaxAddresses = 256 * kGiB;  // its shadow leaves no more
 #else
-constexpr std::uint64_t kMostAddresses = 16 * 1024 * kGiB;
+constexpr std::uint64_t kMaxAddresses = 16 * 1024 * kGiB;
 #endif
-constexpr std::uint64_t kLeastAddresses = kGiB / 4;
+constexpr std::uint64_t kMinAddresses = kGiB / 4;
 
 void* map_shared(std::uintptr_t wish, std::uint64_t bytes, int fd, int flags = 0) noexcept {
   return sys::mmap(reinterpret_cast<void*>(wish), bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | flags, fd,
@@ -99,16 +99,16 @@ Region& Region::of_this_process() {
 }
 
 Region::Region() : memfd_(create_memfd("retinue")), file_(memfd_.get()) {
-  if (file_size_limit() < kLeastAddresses)
+  if (file_size_limit() < kMinAddresses)
     throw ResourceExhausted(
-        "the shared region needs " + std::to_string(kLeastAddresses) + " bytes at least, and the limit of " +
+        "the shared region needs " + std::to_string(kMinAddresses) + " bytes at least, and the limit of " +
             std::to_string(file_size_limit()) +
             " bytes for files (ulimit -f, RLIMIT_FSIZE) counts for it too: raise it, and set a lower one "
             "in the workers' initializer or in tasks",
         EFBIG);
-  const std::uint64_t most = std::min(kMostAddresses, std::bit_floor(file_size_limit()));
+  const std::uint64_t most = std::min(kMaxAddresses, std::bit_floor(file_size_limit()));
   int error_number = EFBIG;
-  for (reach_ = most; reach_ >= kLeastAddresses; reach_ /= 2) {
+  for (reach_ = most; reach_ >= kMinAddresses; reach_ /= 2) {
     void* p = map_where_wished(reach_, memfd_.get());
     if (p != MAP_FAILED) {
       base_ = static_cast<std::byte*>(p);
@@ -119,7 +119,7 @@ Region::Region() : memfd_(create_memfd("retinue")), file_(memfd_.get()) {
   if (base_ == nullptr)
     throw_call_failed(
         "mmap", error_number,
-        "the shared region, " + std::to_string(kLeastAddresses) + " bytes of addresses at least; see ulimit -v");
+        "the shared region, " + std::to_string(kMinAddresses) + " bytes of addresses at least; see ulimit -v");
   file_.set_base(base_);
   // A core dump must not carry the region, and the file covers all of the mapping: an offset that a
   // stray worker makes up reads as zeros instead of raising SIGBUS.
@@ -138,7 +138,7 @@ Region::Region() : memfd_(create_memfd("retinue")), file_(memfd_.get()) {
     set_limit(limit);
     attach_modules(head_->modules);
     addresses_.give({head, reach_ - head});
-    heap_ = std::make_unique<BlockHeap>(file_, take_addresses(reach_ / 4), &own_rules_);
+    heap_ = std::make_unique<BlockHeap>(file_, allocate_addresses(reach_ / 4), &own_rules_);
     if (huge_pages_wanted()) use_huge_pages();
   } catch (...) {
     if (head_ != nullptr) detach_modules(head_->modules);
@@ -187,31 +187,31 @@ void Region::set_limit(std::uint64_t bytes) noexcept {
   for (MemoryRules* rules : {&own_rules_, &head_->rules}) rules->limit.store(bytes, std::memory_order_relaxed);
 }
 
-bool Region::mend_head() noexcept {
-  const auto mend = [](const auto& own, auto& shared) {
+bool Region::repair_head() noexcept {
+  const auto repair = [](const auto& own, auto& shared) {
     const auto right = own.load(std::memory_order_relaxed);
     if (shared.load(std::memory_order_relaxed) == right) return false;
     shared.store(right, std::memory_order_relaxed);
     return true;
   };
-  bool wrong = mend_modules(head_->modules);
-  wrong |= mend(own_rules_.limit, head_->rules.limit);
-  wrong |= mend(own_rules_.huge_pages_from, head_->rules.huge_pages_from);
+  bool wrong = repair_modules(head_->modules);
+  wrong |= repair(own_rules_.limit, head_->rules.limit);
+  wrong |= repair(own_rules_.huge_pages_from, head_->rules.huge_pages_from);
   return wrong;
 }
 
 void Region::note_peak() noexcept { peak_ = std::max(peak_, heap_->bytes_in_use() + result_bytes_); }
 
-Extent Region::take_addresses(std::uint64_t bytes) {
+Extent Region::allocate_addresses(std::uint64_t bytes) {
   const Extent extent = addresses_.take_first(bytes);
   if (extent.length == 0)
     throw ResourceExhausted("the shared region's addresses are used up: " + std::to_string(reach_) + " bytes, " +
-                                std::to_string(parts_.size()) + " parts of workers",
+                                std::to_string(arenas_.size()) + " arenas of workers",
                             0);
   return extent;
 }
 
-void Region::give_addresses(Extent extent) noexcept {
+void Region::free_addresses(Extent extent) noexcept {
   try {
     addresses_.give(extent);
   } catch (const std::bad_alloc&) {
@@ -231,9 +231,9 @@ bool Region::drop_pages(Extent extent) noexcept {
   }
 }
 
-Extent Region::take_control(std::uint64_t bytes) {
+Extent Region::allocate_control(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
-  const Extent extent = take_addresses(round_to_page(bytes));
+  const Extent extent = allocate_addresses(round_to_page(bytes));
   try {
     reserve_within(own_rules_, file_, extent);
   } catch (...) {
@@ -244,10 +244,10 @@ Extent Region::take_control(std::uint64_t bytes) {
   return extent;
 }
 
-void Region::give_control(Extent extent) noexcept {
+void Region::free_control(Extent extent) noexcept {
   const std::lock_guard lock(mutex_);
   drop_pages(extent);
-  give_addresses(extent);
+  free_addresses(extent);
 }
 
 std::uint64_t Region::allocate(std::uint64_t bytes) {
@@ -265,67 +265,67 @@ void Region::free(std::uint64_t offset, std::uint64_t bytes) noexcept {
   --owner_blocks_;
   try {
     heap_->free(offset, bytes);
-    if (heap_->bytes_warm() != 0) call_keepers();
-    if (keepers_.empty() && heap_->bytes_warm() >= kTrimmedAtOnce) heap_->trim();
+    if (heap_->bytes_warm() != 0) notify_trim_subscribers();
+    if (trim_subscribers_.empty() && heap_->bytes_warm() >= kTrimmedAtOnce) heap_->trim();
   } catch (const std::bad_alloc&) {
     // No memory to note it as free: the block is lost until the process ends, nothing else is.
   }
 }
 
-Part* Region::make_part(ReturnStack* home, unsigned workers) {
+Arena* Region::make_arena(ReturnStack* home, unsigned workers) {
   const std::lock_guard lock(mutex_);
-  auto part = std::make_unique<Part>();
+  auto arena = std::make_unique<Arena>();
   const std::uint64_t share = std::bit_floor(addresses_.free_bytes() / (8 * std::max(workers, 1u)));
-  for (std::uint64_t length = std::clamp(share, kGiB / 64, std::bit_ceil(machine_memory())); part->extent_.length == 0;
+  for (std::uint64_t length = std::clamp(share, kGiB / 64, std::bit_ceil(machine_memory())); arena->extent_.length == 0;
        length /= 2) {
-    if (length < kGiB / 64) throw ResourceExhausted("no addresses left in the shared region for a worker's part", 0);
-    part->extent_ = addresses_.take_first(length);
+    if (length < kGiB / 64) throw ResourceExhausted("no addresses left in the shared region for a worker's arena", 0);
+    arena->extent_ = addresses_.take_first(length);
   }
-  part->home_ = home;
+  arena->home_ = home;
   try {
-    parts_.insert(part.get());
+    arenas_.insert(arena.get());
   } catch (...) {
-    addresses_.give(part->extent_);
+    addresses_.give(arena->extent_);
     throw;
   }
-  return part.release();
+  return arena.release();
 }
 
-void Region::finish_part_if_empty(Part* part) noexcept {
-  if (part->home_ != nullptr || !part->live_.empty()) return;
-  drop_pages(part->extent_);  // also those that small blocks shared
-  give_addresses(part->extent_);
-  parts_.erase(part);
-  delete part;
+void Region::finish_arena_if_empty(Arena* arena) noexcept {
+  if (arena->home_ != nullptr || !arena->live_.empty()) return;
+  drop_pages(arena->extent_);  // also those that small blocks shared
+  free_addresses(arena->extent_);
+  arenas_.erase(arena);
+  delete arena;
 }
 
-void Region::retire(Part* part) noexcept {
+void Region::retire(Arena* arena) noexcept {
   const std::lock_guard lock(mutex_);
-  part->home_ = nullptr;
-  std::uint64_t from = part->extent_.offset;
-  for (const auto& [offset, bytes] : part->live_) {
+  arena->home_ = nullptr;
+  std::uint64_t from = arena->extent_.offset;
+  for (const auto& [offset, bytes] : arena->live_) {
     drop_pages({from, offset - from});
     from = offset + BlockHeap::footprint(bytes);
   }
-  drop_pages({from, part->extent_.end() - from});
-  if (!part->live_.empty()) {  // keep the addresses of what lives only
-    const std::uint64_t end = std::min(round_to_page(from), part->extent_.end());
-    give_addresses({end, part->extent_.end() - end});
-    part->extent_.length = end - part->extent_.offset;
+  drop_pages({from, arena->extent_.end() - from});
+  if (!arena->live_.empty()) {  // keep the addresses of what lives only
+    const std::uint64_t end = std::min(round_to_page(from), arena->extent_.end());
+    free_addresses({end, arena->extent_.end() - end});
+    arena->extent_.length = end - arena->extent_.offset;
   }
-  finish_part_if_empty(part);
+  finish_arena_if_empty(arena);
 }
 
-void Region::adopt(Part* part, std::uint64_t offset, std::uint64_t bytes) {
+void Region::adopt(Arena* arena, std::uint64_t offset, std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
-  if (bytes > part->extent_.length || !part->extent_.holds(offset, BlockHeap::footprint(bytes)) ||
+  if (bytes > arena->extent_.length || !arena->extent_.holds(offset, BlockHeap::footprint(bytes)) ||
       offset % BlockHeap::kAlignment != 0)
     throw CodecError("a worker named a result outside of its own memory (it may have overwritten it)");
-  const auto [at, fresh] = part->live_.emplace(offset, bytes);
+  const auto [at, fresh] = arena->live_.emplace(offset, bytes);
   if (!fresh) throw CodecError("a worker named the same memory for two results (it may have overwritten its memory)");
-  if ((at != part->live_.begin() && std::prev(at)->first + std::prev(at)->second > offset) ||
-      (std::next(at) != part->live_.end() && offset + bytes > std::next(at)->first)) {
-    part->live_.erase(at);
+  if ((at != arena->live_.begin() && std::prev(at)->first + std::prev(at)->second > offset) ||
+      (std::next(at) != arena->live_.end() && offset + bytes > std::next(at)->first)) {
+    arena->live_.erase(at);
     throw CodecError("a worker named overlapping memory for two results (it may have overwritten its memory)");
   }
   result_bytes_ += BlockHeap::footprint(bytes);
@@ -333,25 +333,25 @@ void Region::adopt(Part* part, std::uint64_t offset, std::uint64_t bytes) {
   note_peak();
 }
 
-void Region::release(Part* part, std::uint64_t offset, std::uint64_t bytes) noexcept {
+void Region::release(Arena* arena, std::uint64_t offset, std::uint64_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
   ++uses_;
-  part->live_.erase(offset);
+  arena->live_.erase(offset);
   result_bytes_ -= BlockHeap::footprint(bytes);
   --result_blocks_;
-  if (part->home_ != nullptr) {
+  if (arena->home_ != nullptr) {
     auto* link = reinterpret_cast<std::uint64_t*>(at(offset));
     link[1] = bytes;
-    std::uint64_t top = part->home_->top.load(std::memory_order_relaxed);
+    std::uint64_t top = arena->home_->top.load(std::memory_order_relaxed);
     do {
       link[0] = top;
       link[2] = check_of(offset, top, bytes);
     } while (
-        !part->home_->top.compare_exchange_weak(top, offset, std::memory_order_release, std::memory_order_relaxed));
-    call_keepers();
+        !arena->home_->top.compare_exchange_weak(top, offset, std::memory_order_release, std::memory_order_relaxed));
+    notify_trim_subscribers();
   } else {
     drop_pages({offset, BlockHeap::footprint(bytes)});
-    finish_part_if_empty(part);
+    finish_arena_if_empty(arena);
   }
 }
 
@@ -360,52 +360,52 @@ void Region::trim() noexcept {
   try {
     heap_->trim();
   } catch (const std::exception&) {
-    // What was not given back now is tried again after the next quiet while.
+    // What was not freed now is tried again after the next idle period.
   }
 }
 
-void Region::call_keepers() noexcept {
-  if (tended_ || keepers_.empty()) return;
-  tended_ = true;
-  quiet_ends_.reset();
-  for (Doorbell* bell : keepers_) bell->ring();
+void Region::notify_trim_subscribers() noexcept {
+  if (trim_requested_ || trim_subscribers_.empty()) return;
+  trim_requested_ = true;
+  idle_ends_.reset();
+  for (Doorbell* doorbell : trim_subscribers_) doorbell->ring();
 }
 
-void Region::add_keeper(Doorbell& bell) {
+void Region::add_trim_subscriber(Doorbell& doorbell) {
   const std::lock_guard lock(mutex_);
-  keepers_.push_back(&bell);
-  if (tended_) bell.ring();
-  else if (heap_->bytes_warm() != 0) call_keepers();
+  trim_subscribers_.push_back(&doorbell);
+  if (trim_requested_) doorbell.ring();
+  else if (heap_->bytes_warm() != 0) notify_trim_subscribers();
 }
 
-void Region::remove_keeper(Doorbell& bell) noexcept {
+void Region::remove_trim_subscriber(Doorbell& doorbell) noexcept {
   {
     const std::lock_guard lock(mutex_);
-    if (std::erase(keepers_, &bell) == 0) return;
-    const bool was_tended = std::exchange(tended_, false);
-    if (was_tended) call_keepers();  // one that came later has not heard of it
-    if (!keepers_.empty()) return;
+    if (std::erase(trim_subscribers_, &doorbell) == 0) return;
+    const bool was_requested = std::exchange(trim_requested_, false);
+    if (was_requested) notify_trim_subscribers();  // one that came later was not notified
+    if (!trim_subscribers_.empty()) return;
   }
   trim();
 }
 
-Region::Tended Region::tend() noexcept {
+Region::TrimSchedule Region::trim_when_idle() noexcept {
   const std::lock_guard lock(mutex_);
-  if (!tended_) return {std::nullopt, quiet_whiles_};
+  if (!trim_requested_) return {std::nullopt, idle_periods_};
   const auto now = std::chrono::steady_clock::now();
-  if (!quiet_ends_ || quiet_since_ != uses_) {
-    quiet_since_ = uses_;
-    quiet_ends_ = now + std::chrono::seconds(2);
+  if (!idle_ends_ || idle_since_ != uses_) {
+    idle_since_ = uses_;
+    idle_ends_ = now + std::chrono::seconds(2);
   }
-  if (now < *quiet_ends_) return {quiet_ends_, quiet_whiles_};
-  tended_ = false;
-  ++quiet_whiles_;
+  if (now < *idle_ends_) return {idle_ends_, idle_periods_};
+  trim_requested_ = false;
+  ++idle_periods_;
   try {
     heap_->trim();
   } catch (const std::exception&) {
-    // What was not given back now is tried again after the next quiet while.
+    // What was not freed now is tried again after the next idle period.
   }
-  return {std::nullopt, quiet_whiles_};
+  return {std::nullopt, idle_periods_};
 }
 
 Region::Usage Region::usage() const {

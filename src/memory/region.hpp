@@ -32,7 +32,7 @@ constexpr std::uint64_t check_of(std::uint64_t a, std::uint64_t b, std::uint64_t
 
 /// Blocks on their way back to the worker that allocated them: a stack in shared memory, linked through
 /// the blocks themselves. The owner pushes, the worker takes all at once, so that no push can be fooled
-/// by a block that went and came back. If the worker dies the stack is forgotten with its part.
+/// by a block that went and came back. If the worker dies the stack is forgotten with its arena.
 struct ReturnStack {
   std::atomic<std::uint64_t> top{0};  // offset of the block returned last, or 0
 };
@@ -43,9 +43,9 @@ struct RegionHead {
   MemoryRules rules;
 };
 
-/// A worker's part of the region, as the owner sees it. It outlives its worker until the last block in
+/// A worker's arena of the region, as the owner sees it. It outlives its worker until the last block in
 /// the owner's hands is released. All members are guarded by the region's mutex.
-class Part {
+class Arena {
  public:
   const Extent& extent() const noexcept { return extent_; }
 
@@ -56,19 +56,19 @@ class Part {
   std::map<std::uint64_t, std::uint64_t> live_;  // blocks in the owner's hands: offset -> bytes
 };
 
-/// | member                  | who may change it           | guarded by        |
-/// | ----------------------- | --------------------------- | ----------------- |
-/// | memfd, base, reach      | constructor                 | constant          |
-/// | addresses, parts        | threads of the owner        | `mutex_`          |
-/// | the owner's block heap  | threads of the owner        | `mutex_`          |
-/// | memory of a part        | its worker, else the owner  | life of the worker |
-/// | module table            | owner (workers read)        | its own counter   |
-/// | rules                   | threads of the owner        | atomic            |
-/// | keepers, quiet while    | threads of the owner        | `mutex_`          |
+/// | member                        | who may change it          | guarded by         |
+/// | ----------------------------- | -------------------------- | ------------------ |
+/// | memfd, base, reach            | constructor                | constant           |
+/// | addresses, arenas             | threads of the owner       | `mutex_`           |
+/// | the owner's block heap        | threads of the owner       | `mutex_`           |
+/// | memory of an arena            | its worker, else the owner | life of the worker |
+/// | module table                  | owner (workers read)       | its own counter    |
+/// | rules                         | threads of the owner       | atomic             |
+/// | trim subscribers, idle period | threads of the owner       | `mutex_`           |
 ///
 /// One region a process, made on first use and kept to the process's end; a forked worker that becomes
 /// an owner itself makes another. Thread-safe. A process killed at any point leaves nothing: the file
-/// has no name, and goes with the last process that maps it. A worker's death is told by `retire`.
+/// has no name, and goes with the last process that maps it. A worker's death is reported by `retire`.
 class Region {
  public:
   /// The calling process's own region. Throws ResourceExhausted when it cannot be made.
@@ -92,7 +92,7 @@ class Region {
   int memfd() const noexcept { return file_.fd(); }
   const SharedFile& file() const noexcept { return file_; }
   /// A process that has just inherited the file and closes nothing: a fork server.
-  void set_keeper_of_file(pid_t process) noexcept { file_.set_keeper(process); }
+  void set_file_holder(pid_t process) noexcept { file_.set_holder(process); }
   std::byte* base() const noexcept { return base_; }
   std::uint64_t reach() const noexcept { return reach_; }
   const ModuleTable* modules() const noexcept { return &head_->modules; }
@@ -102,43 +102,43 @@ class Region {
   std::uint64_t limit() const noexcept { return own_rules_.limit.load(std::memory_order_relaxed); }
   void set_limit(std::uint64_t bytes) noexcept;
   /// Writes again what a stray process has overwritten in the region's head. True if anything was.
-  bool mend_head() noexcept;
+  bool repair_head() noexcept;
   /// Asks for huge pages in this process's mapping. False if the kernel knows nothing of them.
   bool use_huge_pages() noexcept;
 
   /// Zeroed shared memory of the owner's own, page-aligned, such as a pool's slots.
-  Extent take_control(std::uint64_t bytes);
-  void give_control(Extent extent) noexcept;
+  Extent allocate_control(std::uint64_t bytes);
+  void free_control(Extent extent) noexcept;
 
-  /// A block in the owner's part.
+  /// A block in the owner's arena.
   std::uint64_t allocate(std::uint64_t bytes);
   void free(std::uint64_t offset, std::uint64_t bytes) noexcept;
 
   /// Addresses for the results of a worker to come; `workers` says how many must share the region.
-  Part* make_part(ReturnStack* home, unsigned workers);
-  /// The worker of `part` is dead: its memory goes, but for blocks in the owner's hands.
-  void retire(Part* part) noexcept;
+  Arena* make_arena(ReturnStack* home, unsigned workers);
+  /// The worker of `arena` is dead: its memory goes, but for blocks in the owner's hands.
+  void retire(Arena* arena) noexcept;
   /// A finished task's result block passes into the owner's hands. Throws CodecError if the worker named
   /// memory that is not its own.
-  void adopt(Part* part, std::uint64_t offset, std::uint64_t bytes);
+  void adopt(Arena* arena, std::uint64_t offset, std::uint64_t bytes);
   /// The owner is done with an adopted block: back to its worker, or to the system.
-  void release(Part* part, std::uint64_t offset, std::uint64_t bytes) noexcept;
+  void release(Arena* arena, std::uint64_t offset, std::uint64_t bytes) noexcept;
 
   /// Gives warm memory back to the system.
   void trim() noexcept;
 
-  /// A pool's service thread looks after memory that nobody uses: `bell` rings when there is some, and from then on the
-  /// thread calls `tend` until that asks for no other time. Without any keeper, warm memory is given back at once, from
-  /// a megabyte on.
-  void add_keeper(Doorbell& bell);
-  void remove_keeper(Doorbell& bell) noexcept;
-  struct Tended {
-    std::optional<std::chrono::steady_clock::time_point> again;  ///< when to call it next, unless a bell rings before
-    std::uint64_t quiet_whiles =
-        0;  ///< how often it has been quiet for long: workers may then hold what came back late
+  /// A pool's service thread looks after memory that nobody uses: `doorbell` rings when there is some, and from then on
+  /// the thread calls `trim_when_idle` until that asks for no other time. Without any subscriber, warm memory is
+  /// returned to the system at once, from a megabyte on.
+  void add_trim_subscriber(Doorbell& doorbell);
+  void remove_trim_subscriber(Doorbell& doorbell) noexcept;
+  struct TrimSchedule {
+    std::optional<std::chrono::steady_clock::time_point>
+        again;                       ///< when to call it next, unless a doorbell rings before
+    std::uint64_t idle_periods = 0;  ///< how often it has been idle for long: workers may then hold what came back late
   };
   /// Gives warm memory back once no block was taken or freed for two seconds.
-  Tended tend() noexcept;
+  TrimSchedule trim_when_idle() noexcept;
 
   struct Usage {
     std::uint64_t owner_bytes = 0;   ///< blocks of the owner in use
@@ -153,10 +153,10 @@ class Region {
   Region();
   Region(int memfd, std::uintptr_t base, std::uint64_t reach);
   ~Region();
-  Extent take_addresses(std::uint64_t bytes);
-  void give_addresses(Extent extent) noexcept;
+  Extent allocate_addresses(std::uint64_t bytes);
+  void free_addresses(Extent extent) noexcept;
   bool drop_pages(Extent extent) noexcept;
-  void finish_part_if_empty(Part* part) noexcept;
+  void finish_arena_if_empty(Arena* arena) noexcept;
 
   UniqueFd memfd_;  // the number it was made with
   SharedFile file_;
@@ -170,22 +170,22 @@ class Region {
   mutable std::mutex mutex_;
   AddressSpace addresses_;
   std::unique_ptr<BlockHeap> heap_;
-  std::set<Part*> parts_;
+  std::set<Arena*> arenas_;
   std::uint64_t owner_blocks_ = 0;
   std::uint64_t result_bytes_ = 0;
   std::uint64_t result_blocks_ = 0;
   std::uint64_t peak_ = 0;
-  bool unclean_ = false;  // addresses were given back with what was in their pages
+  bool unclean_ = false;  // addresses were freed with what was in their pages
 
-  std::vector<Doorbell*> keepers_;
-  bool tended_ = false;            // the keepers know that there is something to give back
-  std::uint64_t uses_ = 0;         // blocks taken and freed so far ...
-  std::uint64_t quiet_since_ = 0;  // ... and when the quiet while began
-  std::optional<std::chrono::steady_clock::time_point> quiet_ends_;
-  std::uint64_t quiet_whiles_ = 0;
+  std::vector<Doorbell*> trim_subscribers_;
+  bool trim_requested_ = false;   // the subscribers know that there is something to free
+  std::uint64_t uses_ = 0;        // blocks taken and freed so far ...
+  std::uint64_t idle_since_ = 0;  // ... and when the idle period began
+  std::optional<std::chrono::steady_clock::time_point> idle_ends_;
+  std::uint64_t idle_periods_ = 0;
 
   void note_peak() noexcept;
-  void call_keepers() noexcept;
+  void notify_trim_subscribers() noexcept;
 };
 
 }  // namespace retinue::detail

@@ -31,9 +31,9 @@ bool is_own_shared(const void* data) noexcept {
 
 void free_shared(const SharedMemory& memory) noexcept {
   if (memory.generation != fork_generation()) return;  // the parent's
-  if (memory.part != nullptr) {
+  if (memory.arena != nullptr) {
     Region& region = Region::of_this_process();
-    return region.release(memory.part, region.offset_of(memory.data), memory.bytes);
+    return region.release(memory.arena, region.offset_of(memory.data), memory.bytes);
   }
   WorkerHeap* heap = worker_heap();
   if (heap != nullptr && heap->region().holds(memory.data))

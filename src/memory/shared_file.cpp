@@ -22,10 +22,10 @@ SharedFile::~SharedFile() {
   if (fd != number_ && identity_.is(fd)) ::close(fd);
 }
 
-void SharedFile::set_keeper(pid_t process) noexcept {
+void SharedFile::set_holder(pid_t process) noexcept {
   const int number = fd();
   if (number < 0) return;
-  keeper_.store(std::uint64_t{static_cast<std::uint32_t>(process)} << 32 | static_cast<std::uint32_t>(number),
+  holder_.store(std::uint64_t{static_cast<std::uint32_t>(process)} << 32 | static_cast<std::uint32_t>(number),
                 std::memory_order_relaxed);
 }
 
@@ -35,13 +35,13 @@ int SharedFile::fd() const noexcept {
 }
 
 int SharedFile::reopened() const noexcept {
-  const std::uint64_t keeper = keeper_.load(std::memory_order_relaxed);
-  if (keeper == 0) return -1;
+  const std::uint64_t holder = holder_.load(std::memory_order_relaxed);
+  if (holder == 0) return -1;
   int seen = fd_.load(std::memory_order_relaxed);
   char path[48];
-  std::snprintf(path, sizeof path, "/proc/%d/fd/%d", static_cast<int>(keeper >> 32),
-                static_cast<int>(keeper & 0xffff'ffff));
-  // The keeper may be gone and its number another's: nothing must come of opening that one's files.
+  std::snprintf(path, sizeof path, "/proc/%d/fd/%d", static_cast<int>(holder >> 32),
+                static_cast<int>(holder & 0xffff'ffff));
+  // The holder may be gone and its number another's: nothing must come of opening that one's files.
   const int fresh = sys::open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fresh < 0) return -1;
   if (!identity_.is(fresh)) {

@@ -13,7 +13,7 @@ namespace retinue::detail {
 /// Code that closes every descriptor closes the region's too, and the next file that the program opens gets its number.
 /// So before each of the rare uses it is seen whether the number still stands for the region's file: nobody else's file is ever
 /// grown, punched or mapped. If it does not, the file is opened again through a process of the family that has it; if
-/// that may not be, memory is reserved and given back through the mapping.
+/// that may not be, memory is reserved and freed through the mapping.
 ///
 /// Thread-safe. A program that closes descriptors in one thread while another is between the look and the use is not caught.
 class SharedFile {
@@ -28,7 +28,7 @@ class SharedFile {
   /// Set while no other thread uses it.
   void set_base(std::byte* base) noexcept { base_ = base; }
   /// A process that has just inherited the descriptor, and closes nothing.
-  void set_keeper(pid_t process) noexcept;
+  void set_holder(pid_t process) noexcept;
 
   /// A descriptor of the file; -1 if there is none any more.
   int fd() const noexcept;
@@ -47,7 +47,7 @@ class SharedFile {
   mutable std::atomic<int> fd_;  // the same, or of our own
   FileIdentity identity_;
   std::byte* base_;
-  std::atomic<std::uint64_t> keeper_{0};  // process, and the file's number there in the lower half
+  std::atomic<std::uint64_t> holder_{0};  // process, and the file's number there in the lower half
 };
 
 }  // namespace retinue::detail

@@ -22,13 +22,13 @@ void set_worker_heap(WorkerHeap* heap) noexcept {
 
 void WorkerHeap::take_returned() {
   std::uint64_t offset = returned_.top.exchange(0, std::memory_order_acquire);
-  // More than fit the part are none: a task that has overwritten them could have made a circle.
-  std::uint64_t most = heap_.part().length / BlockHeap::kAlignment;
-  while (offset != 0 && most-- != 0 && heap_.part().holds(offset, BlockHeap::kAlignment)) {
+  // More than fit the arena are none: a task that has overwritten them could have made a circle.
+  std::uint64_t most = heap_.arena().length / BlockHeap::kAlignment;
+  while (offset != 0 && most-- != 0 && heap_.arena().holds(offset, BlockHeap::kAlignment)) {
     auto* link = reinterpret_cast<std::uint64_t*>(region_.at(offset));
     const std::uint64_t next = link[0], bytes = link[1];
     // Overwritten, or not a block that came back: the rest stays unused until this worker ends.
-    if (link[2] != check_of(offset, next, bytes) || !heap_.part().holds(offset, bytes)) break;
+    if (link[2] != check_of(offset, next, bytes) || !heap_.arena().holds(offset, bytes)) break;
     link[2] = 0;  // it is taken once
     heap_.free(offset, bytes);
     offset = next;
@@ -56,7 +56,7 @@ void WorkerHeap::trim() noexcept {
     take_returned();
     heap_.trim();
   } catch (const std::exception&) {
-    // Tried again after the next quiet while.
+    // Tried again after the next idle period.
   }
 }
 

@@ -8,17 +8,17 @@
 
 namespace retinue::detail {
 
-/// The block heap of a worker in its part of its owner's region, and the way back for its blocks.
-/// Thread-safe within the worker. If the worker is killed the owner takes the part over as it is.
+/// The block heap of a worker in its arena of its owner's region, and the way back for its blocks.
+/// Thread-safe within the worker. If the worker is killed the owner takes the arena over as it is.
 class WorkerHeap {
  public:
-  WorkerHeap(const Region& region, Extent part, ReturnStack& returned)
-      : region_(region), returned_(returned), heap_(region.file(), part, &region.rules()) {}
+  WorkerHeap(const Region& region, Extent arena, ReturnStack& returned)
+      : region_(region), returned_(returned), heap_(region.file(), arena, &region.rules()) {}
 
   /// Throws ResourceExhausted or bad_alloc.
   std::uint64_t allocate(std::uint64_t bytes);
   void free(std::uint64_t offset, std::uint64_t bytes) noexcept;
-  /// Takes back what the owner returned and gives memory nobody uses back to the system.
+  /// Takes what the owner returned and returns memory nobody uses to the system.
   void trim() noexcept;
   bool has_warm_memory() const noexcept { return heap_.bytes_warm() > 0 || returned_.top.load() != 0; }
   std::byte* at(std::uint64_t offset) const noexcept { return region_.at(offset); }

@@ -18,10 +18,11 @@ bool Cancellation::mark_for_kill(TaskState& task, Ending ending) {
       if (worker < workers_.size()) break;
       return false;
     }
-    if (State::tag(state) != Tag::running || is_elsewhere(ring_, State::worker(state), position)) return false;
-    worker = State::worker(state);
-    // Model: condemn
-  } while (!word.compare_exchange_weak(state, State::with_tag(state, Tag::condemned), std::memory_order_acq_rel));
+    if (SlotState::tag(state) != Tag::running || is_elsewhere(ring_, SlotState::worker(state), position)) return false;
+    worker = SlotState::worker(state);
+    // Model: mark_for_kill
+  } while (
+      !word.compare_exchange_weak(state, SlotState::with_tag(state, Tag::marked_for_kill), std::memory_order_acq_rel));
   task.wanted_ending = ending;
   task.worker_pid = workers_.pid_of(worker);
   workers_.ask_to_kill(worker);
@@ -42,11 +43,11 @@ Cancellation::Answer Cancellation::cancel(TaskState& task, bool force) {
     Slot& slot = slot_of(plan_.memory, task);
     if (ring_.take_unclaimed(slot, task)) return Answer::cancelled_now;
     const std::uint64_t state = slot.state.load(std::memory_order_acquire);
-    if (State::tag(state) == Tag::condemned)
+    if (SlotState::tag(state) == Tag::marked_for_kill)
       return task.wanted_ending == Ending::cancelled ? Answer::cancelled_or_will_be : Answer::no;
     const bool overwritten =
-        !is_consistent(plan_.memory, state, position) || is_elsewhere(ring_, State::worker(state), position);
-    if (!overwritten && State::tag(state) != Tag::running) continue;
+        !is_consistent(plan_.memory, state, position) || is_elsewhere(ring_, SlotState::worker(state), position);
+    if (!overwritten && SlotState::tag(state) != Tag::running) continue;
     if (!force) return Answer::no;
     if (mark_for_kill(task, Ending::cancelled)) return Answer::cancelled_or_will_be;
     if (overwritten) return Answer::no;
@@ -65,7 +66,7 @@ void Cancellation::abandon(std::span<TaskState* const> tasks, const std::shared_
     task->finished_list = nullptr;
     if (task->ended()) continue;
     task->add_ref();
-    task->lent = false;
+    task->owned_by_map = false;
     if (task->position.load(std::memory_order_relaxed) == TaskState::kNowhere) {
       open_.end(*task, Ending::cancelled);
       continue;
@@ -74,7 +75,8 @@ void Cancellation::abandon(std::span<TaskState* const> tasks, const std::shared_
     if (ring_.take_unclaimed(slot_of(plan_.memory, *task), *task)) continue;
     if (at_once) mark_for_kill(*task, Ending::cancelled);
     if (kept) keep_until_done(*task, kept);
-    if (task->kept && !ring_.mark(*task, State::kRingService)) plan_.ring_service();  // its memory goes when it ends
+    if (task->kept && !ring_.request_ring(*task, SlotState::kRingService))
+      plan_.ring_service();  // its memory goes when it ends
   }
 }
 
@@ -85,7 +87,7 @@ void Cancellation::keep_until_done(TaskState& task, const std::shared_ptr<const 
     [[maybe_unused]] auto* const for_ever = new (std::nothrow) auto(kept);
     return;
   }
-  if (!ring_.mark(task, State::kRingService)) plan_.ring_service();
+  if (!ring_.request_ring(task, SlotState::kRingService)) plan_.ring_service();
 }
 
 }  // namespace retinue::detail

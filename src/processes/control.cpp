@@ -8,25 +8,25 @@
 namespace retinue::detail {
 
 PoolMemory PoolMemory::at(std::byte* memory, unsigned workers, std::uint64_t slots) noexcept {
-  static_assert(sizeof(Control) % 64 == 0 && sizeof(Seat) % 64 == 0);
+  static_assert(sizeof(Control) % 64 == 0 && sizeof(WorkerRecord) % 64 == 0);
   PoolMemory m;
   m.workers = workers;
   m.slot_mask = slots - 1;
   m.control = std::launder(reinterpret_cast<Control*>(memory));
-  m.seats = std::launder(reinterpret_cast<Seat*>(memory + sizeof(Control)));
-  m.slots = reinterpret_cast<Slot*>(memory + sizeof(Control) + workers * sizeof(Seat));
+  m.worker_records = std::launder(reinterpret_cast<WorkerRecord*>(memory + sizeof(Control)));
+  m.slots = reinterpret_cast<Slot*>(memory + sizeof(Control) + workers * sizeof(WorkerRecord));
   return m;
 }
 
 PoolMemory PoolMemory::lay_out(std::byte* memory, unsigned workers, std::uint64_t slots) noexcept {
   new (memory) Control();
-  for (unsigned i = 0; i < workers; ++i) new (memory + sizeof(Control) + i * sizeof(Seat)) Seat();
+  for (unsigned i = 0; i < workers; ++i) new (memory + sizeof(Control) + i * sizeof(WorkerRecord)) WorkerRecord();
   return at(memory, workers, slots);  // slots are left as the zeros the memory comes with, all free, and untouched
 }
 
 void ring_worker(const PoolMemory& memory, unsigned index) noexcept {
-  memory.seats[index].bell.store(1, std::memory_order_release);  // Model: ring_worker
-  futex_wake(memory.seats[index].bell, ~std::uint32_t{0});
+  memory.worker_records[index].doorbell.store(1, std::memory_order_release);  // Model: ring_worker
+  futex_wake(memory.worker_records[index].doorbell, ~std::uint32_t{0});
 }
 
 bool nobody_sleeps(const PoolMemory& memory) noexcept {
@@ -42,7 +42,8 @@ bool somebody_spins(const PoolMemory& memory, bool look_closely) noexcept {
     if (bits != 0 && !look_closely) return true;
     for (; bits != 0; bits &= bits - 1) {
       const unsigned index = word * 64 + static_cast<unsigned>(std::countr_zero(bits));
-      if (index < memory.workers && memory.seats[index].current.load(std::memory_order_seq_cst) == 0) return true;
+      if (index < memory.workers && memory.worker_records[index].current.load(std::memory_order_seq_cst) == 0)
+        return true;
     }
   }
   return false;

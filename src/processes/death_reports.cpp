@@ -20,7 +20,7 @@ bool DeathReports::begin() noexcept {
 // False if somebody had no memory to hear it.
 bool DeathReports::pass_on(Report& report, bool to_pool) noexcept {
   if (to_pool && !report.to_pool.death().left && !failures_.notify(report.to_pool)) return false;
-  if (owner_.foreign()) return true;
+  if (owner_.made_elsewhere()) return true;
   try {
     return Liveness::of_this_process().notify(report.to_process);
   } catch (const std::bad_alloc&) {
@@ -37,7 +37,7 @@ Deadline DeathReports::publish(bool to_pool) noexcept {
       report = &unreported_.front();  // stays where it is while others are added behind it
     }
     const bool heard = pass_on(*report, to_pool);
-    if (owner_.foreign())
+    if (owner_.made_elsewhere())
       return std::nullopt;  // a subscriber forked, and another thread may hold the mutex here for ever
     const std::lock_guard lock(lock_.mutex());
     if (heard) unreported_.pop_front();

@@ -11,8 +11,8 @@
 namespace retinue::detail {
 
 /// Deaths that are known to the pool and not yet to those outside it, who must be called without the pool's mutex:
-///   - subscribers of `failures()`, who hear of workers that died or were killed, in the service thread only;
-///   - then those of `Liveness::of_this_process()`, who hear of all.
+///   - subscribers of `failures()`, notified of workers that died or were killed, in the service thread only;
+///   - then those of `Liveness::of_this_process()`, notified of all.
 class DeathReports {
  public:
   /// Subscribes to the deaths of a pool.
@@ -23,7 +23,7 @@ class DeathReports {
 
   /// With the pool's mutex held. Throws bad_alloc.
   void add(const ProcessDeath& death);
-  /// Publishes all, without the mutex; returns when to try again if a subscriber had no memory to hear of them. Nothing if it is
+  /// Publishes all, without the mutex; returns when to try again if a subscriber had no memory for them. Nothing if it is
   /// called by a subscriber. For the service thread. Returns in a child that a subscriber has forked, too.
   Deadline report() noexcept { return publish(true); }
   /// The same for the thread that ends the pool, once there is no service thread: `failures()` hears no more.

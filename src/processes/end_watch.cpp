@@ -42,7 +42,7 @@ void* EndWatch::watch(void* argument) noexcept {
   const std::unique_ptr<std::shared_ptr<Watched>> kept(static_cast<std::shared_ptr<Watched>*>(argument));
   Watched& watched = **kept;
   pthread_setname_np(pthread_self(), "retinue-watch");
-  const LifeBell::Hold hold(watched.control.server_bell);
+  const LivenessDoorbell::Hold hold(watched.control.server_doorbell);
   siginfo_t info{};
   int failed = 0;
   do {
@@ -53,7 +53,7 @@ void* EndWatch::watch(void* argument) noexcept {
   if (watched.stage.exchange(Watched::kEnded, std::memory_order_acq_rel) == Watched::kLeft) reap(watched.server);
   futex_wake(watched.stage, ~std::uint32_t{0});
   if (watched.control.closing.load(std::memory_order_acquire) != kClosing)
-    watched.control.service_bell.ring();  // else it is no news
+    watched.control.service_doorbell.ring();  // else it is no news
   return nullptr;
 }
 

@@ -13,15 +13,16 @@
 
 namespace retinue::detail {
 
-/// A thread of the owner's that waits in waitid(2) for the end of its fork server, and holds the fork server's bell: if the
-/// owner ends, or execs another program, this thread ends, and the kernel rings. Neither needs a descriptor. It runs none of the
-/// program's code. The fork server is left to be waited for, by `reap`, unless somebody else in the program does it.
+/// A thread of the owner's that waits in waitid(2) for the end of its fork server, and holds the fork server's
+/// doorbell: if the owner ends, or execs another program, this thread ends, and the kernel rings. Neither needs a
+/// descriptor. It runs none of the program's code. The fork server is left to be waited for, by `reap`, unless somebody
+/// else in the program does it.
 ///
 /// For one thread at a time, but `ended`. A forked child has no such thread and must not destroy this.
 class EndWatch {
  public:
-  /// `control` is that of the pool of `server`, a child of this process. When the fork server has ended the service bell
-  /// is rung, unless the pool is closing. Throws ResourceExhausted.
+  /// `control` is that of the pool of `server`, a child of this process. When the fork server has ended the service
+  /// doorbell is rung, unless the pool is closing. Throws ResourceExhausted.
   EndWatch(pid_t server, Control& control);
   EndWatch(const EndWatch&) = delete;
   EndWatch& operator=(const EndWatch&) = delete;

@@ -20,13 +20,13 @@
 namespace retinue::detail {
 namespace {
 
-LifeBell* bell_of_server = nullptr;  // for the handler of its signals
+LivenessDoorbell* doorbell_of_server = nullptr;  // for the handler of its signals
 
-/// The fork server's loop. What it knows of its children it keeps in private memory: the seats in shared
-/// memory are only told, never trusted, since a worker may have scribbled over them.
+/// The fork server's loop. What it knows of its children it keeps in private memory: the worker records in shared
+/// memory are only written, never trusted, since a worker may have scribbled over them.
 class ForkServer {
  public:
-  explicit ForkServer(const PoolPlan& plan) noexcept : plan_(plan), bell_(plan.memory.control->server_bell) {}
+  explicit ForkServer(const PoolPlan& plan) noexcept : plan_(plan), doorbell_(plan.memory.control->server_doorbell) {}
   [[noreturn]] void run() noexcept;
 
  private:
@@ -34,25 +34,25 @@ class ForkServer {
   void take_signals() noexcept;
   void spawn(unsigned index) noexcept;
   void reap() noexcept;
-  void serve_seats() noexcept;
+  void serve_worker_records() noexcept;
   void sleep() noexcept;
   bool owner_is_gone() noexcept;
   [[noreturn]] void end_with_owner() noexcept;
   [[noreturn]] static void cannot_begin(int error_number) noexcept { _exit(error_number); }  // the owner throws it
 
   static constexpr std::chrono::milliseconds kLookAgain{10};
-  static constexpr unsigned kMostNaps = 200;
+  static constexpr unsigned kMaxNaps = 200;
   // Signals that have it look, the second if the thread that forked it ends, or its whole process; also if it was stopped.
-  static constexpr int kHeard[] = {SIGCHLD, SIGCONT};
+  static constexpr int kWakeSignals[] = {SIGCHLD, SIGCONT};
   static constexpr int kIgnored[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM};
 
   const PoolPlan& plan_;
   struct sigaction owners_[std::size(kIgnored)];
-  struct sigaction owners_heard_[std::size(kHeard)];
-  LifeBell& bell_;
-  pid_t watch_ = 0;    // the thread of the owner's that holds the bell, once one does
-  unsigned naps_ = 0;  // since the bell said that it has ended, and it had not
-  pid_t children_[kMostWorkers] = {};
+  struct sigaction owners_wake_[std::size(kWakeSignals)];
+  LivenessDoorbell& doorbell_;
+  pid_t watch_ = 0;    // the thread of the owner's that holds the doorbell, once one does
+  unsigned naps_ = 0;  // since the doorbell said that it has ended, and it had not
+  pid_t children_[kMaxWorkers] = {};
   unsigned alive_ = 0;
   bool refused_ = false;  // a worker could not be killed: to be tried again
 };
@@ -61,37 +61,38 @@ void ForkServer::set_action(int signal, const struct sigaction& action, struct s
   if (sys::sigaction(signal, &action, &before) != 0) cannot_begin(errno);
 }
 
-// The owner's dispositions are put aside for the workers. Signals are blocked (signals_to_block), since before the
+// The owner's dispositions are set aside for the workers. Signals are blocked (signals_to_block), since before the
 // fork, until the first sleep.
 void ForkServer::take_signals() noexcept {
   struct sigaction ignore{};
   ignore.sa_handler = SIG_IGN;
   for (std::size_t i = 0; i < std::size(kIgnored); ++i) set_action(kIgnored[i], ignore, owners_[i]);
-  bell_of_server = &bell_;
+  doorbell_of_server = &doorbell_;
   struct sigaction ring{};  // also where the owner ignored SIGCHLD, so that children can be waited for
-  ring.sa_handler = [](int) { bell_of_server->ring(); };
-  for (std::size_t i = 0; i < std::size(kHeard); ++i) set_action(kHeard[i], ring, owners_heard_[i]);
+  ring.sa_handler = [](int) { doorbell_of_server->ring(); };
+  for (std::size_t i = 0; i < std::size(kWakeSignals); ++i) set_action(kWakeSignals[i], ring, owners_wake_[i]);
 }
 
 void ForkServer::spawn(unsigned index) noexcept {
-  Seat& seat = plan_.memory.seats[index];
+  WorkerRecord& record = plan_.memory.worker_records[index];
   const pid_t self = getpid();
   // The worker gets the owner's handlers back before its own signals are in order: nothing may run them meanwhile.
   const SignalsBlocked blocked;
   const pid_t pid = sys::fork();
   if (pid == 0) {
     for (std::size_t i = 0; i < std::size(kIgnored); ++i) sys::sigaction(kIgnored[i], &owners_[i], nullptr);
-    for (std::size_t i = 0; i < std::size(kHeard); ++i) sys::sigaction(kHeard[i], &owners_heard_[i], nullptr);
+    for (std::size_t i = 0; i < std::size(kWakeSignals); ++i)
+      sys::sigaction(kWakeSignals[i], &owners_wake_[i], nullptr);
     run_worker(plan_, index, self);
   }
   if (pid < 0) {
-    seat.status.store(errno, std::memory_order_relaxed);
-    seat.life.store(Life::spawn_failed, std::memory_order_release);
+    record.status.store(errno, std::memory_order_relaxed);
+    record.life.store(Life::spawn_failed, std::memory_order_release);
   } else {
     children_[index] = pid;
     ++alive_;
-    seat.pid.store(pid, std::memory_order_relaxed);
-    seat.life.store(Life::alive, std::memory_order_release);  // Model: spawn
+    record.pid.store(pid, std::memory_order_relaxed);
+    record.life.store(Life::alive, std::memory_order_release);  // Model: spawn
   }
   plan_.ring_service();
 }
@@ -106,27 +107,29 @@ void ForkServer::reap() noexcept {
       if (children_[i] != pid) continue;
       children_[i] = 0;
       --alive_;
-      Seat& seat = plan_.memory.seats[i];
-      seat.status.store(status, std::memory_order_relaxed);
-      seat.life.store(Life::ended, std::memory_order_release);  // Model: reap
+      WorkerRecord& record = plan_.memory.worker_records[i];
+      record.status.store(status, std::memory_order_relaxed);
+      record.life.store(Life::ended, std::memory_order_release);  // Model: reap
       plan_.ring_service();
       break;
     }
   }
 }
 
-void ForkServer::serve_seats() noexcept {
+void ForkServer::serve_worker_records() noexcept {
   refused_ = false;
   for (unsigned i = 0; i < plan_.memory.workers; ++i) {
-    Seat& seat = plan_.memory.seats[i];
-    const Life life = seat.life.load(std::memory_order_acquire);
+    WorkerRecord& record = plan_.memory.worker_records[i];
+    const Life life = record.life.load(std::memory_order_acquire);
     if (children_[i] == 0 && life == Life::spawn_wanted) {
       spawn(i);
-    } else if (children_[i] != 0 && (life != Life::alive || seat.pid.load(std::memory_order_relaxed) != children_[i])) {
-      seat.pid.store(children_[i], std::memory_order_relaxed);  // overwritten: nobody else writes these while it lives
-      seat.life.store(Life::alive, std::memory_order_release);
+    } else if (children_[i] != 0 &&
+               (life != Life::alive || record.pid.load(std::memory_order_relaxed) != children_[i])) {
+      record.pid.store(children_[i],
+                       std::memory_order_relaxed);  // overwritten: nobody else writes these while it lives
+      record.life.store(Life::alive, std::memory_order_release);
     }
-    if (children_[i] != 0 && seat.kill_wanted.load(std::memory_order_acquire) == kKillWanted) {  // Model: kill
+    if (children_[i] != 0 && record.kill_wanted.load(std::memory_order_acquire) == kKillWanted) {  // Model: kill
       if (sys::kill(children_[i], SIGKILL) != 0) refused_ = true;
     }
   }
@@ -144,32 +147,33 @@ void ForkServer::end_with_owner() noexcept {
   _exit(0);
 }
 
-// Asks the kernel, whatever the bell says. An owner that has exec'd is the same process, but has no thread of that time.
+// Asks the kernel, whatever the doorbell says. An owner that has exec'd is the same process, but has no thread of that
+// time.
 bool ForkServer::owner_is_gone() noexcept {
   if (getppid() != plan_.owner) return true;
-  if (watch_ == 0) return bell_.holder_ended();
+  if (watch_ == 0) return doorbell_.holder_ended();
   return sys::tgkill(plan_.owner, watch_, 0) != 0 && errno == ESRCH;
 }
 
 void ForkServer::sleep() noexcept {
   using Clock = std::chrono::steady_clock;
   std::optional<std::chrono::milliseconds> longest;
-  if (watch_ == 0) watch_ = bell_.holder();
-  if (refused_ || watch_ == 0) longest = kLookAgain;  // the thread that is to hold the bell is being made
+  if (watch_ == 0) watch_ = doorbell_.holder();
+  if (refused_ || watch_ == 0) longest = kLookAgain;  // the thread that is to hold the doorbell is being made
   sigset_t none;
   sigemptyset(&none);
   if (sys::pthread_sigmask(SIG_SETMASK, &none, nullptr) != 0) longest = kLookAgain;  // a signal may be blocked
-#if defined(__SANITIZE_THREAD__)  // which may put a signal off until the next call that it knows
+#if defined(__SANITIZE_THREAD__)  // which may delay a signal until the next call that it knows
   longest = kLookAgain;
 #endif
-  if (bell_.holder_ended()) {  // then the thread is about to be gone, or somebody has scribbled over the bell
-    if (++naps_ > kMostNaps) bell_.restore(watch_);
+  if (doorbell_.holder_ended()) {  // then the thread is about to be gone, or somebody has scribbled over the doorbell
+    if (++naps_ > kMaxNaps) doorbell_.restore(watch_);
     const timespec nap{0, 5'000'000};
     ::nanosleep(&nap, nullptr);
     return;
   }
   naps_ = 0;
-  bell_.wait(longest ? std::optional(Clock::now() + *longest) : std::nullopt);
+  doorbell_.wait(longest ? std::optional(Clock::now() + *longest) : std::nullopt);
 }
 
 void ForkServer::run() noexcept {
@@ -178,13 +182,13 @@ void ForkServer::run() noexcept {
   __fpurge(stdout);
   take_signals();
   warm_up_stack_capture();
-  const LifeBell::Hold hold(plan_.memory.control->server);
+  const LivenessDoorbell::Hold hold(plan_.memory.control->server);
   if (sys::prctl(PR_SET_PDEATHSIG, SIGCONT) != 0) cannot_begin(errno);
   for (;;) {
-    bell_.drain();
+    doorbell_.drain();
     if (owner_is_gone()) end_with_owner();
     reap();
-    serve_seats();
+    serve_worker_records();
     if (plan_.memory.control->closing.load(std::memory_order_acquire) == kClosing && alive_ == 0) _exit(0);
     sleep();
   }

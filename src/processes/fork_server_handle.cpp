@@ -16,11 +16,11 @@
 namespace retinue::detail {
 namespace {
 
-/// For it to be gone, once it is told.
+/// For it to be gone, once it is asked to leave.
 constexpr std::chrono::seconds kLongestLeaving{5};
 /// For one that was stopped to go on, if anything waits for it.
 constexpr std::chrono::seconds kLookEvery{1};
-constexpr int kMostLooksAtStopped = 5;
+constexpr int kMaxLooksAtStopped = 5;
 
 }  // namespace
 
@@ -43,7 +43,7 @@ void ForkServerHandle::start(PoolPlan& plan, const FreshProgram* program) {
   if (pid < 0) throw_call_failed("fork", error_number, "the pool's fork server");
   pid_ = pid;
   end_.emplace(pid, *plan.memory.control);
-  plan.region->set_keeper_of_file(pid);
+  plan.region->set_file_holder(pid);
 }
 
 bool ForkServerHandle::has_ended(int* exit_code) const noexcept {
@@ -97,9 +97,9 @@ ForkServerHandle::Look ForkServerHandle::look(bool waits_for_it, const Deadline&
     look_ = now + kLookEvery;
     looks_at_stopped_ = ProcessState::of(pid_).state() == 'T' ? looks_at_stopped_ + 1 : 0;
   }
-  const bool stands_still = looks_at_stopped_ >= kMostLooksAtStopped;
-  if (stands_still || (terminate_deadline && now >= *terminate_deadline)) {
-    was_stopped_ = stands_still;
+  const bool is_stopped = looks_at_stopped_ >= kMaxLooksAtStopped;
+  if (is_stopped || (terminate_deadline && now >= *terminate_deadline)) {
+    was_stopped_ = is_stopped;
     return {look_, !kill_now()};
   }
   return {terminate_deadline && *terminate_deadline < *look_ ? terminate_deadline : look_, false};

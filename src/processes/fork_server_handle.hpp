@@ -14,9 +14,9 @@
 
 namespace retinue::detail {
 
-/// The fork server as a child process: its start, its end, and what is done if it stands still. For the thread that makes or ends
-/// the pool and for its service thread, one at a time, but `has_ended`. What the fork server does for the pool goes through shared
-/// memory (control.hpp). If it is killed the kernel kills its workers with it.
+/// The fork server as a child process: its start, its end, and what is done if it is stopped. For the thread that makes
+/// or ends the pool and for its service thread, one at a time, but `has_ended`. What the fork server does for the pool
+/// goes through shared memory (control.hpp). If it is killed the kernel kills its workers with it.
 class ForkServerHandle {
  public:
   explicit ForkServerHandle(const PoolPlan& plan) noexcept : plan_(plan) {}
@@ -34,9 +34,9 @@ class ForkServerHandle {
 
   struct Look {
     Deadline next;             ///< when to look again
-    bool kill_failed = false;  ///< it stands still, and may not be killed
+    bool kill_failed = false;  ///< it is stopped, and may not be killed
   };
-  /// Kills it if it stands still though something `waits_for_it`, or if it is past the deadline.
+  /// Kills it if it is stopped though something `waits_for_it`, or if it is past the deadline.
   Look look(bool waits_for_it, const Deadline& terminate_deadline) noexcept;
   /// And was killed for that.
   bool was_stopped() const noexcept { return was_stopped_; }

@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <unistd.h>
 
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 #include <retinue/error.hpp>
 
 #include "system/calls.hpp"
@@ -22,10 +22,10 @@ namespace {
 /// The plan as numbers: descriptors keep theirs over exec, and shared memory its address.
 struct Handover {
   std::uint64_t size = sizeof(Handover);
-  std::uint64_t region_base, region_reach, bell, memory;
+  std::uint64_t region_base, region_reach, doorbell, memory;
   std::uint64_t slots, max_tasks, max_memory;
   std::int64_t longest_spin;
-  std::int32_t region_fd, bell_fd;
+  std::int32_t region_fd, doorbell_fd;
   std::int32_t owner;
   std::uint32_t workers, cpus, break_on_death;
   Confinement confinement;
@@ -69,15 +69,15 @@ FreshStart::FreshStart(const PoolPlan& plan, const FreshProgram& program)
   handover.size = sizeof handover;
   handover.region_base = reinterpret_cast<std::uintptr_t>(plan.region->base());
   handover.region_reach = plan.region->reach();
-  handover.bell = reinterpret_cast<std::uintptr_t>(plan.owner_bell);
+  handover.doorbell = reinterpret_cast<std::uintptr_t>(plan.owner_doorbell);
   handover.memory = reinterpret_cast<std::uintptr_t>(plan.memory.control);
   handover.slots = plan.memory.slot_mask + 1;
   handover.max_tasks = plan.max_tasks;
   handover.max_memory = plan.max_memory;
   handover.longest_spin = plan.longest_spin.count();
   handover.region_fd = plan.region->memfd();
-  handover.bell_fd = plan.owner_bell->memfd();
-  if (handover.region_fd < 0 || handover.bell_fd < 0)
+  handover.doorbell_fd = plan.owner_doorbell->memfd();
+  if (handover.region_fd < 0 || handover.doorbell_fd < 0)
     throw Error(
         "this program has closed the descriptors of its shared memory, which a worker that is started anew would "
         "inherit; "
@@ -91,7 +91,7 @@ FreshStart::FreshStart(const PoolPlan& plan, const FreshProgram& program)
   words_.push_back(to_text(handover));
   for (std::string& word : words_) arguments_.push_back(word.data());
   arguments_.push_back(nullptr);
-  for (const int fd : {handover.region_fd, handover.bell_fd}) descriptors_.push_back(fd);
+  for (const int fd : {handover.region_fd, handover.doorbell_fd}) descriptors_.push_back(fd);
 }
 
 void FreshStart::exec() const noexcept {
@@ -106,11 +106,11 @@ namespace {
 PoolPlan* attached = nullptr;  // kept to the end of the process
 }
 
-void attach_as_told(const std::string& told) {
-  const Handover handover = from_text(told);
+void attach_to_owner(const std::string& plan_text) {
+  const Handover handover = from_text(plan_text);
   auto* plan = new PoolPlan();
   plan->region = &Region::attach(close_on_exec(handover.region_fd), handover.region_base, handover.region_reach);
-  plan->owner_bell = &OwnerBell::attach(close_on_exec(handover.bell_fd), handover.bell);
+  plan->owner_doorbell = &OwnerDoorbell::attach(close_on_exec(handover.doorbell_fd), handover.doorbell);
   plan->memory = PoolMemory::at(reinterpret_cast<std::byte*>(handover.memory), handover.workers, handover.slots);
   plan->max_tasks = handover.max_tasks;
   plan->max_memory = handover.max_memory;
@@ -123,8 +123,8 @@ void attach_as_told(const std::string& told) {
   attached = plan;
 }
 
-void serve_as_told(const ProcessHooks& hooks, std::function<void()> initializer) {
-  if (attached == nullptr) throw Error("serve_as_told was called before attach_as_told");
+void serve_owner(const ProcessHooks& hooks, std::function<void()> initializer) {
+  if (attached == nullptr) throw Error("serve_owner was called before attach_to_owner");
   attached->initializer = std::move(initializer);
   attached->hooks = &hooks;
   const sigset_t all = signals_to_block();

@@ -28,8 +28,8 @@ class Inspection {
         lifecycle_(lifecycle),
         slots_(slots) {}
 
-  /// Looks whether shared memory is as it should be, if it is time for that, and mends it. Returns when the next look is due;
-  /// nullopt once the pool is idle, and what was noted is forgotten.
+  /// Looks whether shared memory is as it should be, if it is time for that, and repairs it. Returns when the next look
+  /// is due; nullopt once the pool is idle, and what was noted is forgotten.
   Deadline inspect();
 
  private:
@@ -45,10 +45,10 @@ class Inspection {
     bool oldest_was_ready = false;
   };
 
-  bool mend_words();
-  bool mend_seats();
-  bool mend_seat(unsigned worker);
-  bool mend_head();
+  bool repair_control();
+  bool repair_worker_records();
+  bool repair_worker_record(unsigned worker);
+  bool repair_head();
 
   const PoolPlan& plan_;
   TaskRing& ring_;

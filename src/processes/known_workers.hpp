@@ -11,9 +11,9 @@
 
 namespace retinue::detail {
 
-/// One worker, by its seat.
+/// One worker, by its record.
 struct KnownWorker {
-  Part* part = nullptr;  ///< null: nobody is here, nor was asked for
+  Arena* arena = nullptr;  ///< null: nobody is here, nor was asked for
   pid_t pid = 0;
   bool spawn_again = false;  ///< it could not be forked or not begin: try later
   bool seen_ready = false;
@@ -37,13 +37,14 @@ class KnownWorkers {
 
   pid_t pid_of(unsigned worker) const noexcept {
     // A worker may have ended its first task before the service thread has noted its pid.
-    return known_[worker].pid != 0 ? known_[worker].pid : memory_.seats[worker].pid.load(std::memory_order_relaxed);
+    return known_[worker].pid != 0 ? known_[worker].pid
+                                   : memory_.worker_records[worker].pid.load(std::memory_order_relaxed);
   }
 
   /// The fork server kills it when it is rung.
   void ask_to_kill(unsigned worker) noexcept {
     known_[worker].kill_asked = true;
-    memory_.seats[worker].kill_wanted.store(kKillWanted, std::memory_order_release);  // Model: ask_to_kill
+    memory_.worker_records[worker].kill_wanted.store(kKillWanted, std::memory_order_release);  // Model: ask_to_kill
   }
   void ask_to_kill_all() noexcept {
     for (unsigned i = 0; i < size(); ++i) ask_to_kill(i);

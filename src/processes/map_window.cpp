@@ -5,7 +5,7 @@
 #include <vector>
 
 #include <retinue/detail/processes/process_backend.hpp>
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 
 #include "pool_core.hpp"
 
@@ -23,26 +23,26 @@ class PoolMapWindow final : public MapWindow {
   PoolMapWindow(CoreRef core, EntryRef entry, const TaskOptions& options, Order order)
       : core_(std::move(core)), entry_(entry), options_(options), ordered_(order == Order::inputs) {
     const std::size_t workers = core_->workers();
-    limit_ = options_.look_ahead != 0 ? options_.look_ahead : std::max<std::size_t>(kMostAhead, 4 * workers);
+    limit_ = options_.look_ahead != 0 ? options_.look_ahead : std::max<std::size_t>(kMaxAhead, 4 * workers);
     window_ = std::min<std::size_t>(limit_, 4 * workers);
   }
 
   ~PoolMapWindow() override {
     drop_staged();
-    core_->abandon(all_, kept_, at_once_);
+    core_->abandon(all_, kept_, terminating_);
     for (TaskState* task : all_) task->release();
   }
 
   std::size_t wanted() const override {
-    core_->owner().refuse_foreign();
+    core_->owner().refuse_if_made_elsewhere();
     if (inputs_ended_ || outstanding_ >= window_) return 0;
-    if (held_back_ || is_heavy()) return 0;
+    if (inputs_paused_ || is_heavy()) return 0;
     const std::size_t room = window_ - outstanding_;
     return outstanding_ == 0 || room >= std::max<std::size_t>(1, window_ / 4) ? std::min(room, kBatch) : 0;
   }
 
   std::byte* stage(std::size_t bytes) override {
-    core_->owner().refuse_foreign();
+    core_->owner().refuse_if_made_elsewhere();
     TaskState* task = take_spare();
     try {
       std::byte* room;
@@ -87,7 +87,7 @@ class PoolMapWindow final : public MapWindow {
         std::count_if(all_.begin(), all_.end(), [](const TaskState* t) { return !t->ended(); }));
   }
 
-  void hold_back() noexcept override { held_back_ = true; }
+  void pause_inputs() noexcept override { inputs_paused_ = true; }
   bool is_empty() const noexcept override { return outstanding_ == 0; }
   std::size_t outstanding() const noexcept override { return outstanding_; }
   std::size_t look_ahead() const noexcept override { return window_; }
@@ -105,7 +105,7 @@ class PoolMapWindow final : public MapWindow {
 
   void nudge() noexcept override {
     nudged_.store(true);
-    core_->bell().ring();
+    core_->doorbell().ring();
   }
 
   bool wait_for_nudge(const Deadline& deadline) override {
@@ -114,7 +114,7 @@ class PoolMapWindow final : public MapWindow {
     return nudged;
   }
   bool is_heavy() const noexcept override {
-    return outstanding_bytes_ > kMostBytesAhead && outstanding_ >= 2 * core_->workers();
+    return outstanding_bytes_ > kMaxBytesAhead && outstanding_ >= 2 * core_->workers();
   }
 
   void unstage() noexcept override {
@@ -151,7 +151,7 @@ class PoolMapWindow final : public MapWindow {
   }
 
   Next next(Result& result, const Deadline& deadline) override {
-    core_->owner().refuse_foreign();
+    core_->owner().refuse_if_made_elsewhere();
     recycle_given();
     if (outstanding_ == 0) return Next::over;
     if (!staged_.empty()) publish();
@@ -160,7 +160,7 @@ class PoolMapWindow final : public MapWindow {
     if (task == nullptr) return outcome;
     --outstanding_;
     outstanding_bytes_ -= task->argument_bytes;
-    held_back_ = false;
+    inputs_paused_ = false;
     if (++taken_ >= window_) window_was_taken();
     given_ = task;
     result.index = task->index;
@@ -173,14 +173,14 @@ class PoolMapWindow final : public MapWindow {
   SharedMemory take() noexcept override {
     return given_ != nullptr ? given_->payload.release_result_block() : SharedMemory{};
   }
-  void end_at_once() noexcept override { at_once_ = true; }
+  void terminate_on_destruction() noexcept override { terminating_ = true; }
   void inputs_ended() noexcept override { inputs_ended_ = true; }
   void keep(std::shared_ptr<const void> kept) noexcept override { kept_ = std::move(kept); }
 
  private:
-  static constexpr std::size_t kMostAhead = 4096;
+  static constexpr std::size_t kMaxAhead = 4096;
   static constexpr std::size_t kBatch = 256;
-  static constexpr std::size_t kMostBytesAhead = 64u << 20;
+  static constexpr std::size_t kMaxBytesAhead = 64u << 20;
   static constexpr std::chrono::milliseconds kFastTurn{4};
   static constexpr std::size_t kBulkWindow = 256;
   static constexpr std::chrono::milliseconds kBulkSleep{1};
@@ -203,12 +203,12 @@ class PoolMapWindow final : public MapWindow {
     if (spare_.capacity() <= all_.size()) spare_.reserve(2 * all_.size() + 64);
     if (all_.capacity() == all_.size()) all_.reserve(2 * all_.size() + 64);
     TaskState* task = new TaskState(core_, entry_, options_, 1);
-    task->lent = true;
+    task->owned_by_map = true;
     all_.push_back(task);
     return task;
   }
 
-  // Takes back a task that was staged but never handed to the pool.
+  // Cancels a task that was staged but never handed to the pool.
   void drop(TaskState* task) noexcept {
     outstanding_bytes_ -= task->argument_bytes;
     --outstanding_;
@@ -242,12 +242,12 @@ class PoolMapWindow final : public MapWindow {
   // Workers have nothing left to claim while we wait: read more inputs, if there may be any.
   // False if none would be read even so: a caller that came back at once would come back for ever.
   bool grow() {
-    if (inputs_ended_ || inputs_wait_ || held_back_ || is_heavy()) return false;
+    if (inputs_ended_ || inputs_wait_ || inputs_paused_ || is_heavy()) return false;
     window_ = std::min(limit_, 2 * window_);
     return wanted() != 0;
   }
 
-  // Tasks whose ends tell that the workers run out of tasks while the first is slow, and that inputs should
+  // Tasks whose ends show that the workers run out of tasks while the first is slow, and that inputs should
   // be read: the last ones, and one more than there are workers, which may all be busy with slow ones.
   std::span<TaskState* const> last_under_way() {
     last_.clear();
@@ -334,8 +334,8 @@ class PoolMapWindow final : public MapWindow {
   Clock::time_point turned_ = Clock::now();  // ... the last time a whole window had been taken
   bool inputs_ended_ = false;
   bool inputs_wait_ = false;
-  bool held_back_ = false;
-  bool at_once_ = false;
+  bool inputs_paused_ = false;
+  bool terminating_ = false;
   std::atomic<bool> nudged_{false};  // by any thread; reset by the one that waits
 
   std::vector<Staging> staged_;

@@ -10,14 +10,14 @@ namespace retinue::detail {
 
 OwnerProcess::OwnerProcess() noexcept : generation_(fork_generation()), pid_(getpid()) {}
 
-bool OwnerProcess::foreign() const noexcept { return generation_ != fork_generation(); }
+bool OwnerProcess::made_elsewhere() const noexcept { return generation_ != fork_generation(); }
 
 bool OwnerProcess::in_forked_child() const noexcept {
-  return foreign() && !(is_of_another_copy(generation_) && getpid() == pid_);
+  return made_elsewhere() && !(is_of_another_copy(generation_) && getpid() == pid_);
 }
 
-void OwnerProcess::refuse_foreign() const {
-  if (!foreign()) return;
+void OwnerProcess::refuse_if_made_elsewhere() const {
+  if (!made_elsewhere()) return;
   if (is_of_another_copy(generation_)) throw Error(kTwoCopies);
   throw PoolClosed("this pool belongs to the process that made it, and this is a forked child: make another pool here");
 }

@@ -14,11 +14,11 @@ class OwnerProcess {
 
   /// True in a child forked from the owner, where its pools are a memory of the parent's, and for another copy of this
   /// library in the owner's program.
-  bool foreign() const noexcept;
+  bool made_elsewhere() const noexcept;
   /// The child alone; dearer.
   bool in_forked_child() const noexcept;
   /// Throws PoolClosed in the child, Error for another copy.
-  void refuse_foreign() const;
+  void refuse_if_made_elsewhere() const;
   pid_t pid() const noexcept { return pid_; }
 
  private:

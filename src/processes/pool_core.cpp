@@ -8,27 +8,27 @@
 
 #include <retinue/cpu_count.hpp>
 #include <retinue/detail/codec/entry.hpp>
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 
 namespace retinue::detail {
 namespace {
 
-constexpr std::size_t kFewestSlots = 64, kMostSlots = std::size_t{1} << 20;
+constexpr std::size_t kMinSlots = 64, kMaxSlots = std::size_t{1} << 20;
 
-/// For workers to be gone, once they are told by `terminate`.
+/// For workers to be gone, once they are asked to by `terminate`.
 constexpr std::chrono::seconds kLongestLeaving{5};
 
 std::atomic<PoolCore*> left_alone{nullptr};  // pools of a parent, kept in reach for leak checkers
 
 std::size_t slots_for(const ProcessPoolOptions& options, unsigned workers) {
   return std::bit_ceil(
-      std::clamp<std::size_t>(std::max<std::size_t>(options.slots, 4 * workers), kFewestSlots, kMostSlots));
+      std::clamp<std::size_t>(std::max<std::size_t>(options.slots, 4 * workers), kMinSlots, kMaxSlots));
 }
 
 unsigned workers_for(const ProcessPoolOptions& options) {
-  const unsigned workers = options.workers != 0 ? options.workers : std::min(cpu_count(), kMostWorkers);
-  if (workers > kMostWorkers)
-    throw Error("a ProcessPool has at most " + std::to_string(kMostWorkers) + " workers, not " +
+  const unsigned workers = options.workers != 0 ? options.workers : std::min(cpu_count(), kMaxWorkers);
+  if (workers > kMaxWorkers)
+    throw Error("a ProcessPool has at most " + std::to_string(kMaxWorkers) + " workers, not " +
                 std::to_string(workers));
   return workers;
 }
@@ -39,7 +39,7 @@ PoolPlan plan_of(const ProcessPoolOptions& options, const ProcessHooks& hooks, c
   plan.hooks = &hooks;
   plan.cpus = cpu_count();
   plan.region = &Region::of_this_process();
-  plan.owner_bell = &OwnerBell::of_this_process();
+  plan.owner_doorbell = &OwnerDoorbell::of_this_process();
   plan.initializer = options.initializer;
   plan.max_tasks = options.max_tasks_per_worker;
   plan.max_memory = options.max_memory_per_worker;
@@ -59,24 +59,25 @@ void wait_for_first_spawns(const PoolPlan& plan, Supervisor& supervisor, ForkSer
     unsigned answered = 0;
     int error_number = 0;
     for (unsigned i = 0; i < workers; ++i) {
-      const Life life = plan.memory.seats[i].life.load(std::memory_order_acquire);
+      const Life life = plan.memory.worker_records[i].life.load(std::memory_order_acquire);
       if (life != Life::spawn_wanted) ++answered;
-      if (life == Life::spawn_failed) error_number = plan.memory.seats[i].status.load(std::memory_order_relaxed);
+      if (life == Life::spawn_failed)
+        error_number = plan.memory.worker_records[i].status.load(std::memory_order_relaxed);
     }
     if (error_number != 0) {
       unsigned alive = 0;
       for (unsigned i = 0; i < workers; ++i)
-        if (plan.memory.seats[i].life.load(std::memory_order_acquire) == Life::alive) ++alive;
+        if (plan.memory.worker_records[i].life.load(std::memory_order_acquire) == Life::alive) ++alive;
       throw_call_failed("fork", error_number,
                         "worker " + std::to_string(alive + 1) + " of " + std::to_string(workers) +
                             "; see ulimit -u and the cgroup's pids.max");
     }
     if (answered == workers) {
-      supervisor.look_at_seats();
+      supervisor.look_at_worker_records();
       return;
     }
-    plan.memory.control->service_bell.wait(Clock::now() + std::chrono::milliseconds(100));
-    plan.memory.control->service_bell.drain();
+    plan.memory.control->service_doorbell.wait(Clock::now() + std::chrono::milliseconds(100));
+    plan.memory.control->service_doorbell.drain();
     if (int exit_code = 0; server.has_ended(&exit_code)) {
       if (program == nullptr && exit_code != 0)
         throw_call_failed("sigaction or prctl", exit_code, "in the pool's fork server");
@@ -124,7 +125,7 @@ void add_ref(PoolCore& core) noexcept { core.add_ref(); }
 void release(PoolCore& core) noexcept { core.release(); }
 
 ControlMemory::ControlMemory(PoolPlan& plan, unsigned workers, std::size_t slots)
-    : region_(*plan.region), extent_(region_.take_control(PoolMemory::bytes_needed(workers, slots))) {
+    : region_(*plan.region), extent_(region_.allocate_control(PoolMemory::bytes_needed(workers, slots))) {
   plan.memory = PoolMemory::lay_out(region_.at(extent_.offset), workers, slots);
 }
 
@@ -151,7 +152,7 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
   try {
     for (unsigned i = 0; i < workers(); ++i) {
       supervisor_.spawn(i);
-      if (workers_[i].part == nullptr)
+      if (workers_[i].arena == nullptr)
         throw ResourceExhausted(
             "no room in the shared region for worker " + std::to_string(i + 1) + " of " + std::to_string(workers()), 0);
     }
@@ -159,7 +160,7 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
     wait_for_first_spawns(plan_, supervisor_, server_, program);
     add_ref();
     service_.start(CoreRef(this));
-    region().add_keeper(plan_.memory.control->service_bell);
+    region().add_trim_subscriber(plan_.memory.control->service_doorbell);
   } catch (...) {
     end_processes();
     throw;
@@ -178,7 +179,7 @@ Deadline PoolCore::do_chores() noexcept {
                                 : "its fork server was killed, and its workers with it; make a new pool");
     }
     if (!lifecycle_.closed()) {
-      supervisor_.look_at_seats();
+      supervisor_.look_at_worker_records();
       ring_.note_refill_ring();
       ring_.collect();
       if (ring_.has_backlog()) ring_.ask_for_refill();
@@ -196,25 +197,26 @@ Deadline PoolCore::do_chores() noexcept {
         next = earlier(next, next_look);
       }
     }
-    next = earlier(next, tend_memory());
+    next = earlier(next, trim_idle_memory());
   } catch (const std::bad_alloc&) {
     next = Clock::now() + std::chrono::milliseconds(10);  // results stay in their slots until then
   }
   next = earlier(next, death_reports_.report());
-  if (owner_.foreign()) _exit(0);  // a subscriber forked and let its child return: no second service thread
+  if (owner_.made_elsewhere()) _exit(0);  // a subscriber forked and let its child return: no second service thread
   return next;
 }
 
-// Memory that nobody uses is given back to the system after a quiet while. Workers see to their own before they sleep;
-// those that were asleep when results were let go of have to be woken for it.
-Deadline PoolCore::tend_memory() noexcept {
-  const Region::Tended tended = region().tend();
-  if (idle_periods_ != tended.quiet_whiles) {
-    idle_periods_ = tended.quiet_whiles;
+// Memory that nobody uses is returned to the system after an idle period. Workers see to their own before they sleep;
+// those that were asleep when results were released have to be woken for it.
+Deadline PoolCore::trim_idle_memory() noexcept {
+  const Region::TrimSchedule schedule = region().trim_when_idle();
+  if (idle_periods_ != schedule.idle_periods) {
+    idle_periods_ = schedule.idle_periods;
     for (unsigned i = 0; i < workers(); ++i)
-      if (plan_.memory.seats[i].returned.top.load(std::memory_order_relaxed) != 0) ring_worker(plan_.memory, i);
+      if (plan_.memory.worker_records[i].returned.top.load(std::memory_order_relaxed) != 0)
+        ring_worker(plan_.memory, i);
   }
-  return tended.again;
+  return schedule.again;
 }
 
 // Of a pool that has broken.
@@ -226,7 +228,7 @@ void PoolCore::end_what_is_open() noexcept {
   lifecycle_.announce_closing();
   ring_all_workers(plan_.memory);
   plan_.ring_server();
-  plan_.owner_bell->ring();
+  plan_.owner_doorbell->ring();
 }
 
 void PoolCore::close(bool cancel_pending, bool at_once) {
@@ -240,7 +242,7 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
       plan_.ring_server();
       plan_.ring_service();  // its next look must not come later than that
     }
-    plan_.owner_bell->ring();
+    plan_.owner_doorbell->ring();
     if (!lifecycle_.begin_end()) {  // another thread ends the pool: wait for it
       if (!service_.is_this()) lifecycle_.wait_for_end(lock);
       return;
@@ -257,7 +259,7 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
   lifecycle_.note_end();
 }
 
-// Every process of the pool is told to leave, waited for, and, if it does not, killed. Also after a
+// Every process of the pool is asked to leave, waited for, and, if it does not, killed. Also after a
 // constructor that failed half way.
 void PoolCore::end_processes() noexcept {  // Model: shutdown
   lifecycle_.announce_closing();
@@ -270,7 +272,7 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
   supervisor_.retire_all();
   reclaim_.free_still_read(lost);
   if (lost) control_.lose();
-  region().remove_keeper(plan_.memory.control->service_bell);
+  region().remove_trim_subscriber(plan_.memory.control->service_doorbell);
 }
 
 void PoolCore::destroy() noexcept {
@@ -290,13 +292,13 @@ std::string PoolCore::closed_why() const {
 }
 
 void PoolCore::check_open() {
-  owner_.refuse_foreign();
+  owner_.refuse_if_made_elsewhere();
   const std::lock_guard lock(lock_.mutex());
   lifecycle_.require_open();
 }
 
 Subscription PoolCore::subscribe(std::function<void(const WorkerDeath&)> on_death) {
-  owner_.refuse_foreign();
+  owner_.refuse_if_made_elsewhere();
   // A runtime's callback needs what its other callbacks need.
   return std::make_shared<const Liveness::Subscription>(death_reports_.failures().subscribe(
       [hooks = plan_.hooks, on_death = std::move(on_death)](const ProcessDeath& death) {
@@ -341,8 +343,8 @@ std::vector<pid_t> PoolCore::worker_pids() {
     if (lifecycle_.closed()) return pids;
   }
   for (unsigned i = 0; i < workers(); ++i) {
-    const Seat& seat = plan_.memory.seats[i];
-    if (seat.life.load(std::memory_order_acquire) == Life::alive) pids.push_back(seat.pid.load());
+    const WorkerRecord& record = plan_.memory.worker_records[i];
+    if (record.life.load(std::memory_order_acquire) == Life::alive) pids.push_back(record.pid.load());
   }
   return pids;
 }

@@ -35,14 +35,14 @@
 
 namespace retinue::detail {
 
-/// A pool's shared memory, taken on construction and laid out into the plan; given back at the end unless it is lost.
+/// A pool's shared memory, taken on construction and laid out into the plan; freed at the end unless it is lost.
 class ControlMemory {
  public:
   ControlMemory(PoolPlan& plan, unsigned workers, std::size_t slots);
   ControlMemory(const ControlMemory&) = delete;
   ControlMemory& operator=(const ControlMemory&) = delete;
   ~ControlMemory() {
-    if (!lost_) region_.give_control(extent_);
+    if (!lost_) region_.free_control(extent_);
   }
 
   /// A process may still use it: it cannot be used for anything else.
@@ -57,8 +57,8 @@ class ControlMemory {
 /// The owner's side of one pool, made of parts that own what they know; this holds what crosses them. Lives in private
 /// memory of the owner and is never touched by workers. Thread-safe: one mutex (PoolLock) guards the bookkeeping of all parts.
 ///
-/// Who is killed when: a worker: the Supervisor (service thread) has its task ended or repeated and its
-/// seat filled anew. The fork server: the pool breaks. The owner: the fork server ends all.
+/// Who is killed when: a worker: the Supervisor (service thread) has its task ended or repeated and its record filled
+/// anew. The fork server: the pool breaks. The owner: the fork server ends all.
 class PoolCore final : public ProcessBackend {
  public:
   PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program = nullptr);
@@ -81,7 +81,7 @@ class PoolCore final : public ProcessBackend {
   std::vector<pid_t> worker_pids() override;
   std::unique_ptr<MapWindow> open_map(EntryRef entry, const TaskOptions& options, Order order) override;
   unsigned workers() const noexcept override { return plan_.memory.workers; }
-  bool foreign() const noexcept override { return owner_.foreign(); }
+  bool made_elsewhere() const noexcept override { return owner_.made_elsewhere(); }
   std::string closed_why() const;
   /// The process it belongs to.
   const OwnerProcess& owner() const noexcept { return owner_; }
@@ -101,12 +101,12 @@ class PoolCore final : public ProcessBackend {
   bool collect();
   /// Takes all of `list`, oldest first, linked by `next`; null if it is empty.
   TaskState* take_finished(FinishedList& list);
-  /// Lets go of a map's tasks: takes back what has not started, forgets where the others shall be listed. `kept`, if it is
-  /// not null, is let go of once these have ended.
+  /// Releases a map's tasks: cancels what has not started, forgets where the others shall be listed. `kept`, if it is
+  /// not null, is released once these have ended.
   void abandon(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept, bool at_once) noexcept;
 
   Region& region() const noexcept { return *plan_.region; }
-  OwnerBell& bell() const noexcept { return *plan_.owner_bell; }
+  OwnerDoorbell& doorbell() const noexcept { return *plan_.owner_doorbell; }
 
  private:
   using Hold = PoolLock::Hold;
@@ -115,7 +115,7 @@ class PoolCore final : public ProcessBackend {
   void destroy() noexcept override;
 
   Deadline do_chores() noexcept;
-  Deadline tend_memory() noexcept;
+  Deadline trim_idle_memory() noexcept;
   void end_what_is_open() noexcept;
   void end_processes() noexcept;
 

@@ -1,7 +1,7 @@
 // How tasks come to a pool, and what is asked of single ones.
 #include <utility>
 
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 
 #include "pool_core.hpp"
 
@@ -24,7 +24,7 @@ inline Ref<TaskState> new_task(PoolCore& core, EntryRef entry, StagedPayload& ar
 }  // namespace
 
 Ref<EncodedCompletion> PoolCore::submit(EntryRef entry, StagedPayload& arguments, const TaskOptions& options) {
-  owner_.refuse_foreign();
+  owner_.refuse_if_made_elsewhere();
   Ref<TaskState> task = new_task(*this, entry, arguments, options, 2);
   Ref<TaskState> for_pool(task.get());
   {
@@ -39,7 +39,7 @@ Ref<EncodedCompletion> PoolCore::submit(EntryRef entry, StagedPayload& arguments
 
 void PoolCore::submit_many(std::span<const EncodedCall> calls, const TaskOptions& options,
                            std::vector<Ref<EncodedCompletion>>& submitted) {
-  owner_.refuse_foreign();
+  owner_.refuse_if_made_elsewhere();
   std::vector<Ref<TaskState>> tasks;
   tasks.reserve(calls.size());
   for (const EncodedCall& each : calls) tasks.push_back(new_task(*this, each.entry, *each.arguments, options, 1));
@@ -57,7 +57,7 @@ void PoolCore::submit_many(std::span<const EncodedCall> calls, const TaskOptions
 
 void PoolCore::submit_all(std::span<const Staged> tasks, std::size_t& taken) {
   taken = 0;
-  owner_.refuse_foreign();
+  owner_.refuse_if_made_elsewhere();
   const Hold hold(lock_);
   lifecycle_.require_open();
   for (const Staged& staged : tasks) {
@@ -67,45 +67,45 @@ void PoolCore::submit_all(std::span<const Staged> tasks, std::size_t& taken) {
 }
 
 bool PoolCore::collect() {
-  owner_.refuse_foreign();
+  owner_.refuse_if_made_elsewhere();
   const Hold hold(lock_);
   return !ring_.collect();
 }
 
 TaskState* PoolCore::take_finished(FinishedList& list) {
-  owner_.refuse_foreign();
+  owner_.refuse_if_made_elsewhere();
   const Hold hold(lock_);
   return list.take();
 }
 
 void PoolCore::abandon(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept,
                        bool at_once) noexcept {
-  if (owner_.foreign()) return;
+  if (owner_.made_elsewhere()) return;
   {
     const Hold hold(lock_);
     cancellation_.abandon(tasks, kept, at_once);
   }
   // Whoever waits for tasks behind these, or for all to end, must look again.
-  plan_.owner_bell->ring();
+  plan_.owner_doorbell->ring();
 }
 
 bool PoolCore::cancel(TaskState& task, bool force) {
-  if (waiting_.end_if_foreign(task)) return false;
+  if (waiting_.end_if_made_elsewhere(task)) return false;
   auto answer = Cancellation::Answer::no;
   {
     const Hold hold(lock_);
     answer = cancellation_.cancel(task, force);
   }
-  if (answer == Cancellation::Answer::cancelled_now) plan_.owner_bell->ring();
+  if (answer == Cancellation::Answer::cancelled_now) plan_.owner_doorbell->ring();
   return answer != Cancellation::Answer::no;
 }
 
 void PoolCore::on_done(TaskState& task, std::function<void()> callback) {
-  if (!task.ended() && !waiting_.end_if_foreign(task)) {
+  if (!task.ended() && !waiting_.end_if_made_elsewhere(task)) {
     const Hold hold(lock_);
     if (!ring_.collect_if_done(task)) {
       task.callbacks.push_back(std::move(callback));
-      if (!ring_.mark(task, State::kRingService)) plan_.ring_service();
+      if (!ring_.request_ring(task, SlotState::kRingService)) plan_.ring_service();
       return;
     }
   }
@@ -118,7 +118,7 @@ void PoolCore::on_done(TaskState& task, std::function<void()> callback) {
 
 SharedMemory PoolCore::take_result(TaskState& task) {
   if (task.ending.load(std::memory_order_acquire) != Ending::value) std::rethrow_exception(task.error());
-  owner_.refuse_foreign();  // the block is the parent's, who may free it at any time
+  owner_.refuse_if_made_elsewhere();  // the block is the parent's, who may free it at any time
   const std::lock_guard lock(lock_.mutex());
   if (task.taken) throw Error("the value of this task was taken by an earlier look at it: it is not copied");
   const SharedMemory memory = task.payload.release_result_block();

@@ -9,15 +9,15 @@ namespace retinue::detail {
 namespace {
 
 // With what the dying worker has noted.
-std::unique_ptr<Death> describe(const ProcessDeath& process, const Seat& seat) {
+std::unique_ptr<Death> describe(const ProcessDeath& process, const WorkerRecord& record) {
   auto death = std::make_unique<Death>();
   death->pid = process.pid;
   death->signal = process.signal;
   death->exit_code = process.exit_code;
-  const int cause = seat.crash_signal.load(std::memory_order_relaxed);
+  const int cause = record.crash_signal.load(std::memory_order_relaxed);
   if (process.signal == 0 || cause == 0) return death;
   if (cause > 0 && cause < 64) death->signal = cause;
-  death->stack = seat.crash_stack;
+  death->stack = record.crash_stack;
   return death;
 }
 
@@ -27,11 +27,11 @@ std::unique_ptr<Death> describe(const ProcessDeath& process, const Seat& seat) {
 bool Reclaim::is_of(unsigned worker, const TaskState& task, std::uint64_t state) const noexcept {
   const PoolMemory& memory = plan_.memory;
   const std::uint64_t position = task.position.load(std::memory_order_relaxed);
-  const Tag tag = State::tag(state);
+  const Tag tag = SlotState::tag(state);
   if (!is_consistent(memory, state, position)) {
     // The dead may have overwritten the slots of others. What becomes of those is found out by SlotInspection.
-    if (memory.seats[worker].current.load(std::memory_order_relaxed) != position + 1) return false;
-  } else if (tag == Tag::ready || State::worker(state) != worker) {
+    if (memory.worker_records[worker].current.load(std::memory_order_relaxed) != position + 1) return false;
+  } else if (tag == Tag::ready || SlotState::worker(state) != worker) {
     return false;
   }
   const unsigned other = worker_at(memory, position);
@@ -47,14 +47,14 @@ void Reclaim::from_dead_worker(const ProcessDeath& death) {
     Slot& slot = plan_.memory.slots[i];
     const std::uint64_t state = slot.state.load(std::memory_order_acquire);
     if (!is_of(worker, *task, state)) continue;
-    if (is_done(state, *task) && State::worker(state) < plan_.memory.workers) {
+    if (is_done(state, *task) && SlotState::worker(state) < plan_.memory.workers) {
       ring_.collect_slot(slot, *task, state);
       continue;
     }
     task->worker_pid = death.pid;
     // Model: reclaim
     if (task->wanted_ending == Ending::pending && (task->retries == 0 || lifecycle_.terminating()))
-      task->death = describe(death, plan_.memory.seats[worker]);
+      task->death = describe(death, plan_.memory.worker_records[worker]);
     end_or_run_again(slot, *task, Ending::died);
   }
 }
@@ -71,10 +71,10 @@ void Reclaim::from_broken_pool() noexcept {
     if (task == nullptr) continue;
     Slot& slot = plan_.memory.slots[i];
     std::uint64_t state = slot.state.load(std::memory_order_acquire);
-    while (State::tag(state) == Tag::ready &&
-           !slot.state.compare_exchange_weak(state, State::with_tag(state, Tag::free))) {
+    while (SlotState::tag(state) == Tag::ready &&
+           !slot.state.compare_exchange_weak(state, SlotState::with_tag(state, Tag::free))) {
     }
-    if (State::tag(state) != Tag::ready) keep_for_worker(*task);
+    if (SlotState::tag(state) != Tag::ready) keep_for_worker(*task);
     ring_.end_slot(slot, *task, task->wanted_ending != Ending::pending ? task->wanted_ending : Ending::closed);
   }
   ring_.end_backlog(Ending::closed);

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 #include <retinue/error.hpp>
 
 #include "system/calls.hpp"
@@ -44,16 +44,16 @@ void ServiceThread::stop() noexcept {
 
 void ServiceThread::serve() noexcept {
   pthread_setname_np(pthread_self(), "retinue-service");
-  OwnerBell::keep_sleeps_short();
+  OwnerDoorbell::keep_sleeps_short();
   {
     const std::lock_guard lock(lock_.mutex());  // held by `start` until it has stored thread_
   }
-  Doorbell& bell = plan_.memory.control->service_bell;
+  Doorbell& doorbell = plan_.memory.control->service_doorbell;
   for (;;) {
-    bell.drain();  // before any look at what it may have been rung for
+    doorbell.drain();  // before any look at what it may have been rung for
     if (stop_.load(std::memory_order_acquire)) break;
     const Deadline deadline = round();
-    bell.wait(deadline);
+    doorbell.wait(deadline);
   }
   while (has_pending_callbacks()) run_pending_callbacks();
   const CoreRef last = std::move(pool_);  // this object may end with it
@@ -86,7 +86,7 @@ void ServiceThread::run_pending_callbacks() noexcept {
       } catch (...) {
         // Promised: what a callback throws is dropped.
       }
-      if (owner_.foreign()) _exit(0);  // it forked and let its child return: no second service thread
+      if (owner_.made_elsewhere()) _exit(0);  // it forked and let its child return: no second service thread
     }
     callbacks.clear();
     task->release();

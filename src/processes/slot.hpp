@@ -9,28 +9,28 @@ namespace retinue::detail {
 
 /// Where a slot stands. Who may change it, by what, and to what:
 ///
-/// | from            | by                        | to              | how                          |
-/// | --------------- | ------------------------- | --------------- | ---------------------------- |
-/// | free, or done and owned by nobody | owner (pool's mutex) | ready | store              |
-/// | ready           | any worker: *claim*       | running(worker) | compare-and-swap             |
-/// | ready           | owner: *take back*        | free            | compare-and-swap             |
-/// | running(worker) | that worker: *finish*     | done            | exchange                     |
-/// | running(worker) | owner: *condemn*          | condemned       | compare-and-swap             |
-/// | condemned       | that worker: *finish*     | done            | exchange; then it must die   |
+/// | from                              | by                     | to              | how                        |
+/// | --------------------------------- | ---------------------- | --------------- | -------------------------- |
+/// | free, or done and owned by nobody | owner (pool's mutex)   | ready           | store                      |
+/// | ready                             | any worker: *claim*    | running(worker) | compare-and-swap           |
+/// | ready                             | owner: *cancel*        | free            | compare-and-swap           |
+/// | running(worker)                   | that worker: *finish*  | done            | exchange                   |
+/// | running(worker)                   | owner: *mark for kill* | marked for kill | compare-and-swap           |
+/// | marked for kill                   | that worker: *finish*  | done            | exchange; then it must die |
 ///
-/// What the owner keeps beside it, in private memory: whose a slot is. *Harvest* (of a done slot) and
-/// *reclaim* (of a running or condemned one, once its worker is dead) make it nobody's, and leave the word.
+/// What the owner keeps beside it, in private memory: whose a slot is. *Collect* (of a done slot) and
+/// *reclaim* (of one that is running or marked for kill, once its worker is dead) make it nobody's, and leave the word.
 ///
-/// The owner condemns a slot before it has its worker killed, so that the worker cannot go on to an
-/// innocent task in between: a worker that finishes a condemned slot waits for its end.
-enum class Tag : std::uint8_t { free = 0, ready = 1, running = 2, done = 3, condemned = 4 };
+/// The owner marks a slot for kill before it has its worker killed, so that the worker cannot go on to an
+/// innocent task in between: a worker that finishes a slot that is marked for kill waits for its end.
+enum class Tag : std::uint8_t { free = 0, ready = 1, running = 2, done = 3, marked_for_kill = 4 };
 
 /// The state word: tag, what to ring at the end, the worker, and the position in the order of
 /// submission (its low 40 bits). A position is used once in 2^40 tasks, so that a compare-and-swap by
 /// a process that slept cannot mistake a later task for the one it saw.
-class State {
+class SlotState {
  public:
-  static constexpr std::uint64_t kRingOwner = 1u << 4;    ///< finish must ring the owner's bell
+  static constexpr std::uint64_t kRingOwner = 1u << 4;    ///< finish must ring the owner's doorbell
   static constexpr std::uint64_t kRingService = 1u << 5;  ///< finish must ring the service thread
   static constexpr std::uint64_t kRings = kRingOwner | kRingService;
   static constexpr std::uint64_t kPositionMask = (std::uint64_t{1} << 40) - 1;

@@ -54,8 +54,8 @@ class SpinBudget {
         .count();
   }
   void note(std::int64_t wait) noexcept {
-    constexpr std::int64_t kMost = 1'000'000;  // so that one long wait is forgotten after a few short ones
-    mean_ += ((wait < kMost ? wait : kMost) - mean_) / 4;
+    constexpr std::int64_t kMax = 1'000'000;  // so that one long wait is forgotten after a few short ones
+    mean_ += ((wait < kMax ? wait : kMax) - mean_) / 4;
   }
 
   std::int64_t mean_ = 0;

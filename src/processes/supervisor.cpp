@@ -9,7 +9,7 @@
 #include <thread>
 #include <utility>
 
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 #include <retinue/error.hpp>
 
 #include "codec/exceptions.hpp"
@@ -43,26 +43,26 @@ Supervisor::Supervisor(const PoolPlan& plan, KnownWorkers& workers, Lifecycle& l
       counting_(deaths.subscribe([this](const ProcessDeath& death) { count(death); })),
       replacing_(deaths.subscribe([this](const ProcessDeath& death) { replace(death.worker); })) {}
 
-void Supervisor::look_at_seats() {
+void Supervisor::look_at_worker_records() {
   const bool again = Clock::now() >= spawn_again_at_;
   for (unsigned i = 0; i < workers_.size(); ++i) {
-    const Seat& seat = plan_.memory.seats[i];
+    const WorkerRecord& record = plan_.memory.worker_records[i];
     KnownWorker& known = workers_[i];
-    switch (seat.life.load(std::memory_order_acquire)) {
+    switch (record.life.load(std::memory_order_acquire)) {
       case Life::alive:
         if (known.pid == 0) {
-          known.pid = seat.pid.load(std::memory_order_relaxed);
+          known.pid = record.pid.load(std::memory_order_relaxed);
           ++started_;
         }
-        if (seat.ready.load(std::memory_order_relaxed) != Seat::kTakesTasks) break;
+        if (record.ready.load(std::memory_order_relaxed) != WorkerRecord::kTakesTasks) break;
         deaths_at_start_ = 0;
         if (!std::exchange(known.seen_ready, true)) spawn_pause_ = kFirstSpawnPause;
         break;
       case Life::ended:
-        if (known.part != nullptr) on_worker_end(i);
+        if (known.arena != nullptr) on_worker_end(i);
         break;
       case Life::spawn_failed:
-        if (known.part != nullptr && known.pid == 0) on_spawn_failed(i);
+        if (known.arena != nullptr && known.pid == 0) on_spawn_failed(i);
         break;
       case Life::empty:
         if (known.spawn_again && again) spawn(i);
@@ -74,22 +74,23 @@ void Supervisor::look_at_seats() {
 }
 
 Supervisor::Departure Supervisor::departure_of(unsigned worker) const noexcept {
-  const Seat& seat = plan_.memory.seats[worker];
+  const WorkerRecord& record = plan_.memory.worker_records[worker];
   const KnownWorker& known = workers_[worker];
-  const int status = seat.status.load(std::memory_order_relaxed);
-  const bool retired = seat.retiring.load(std::memory_order_acquire) != 0;
-  std::uint32_t ready = known.seen_ready ? Seat::kTakesTasks : seat.ready.load(std::memory_order_acquire);
-  if (ready > Seat::kTakesTasks && !(WIFEXITED(status) && WEXITSTATUS(status) == kExitInitializerFailed))
-    ready = Seat::kTakesTasks;  // overwritten: who gives a reason leaves with that code
+  const int status = record.status.load(std::memory_order_relaxed);
+  const bool retired = record.retiring.load(std::memory_order_acquire) != 0;
+  std::uint32_t ready = known.seen_ready ? WorkerRecord::kTakesTasks : record.ready.load(std::memory_order_acquire);
+  if (ready > WorkerRecord::kTakesTasks && !(WIFEXITED(status) && WEXITSTATUS(status) == kExitInitializerFailed))
+    ready = WorkerRecord::kTakesTasks;  // overwritten: who gives a reason leaves with that code
   // At the end of the pool they leave by themselves.
   const bool left = lifecycle_.closing_announced() && status == kExitRetired;
-  return {status, ready, known.kill_asked, !retired && !known.kill_asked && !left && ready <= Seat::kTakesTasks};
+  return {status, ready, known.kill_asked,
+          !retired && !known.kill_asked && !left && ready <= WorkerRecord::kTakesTasks};
 }
 
 ProcessDeath Supervisor::death_of(unsigned worker) const noexcept {
-  const Seat& seat = plan_.memory.seats[worker];
+  const WorkerRecord& record = plan_.memory.worker_records[worker];
   ProcessDeath death{.pid = workers_.pid_of(worker), .worker = worker};
-  const int status = seat.status.load(std::memory_order_relaxed);
+  const int status = record.status.load(std::memory_order_relaxed);
   if (WIFSIGNALED(status)) death.signal = WTERMSIG(status);
   else death.exit_code = WEXITSTATUS(status);
   const Departure departure = departure_of(worker);
@@ -99,8 +100,8 @@ ProcessDeath Supervisor::death_of(unsigned worker) const noexcept {
 
 void Supervisor::for_each_last(const std::function<void(const ProcessDeath&)>& report) const {
   for (unsigned i = 0; i < workers_.size(); ++i) {
-    const Life life = plan_.memory.seats[i].life.load(std::memory_order_acquire);
-    if (workers_[i].part == nullptr || (life != Life::alive && life != Life::ended)) continue;
+    const Life life = plan_.memory.worker_records[i].life.load(std::memory_order_acquire);
+    if (workers_[i].arena == nullptr || (life != Life::alive && life != Life::ended)) continue;
     ProcessDeath death = death_of(i);
     death.left = true;
     if (life == Life::alive) death.signal = 0, death.exit_code = -1;  // nobody has noted how it ended
@@ -114,7 +115,7 @@ void Supervisor::on_worker_end(unsigned worker) {  // Model: on_worker_end
   known.pid = workers_.pid_of(worker);
   DeathNotice notice = known.death ? *known.death : DeathNotice(death_of(worker));
   if (deaths_.notify(notice)) return;
-  if (known.part != nullptr) known.death = notice;  // else it is replaced
+  if (known.arena != nullptr) known.death = notice;  // else it is replaced
   throw std::bad_alloc();
 }
 
@@ -124,59 +125,59 @@ void Supervisor::count(const ProcessDeath& death) {
 
 void Supervisor::replace(unsigned worker) {
   const Departure departure = departure_of(worker);
-  const std::string trouble = trouble_with(worker, departure);
-  const std::string no_beginning = departure.ready == Seat::kCouldNotBegin ? words_of(worker) : std::string();
+  const std::string failure = failure_with(worker, departure);
+  const std::string no_beginning = departure.ready == WorkerRecord::kCouldNotBegin ? words_of(worker) : std::string();
   vacate(worker);
-  if (!trouble.empty()) {
-    lifecycle_.break_pool(trouble);
+  if (!failure.empty()) {
+    lifecycle_.break_pool(failure);
     return;
   }
   if (!lifecycle_.terminating() && !lifecycle_.closing_announced()) {
-    if (departure.ready == Seat::kCouldNotBegin) spawn_later(worker, no_beginning);
+    if (departure.ready == WorkerRecord::kCouldNotBegin) spawn_later(worker, no_beginning);
     else spawn(worker);
   }
-  // The dead worker may have owed a ring to a sleeping worker or to a thread of ours.
+  // The dead worker may have had a doorbell to ring to a sleeping worker or to a thread of ours.
   ring_all_workers(plan_.memory);
-  plan_.owner_bell->ring();
+  plan_.owner_doorbell->ring();
 }
 
 // Why the pool cannot go on after that; empty if it can.
-std::string Supervisor::trouble_with(unsigned worker, const Departure& departure) {
+std::string Supervisor::failure_with(unsigned worker, const Departure& departure) {
   const auto [status, ready, killed_by_us, died] = departure;
-  std::string trouble;
-  if (ready == Seat::kInitializerThrew) {
-    trouble = "its initializer failed in a worker: " + words_of(worker);
-  } else if (ready == Seat::kLimitsRefused) {
-    trouble = "the limits of its workers cannot be set: " + words_of(worker);
+  std::string failure;
+  if (ready == WorkerRecord::kInitializerThrew) {
+    failure = "its initializer failed in a worker: " + words_of(worker);
+  } else if (ready == WorkerRecord::kLimitsRefused) {
+    failure = "the limits of its workers cannot be set: " + words_of(worker);
   } else if (ready == 0 && !killed_by_us) {
     if (++deaths_at_start_ == 1) first_death_at_start_ = Clock::now();
     // And none got as far as being ready in between. Kills from outside may come faster than a busy machine starts workers.
     const bool from_outside = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     if (deaths_at_start_ > 4 + 4 * workers_.size() &&
         (!from_outside || Clock::now() - first_death_at_start_ > kLongestKilling))
-      trouble = "its workers die before they are ready" +
+      failure = "its workers die before they are ready" +
                 std::string(plan_.initializer ? ", perhaps in the initializer; the last one " : "; the last one ") +
                 (WIFSIGNALED(status) ? "died of signal " + std::to_string(WTERMSIG(status))
                                      : "exited with code " + std::to_string(WEXITSTATUS(status)));
-  } else if (ready == Seat::kTakesTasks) {
+  } else if (ready == WorkerRecord::kTakesTasks) {
     deaths_at_start_ = 0;
   }
-  if (plan_.break_on_death && died && trouble.empty())
-    trouble = "one of its workers died, process " + std::to_string(workers_[worker].pid) +
+  if (plan_.break_on_death && died && failure.empty())
+    failure = "one of its workers died, process " + std::to_string(workers_[worker].pid) +
               ", and the pool was to end with it";
-  return trouble;
+  return failure;
 }
 
-// What a worker said about its end, before its part is retired.
+// What a worker said about its end, before its arena is retired.
 std::string Supervisor::words_of(unsigned worker) const {
-  const Seat& seat = plan_.memory.seats[worker];
-  const std::uint64_t block = seat.trouble.load(), size = seat.trouble_size.load();
-  const Part* part = workers_[worker].part;
+  const WorkerRecord& record = plan_.memory.worker_records[worker];
+  const std::uint64_t block = record.failure.load(), size = record.failure_size.load();
+  const Arena* arena = workers_[worker].arena;
   std::string text = "it gave no reason";
-  if (part != nullptr && block != 0 && size < 1'000'000 && part->extent().holds(block, size)) {
+  if (arena != nullptr && block != 0 && size < 1'000'000 && arena->extent().holds(block, size)) {
     try {
       std::rethrow_exception(
-          decode_exception({reinterpret_cast<const char*>(plan_.region->at(block)), size}, seat.pid.load(), 0));
+          decode_exception({reinterpret_cast<const char*>(plan_.region->at(block)), size}, record.pid.load(), 0));
     } catch (const RemoteError& e) {
       text = e.type_name() + ": " + e.message();
     } catch (const std::exception& e) {
@@ -187,51 +188,51 @@ std::string Supervisor::words_of(unsigned worker) const {
 }
 
 void Supervisor::vacate(unsigned worker) noexcept {
-  plan_.region->retire(workers_[worker].part);
+  plan_.region->retire(workers_[worker].arena);
   workers_[worker] = {};
   const std::uint64_t bit = std::uint64_t{1} << worker % 64;
   plan_.memory.control->idlers[worker / 64].spinning.fetch_and(~bit);
   plan_.memory.control->idlers[worker / 64].asleep.fetch_and(~bit);
-  plan_.memory.seats[worker].life.store(Life::empty, std::memory_order_relaxed);
+  plan_.memory.worker_records[worker].life.store(Life::empty, std::memory_order_relaxed);
 }
 
 void Supervisor::spawn(unsigned worker) {
-  Seat& seat = plan_.memory.seats[worker];
+  WorkerRecord& record = plan_.memory.worker_records[worker];
   KnownWorker& known = workers_[worker];
   try {
-    known.part = plan_.region->make_part(&seat.returned, workers_.size());
+    known.arena = plan_.region->make_arena(&record.returned, workers_.size());
   } catch (const std::exception&) {  // no addresses, or no memory to note them
     known.spawn_again = true;
     spawn_again_at_ = Clock::now() + spawn_pause_;
     return;
   }
   known.spawn_again = known.kill_asked = false;
-  seat.current.store(0, std::memory_order_relaxed);
-  seat.started_ns.store(0, std::memory_order_relaxed);
-  seat.finished.store(0, std::memory_order_relaxed);
-  seat.ready.store(0, std::memory_order_relaxed);
-  seat.retiring.store(0, std::memory_order_relaxed);
-  seat.trouble.store(0, std::memory_order_relaxed);
-  seat.rests.store(0, std::memory_order_relaxed);
-  seat.bell.store(0, std::memory_order_relaxed);
-  seat.kill_wanted.store(0, std::memory_order_relaxed);
-  seat.returned.top.store(0, std::memory_order_relaxed);
-  seat.crash_signal.store(0, std::memory_order_relaxed);
-  seat.crash_stack.count = 0;
-  seat.part_offset = known.part->extent().offset;
-  seat.part_length = known.part->extent().length;
-  seat.part_check = check_of(seat.part_offset, seat.part_length);
-  seat.life.store(Life::spawn_wanted, std::memory_order_release);
+  record.current.store(0, std::memory_order_relaxed);
+  record.started_ns.store(0, std::memory_order_relaxed);
+  record.finished.store(0, std::memory_order_relaxed);
+  record.ready.store(0, std::memory_order_relaxed);
+  record.retiring.store(0, std::memory_order_relaxed);
+  record.failure.store(0, std::memory_order_relaxed);
+  record.rests.store(0, std::memory_order_relaxed);
+  record.doorbell.store(0, std::memory_order_relaxed);
+  record.kill_wanted.store(0, std::memory_order_relaxed);
+  record.returned.top.store(0, std::memory_order_relaxed);
+  record.crash_signal.store(0, std::memory_order_relaxed);
+  record.crash_stack.count = 0;
+  record.arena_offset = known.arena->extent().offset;
+  record.arena_length = known.arena->extent().length;
+  record.arena_check = check_of(record.arena_offset, record.arena_length);
+  record.life.store(Life::spawn_wanted, std::memory_order_release);
   plan_.ring_server();
 }
 
 void Supervisor::on_spawn_failed(unsigned worker) {
-  Seat& seat = plan_.memory.seats[worker];
-  const int error_number = seat.status.load(std::memory_order_relaxed);
-  plan_.region->retire(workers_[worker].part);
+  WorkerRecord& record = plan_.memory.worker_records[worker];
+  const int error_number = record.status.load(std::memory_order_relaxed);
+  plan_.region->retire(workers_[worker].arena);
   workers_[worker] = {};
   workers_[worker].spawn_again = true;  // whatever becomes of the words
-  seat.life.store(Life::empty, std::memory_order_relaxed);
+  record.life.store(Life::empty, std::memory_order_relaxed);
   spawn_later(worker, "fork: " + std::generic_category().message(error_number) + " (errno " +
                           std::to_string(error_number) + ")");
 }
@@ -242,7 +243,7 @@ void Supervisor::spawn_later(unsigned worker, const std::string& why) {
   workers_[worker].spawn_again = true;
   spawn_again_at_ = Clock::now() + spawn_pause_;
   spawn_pause_ = std::min(spawn_pause_ * 2, kLongestSpawnPause);
-  const auto others = std::count_if(workers_.begin(), workers_.end(), [](const auto& w) { return w.part != nullptr; });
+  const auto others = std::count_if(workers_.begin(), workers_.end(), [](const auto& w) { return w.arena != nullptr; });
   if (others == 0 && spawn_pause_ >= std::chrono::milliseconds(640))
     lifecycle_.break_pool("no worker is left and none can be started: " + why);
 }
@@ -254,12 +255,12 @@ Deadline Supervisor::next_spawn() const noexcept {
 
 bool Supervisor::waits_for_server() const noexcept {
   for (unsigned i = 0; i < workers_.size(); ++i) {
-    const Seat& seat = plan_.memory.seats[i];
-    const Life life = seat.life.load(std::memory_order_acquire);
+    const WorkerRecord& record = plan_.memory.worker_records[i];
+    const Life life = record.life.load(std::memory_order_acquire);
     if (life == Life::spawn_wanted) return true;
     if (life != Life::alive) continue;
     if (workers_[i].kill_asked) return true;
-    if (seat.retiring.load(std::memory_order_relaxed) != 0) return true;
+    if (record.retiring.load(std::memory_order_relaxed) != 0) return true;
   }
   return false;
 }
@@ -267,9 +268,9 @@ bool Supervisor::waits_for_server() const noexcept {
 // They are reaped elsewhere, and soon; the name is looked at, lest the number be another's by now.
 void Supervisor::kill_orphans() const noexcept {
   for (unsigned i = 0; i < workers_.size(); ++i) {
-    const Seat& seat = plan_.memory.seats[i];
-    const pid_t pid = seat.pid.load(std::memory_order_relaxed);
-    if (seat.life.load(std::memory_order_acquire) != Life::alive || pid <= 0) continue;
+    const WorkerRecord& record = plan_.memory.worker_records[i];
+    const pid_t pid = record.pid.load(std::memory_order_relaxed);
+    if (record.life.load(std::memory_order_acquire) != Life::alive || pid <= 0) continue;
     if (ProcessState::of(pid).name() == kWorkerName) sys::kill(pid, SIGKILL);
   }
 }
@@ -280,7 +281,7 @@ bool Supervisor::workers_are_gone() const noexcept {
   kill_orphans();
   const auto deadline = Clock::now() + std::chrono::seconds(2);
   for (unsigned i = 0; i < workers_.size(); ++i) {
-    if (plan_.memory.seats[i].life.load(std::memory_order_acquire) != Life::alive) continue;
+    if (plan_.memory.worker_records[i].life.load(std::memory_order_acquire) != Life::alive) continue;
     const pid_t pid = workers_.pid_of(i);
     if (pid > 0 && !wait_for_end_of(pid, deadline)) return false;
     sys::waitpid(pid, nullptr, WNOHANG);  // it may have become our child, if we are the reaper here
@@ -290,7 +291,7 @@ bool Supervisor::workers_are_gone() const noexcept {
 
 void Supervisor::retire_all() noexcept {
   for (unsigned i = 0; i < workers_.size(); ++i) {
-    if (workers_[i].part != nullptr) plan_.region->retire(workers_[i].part);
+    if (workers_[i].arena != nullptr) plan_.region->retire(workers_[i].arena);
     workers_[i] = {};
   }
 }

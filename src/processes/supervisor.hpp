@@ -15,18 +15,18 @@
 namespace retinue::detail {
 
 /// Asks the fork server for workers and takes note of what became of them. For the service thread, with the pool's mutex held; and
-/// for the thread that makes or ends the pool, while there is no service thread. In private memory, and in the seats what the
-/// owner writes there.
+/// for the thread that makes or ends the pool, while there is no service thread. In private memory, and in the worker
+/// records what the owner writes there.
 class Supervisor {
  public:
   /// Publishes to `deaths`, the pool's own, and subscribes to them: to count them, and, after all who have subscribed before,
   /// to replace the worker.
   Supervisor(const PoolPlan& plan, KnownWorkers& workers, Lifecycle& lifecycle, Liveness& deaths);
 
-  /// Looks at all seats: notes who lives, sees to who has ended, and asks for workers whose time has come. Breaks the pool if no
-  /// worker can be had. Throws bad_alloc, and may then be called again.
-  void look_at_seats();
-  /// The worker of a seat is dead and reaped: nobody else writes its slot, its part and its bits any more. Likewise.
+  /// Looks at all worker records: notes who lives, sees to who has ended, and asks for workers whose time has come.
+  /// Breaks the pool if no worker can be had. Throws bad_alloc, and may then be called again.
+  void look_at_worker_records();
+  /// A worker is dead and reaped: nobody else writes its slot, its arena and its bits any more. Likewise.
   void on_worker_end(unsigned worker);
   /// Calls `report` for each worker that left because the pool ended, or died with its fork server: `on_worker_end` is not
   /// called for these. For the thread that ends the pool.
@@ -38,8 +38,8 @@ class Supervisor {
 
   /// Something is wanted of the fork server, which would wait for ever if that were stopped.
   bool waits_for_server() const noexcept;
-  /// Once the fork server was killed the kernel has killed each worker, but for those whose tasks have changed user or told it
-  /// not to: kills them.
+  /// Once the fork server was killed the kernel has killed each worker, but for those whose tasks have changed user or
+  /// asked it not to: kills them.
   void kill_orphans() const noexcept;
   /// The fork server has ended. False if a worker lives on.
   bool workers_are_gone() const noexcept;
@@ -54,7 +54,7 @@ class Supervisor {
   /// How a worker left.
   struct Departure {
     int status;           ///< as of waitpid
-    std::uint32_t ready;  ///< as Seat::ready
+    std::uint32_t ready;  ///< as WorkerRecord::ready
     bool killed_by_us;
     bool died;  ///< other than by its own will or the pool's
   };
@@ -62,7 +62,7 @@ class Supervisor {
   ProcessDeath death_of(unsigned worker) const noexcept;
   void count(const ProcessDeath& death);
   void replace(unsigned worker);
-  std::string trouble_with(unsigned worker, const Departure& departure);
+  std::string failure_with(unsigned worker, const Departure& departure);
   std::string words_of(unsigned worker) const;
   void vacate(unsigned worker) noexcept;
   void on_spawn_failed(unsigned worker);

@@ -15,7 +15,7 @@ std::string seconds_text(std::chrono::nanoseconds time) {
 }  // namespace
 
 TaskState::~TaskState() {
-  if (core->owner().foreign()) payload.forget();
+  if (core->owner().made_elsewhere()) payload.forget();
 }
 
 void TaskState::reset(const ChosenOptions& options) {
@@ -45,7 +45,7 @@ bool TaskState::cancel(bool force) { return core->cancel(*this, force); }
 void TaskState::on_done(std::function<void()> callback) { core->on_done(*this, std::move(callback)); }
 bool TaskState::running() noexcept { return core->waiting().is_running(*this); }
 SharedMemory TaskState::take_block() { return core->take_result(*this); }
-const OwnerBell& TaskState::bell() const { return core->bell(); }
+const OwnerDoorbell& TaskState::doorbell() const { return core->doorbell(); }
 bool TaskState::arm() { return core->waiting().arm(*this); }
 void TaskState::progress() noexcept {
   try {
@@ -62,7 +62,7 @@ std::exception_ptr TaskState::error() const {
   };
   switch (ending.load(std::memory_order_acquire)) {
     case Ending::exception: {
-      if (payload.lies_in_result_block() && core->owner().foreign())
+      if (payload.lies_in_result_block() && core->owner().made_elsewhere())
         return std::make_exception_ptr(
             PoolClosed(task + " ended with an exception that only its pool's process can read"));
       const auto bytes = payload.bytes();
@@ -100,7 +100,8 @@ std::exception_ptr TaskState::error() const {
 
 std::span<const std::byte> TaskState::value_bytes() {
   if (ending.load(std::memory_order_acquire) == Ending::value) {
-    if (payload.lies_in_result_block()) core->owner().refuse_foreign();  // there the parent may free it at any time
+    if (payload.lies_in_result_block())
+      core->owner().refuse_if_made_elsewhere();  // there the parent may free it at any time
     return payload.bytes();
   }
   std::rethrow_exception(error());

@@ -37,7 +37,7 @@ void TaskRing::enqueue(TaskState& task, const std::byte* small, std::uint64_t si
   open_.note_submitted(task);
 }
 
-// Its deadline has passed before it was handed in.
+// Its deadline has passed before it was submitted.
 void TaskRing::end_unrun(TaskState& task) noexcept {
   open_.note_submitted(task);
   open_.end(task, Ending::timed_out);
@@ -52,7 +52,7 @@ Slot* TaskRing::free_slot() {
     TaskState* task = owners_[tail_ & plan_.memory.slot_mask];
     if (task == nullptr) return &slot;
     const std::uint64_t state = slot.state.load(std::memory_order_acquire);
-    if (State::tag(state) == Tag::ready) return nullptr;  // the ring is full
+    if (SlotState::tag(state) == Tag::ready) return nullptr;  // the ring is full
     if (is_done(state, *task)) {
       collect_slot(slot, *task, state);
       return &slot;
@@ -69,7 +69,7 @@ void TaskRing::publish(Slot& slot, TaskState& task, const std::byte* small, std:
   owners_[tail_ & plan_.memory.slot_mask] = &task;
   task.position.store(tail_, std::memory_order_release);
   // Model: publish
-  slot.state.store(State::ready(tail_ & State::kPositionMask, task.rings), std::memory_order_release);
+  slot.state.store(SlotState::ready(tail_ & SlotState::kPositionMask, task.rings), std::memory_order_release);
   task.rings = 0;
   // Of a batch, a spinner may have claimed the first task before the second is there.
   published_ = published_ == Published::nothing && in_slots_ == 0 ? Published::first : Published::some;
@@ -97,41 +97,41 @@ bool TaskRing::refill() {
 }
 
 // Has the service thread rung when about half of what is in slots is done, so that waiting tasks find
-// room even if no thread of the owner's comes by. One mark would not do, for that task may be a slow one:
+// room even if no thread of the owner's looks. One mark would not do, for that task may be a slow one:
 // of one more than there are workers, at least one ends as long as any worker goes on. If there are fewer because
 // some ended meanwhile, there is room already.
 void TaskRing::ask_for_refill() {
   if (refill_asked_) return;
   refill_asked_ = true;  // Model: ask_for_refill
-  unsigned marked = 0;
+  unsigned requested = 0;
   bool room = false;
-  const auto try_mark = [&](std::uint64_t position) {
+  const auto try_request = [&](std::uint64_t position) {
     if (TaskState* task = task_at(position)) {
-      if (mark(*task, State::kRingService)) ++marked;
+      if (request_ring(*task, SlotState::kRingService)) ++requested;
       else room = true;
     }
-    return marked > workers_.size();
+    return requested > workers_.size();
   };
   const std::uint64_t half = oldest_ + (tail_ - oldest_) / 2;
   for (std::uint64_t position = half; position < tail_; ++position)
-    if (try_mark(position)) return;
+    if (try_request(position)) return;
   for (std::uint64_t position = half; position > oldest_; --position)
-    if (try_mark(position - 1)) return;
+    if (try_request(position - 1)) return;
   for (const SkippedSlot& skipped : skipped_slots_)
-    if (try_mark(skipped.position)) return;
-  if (marked == 0 || room) plan_.ring_service();
+    if (try_request(skipped.position)) return;
+  if (requested == 0 || room) plan_.ring_service();
 }
 
-void TaskRing::collect_slot(Slot& slot, TaskState& task, std::uint64_t state) {  // Model: harvest
-  const unsigned worker = State::worker(state) < workers_.size() ? State::worker(state) : 0;
+void TaskRing::collect_slot(Slot& slot, TaskState& task, std::uint64_t state) {  // Model: collect_result
+  const unsigned worker = SlotState::worker(state) < workers_.size() ? SlotState::worker(state) : 0;
   const std::uint64_t size = slot.size(), block = slot.block;
   Ending ending = slot.kind() == static_cast<std::uint8_t>(ResultKind::value) ? Ending::value : Ending::exception;
   task.worker_pid = workers_.pid_of(worker);
   try {
     if (block != 0) {
-      if (workers_[worker].part == nullptr)
+      if (workers_[worker].arena == nullptr)
         throw CodecError("a slot names a worker that is gone (a worker may have overwritten its memory)");
-      task.payload.adopt(*plan_.region, workers_[worker].part, block, size);
+      task.payload.adopt(*plan_.region, workers_[worker].arena, block, size);
     } else {
       if (size > Slot::kInlineBytes)
         throw CodecError("a worker left a result of impossible size (it may have overwritten its memory)");
@@ -166,7 +166,7 @@ void TaskRing::end_slot(Slot& slot, TaskState& task, Ending ending) {
 }
 
 void TaskRing::release(TaskState& task) noexcept {
-  if (!task.lent) task.release();
+  if (!task.owned_by_map) task.release();
 }
 
 void TaskRing::run_again(Slot& slot, TaskState& task) {
@@ -176,7 +176,7 @@ void TaskRing::run_again(Slot& slot, TaskState& task) {
   owners_[static_cast<std::size_t>(&slot - plan_.memory.slots)] = nullptr;
   --in_slots_;
   task.position.store(TaskState::kNowhere, std::memory_order_relaxed);
-  task.rings = static_cast<std::uint8_t>(State::kRings);  // one too many does no harm, one too few would
+  task.rings = static_cast<std::uint8_t>(SlotState::kRings);  // one too many does no harm, one too few would
 }
 
 bool TaskRing::collect() {  // Model: pump
@@ -198,7 +198,7 @@ bool TaskRing::collect() {  // Model: pump
     Slot& slot = plan_.memory.slots[index];
     prefetch_to_write(&plan_.memory.slot(oldest_ + kFetchAhead));
     const std::uint64_t state = slot.state.load(std::memory_order_acquire);
-    if (State::tag(state) == Tag::ready) break;
+    if (SlotState::tag(state) == Tag::ready) break;
     if (is_done(state, *task)) collect_slot(slot, *task, state);
     else skipped_slots_.push_back({oldest_, index});
   }
@@ -206,7 +206,7 @@ bool TaskRing::collect() {  // Model: pump
   return oldest_ < tail_ || !backlog_.empty();
 }
 
-bool TaskRing::mark(TaskState& task, std::uint64_t ring) {
+bool TaskRing::request_ring(TaskState& task, std::uint64_t ring) {
   if (task.ended()) return false;
   if (task.position.load(std::memory_order_relaxed) == TaskState::kNowhere) {
     task.rings |= static_cast<std::uint8_t>(ring);
@@ -216,21 +216,22 @@ bool TaskRing::mark(TaskState& task, std::uint64_t ring) {
   std::uint64_t state = word.load(std::memory_order_acquire);
   do {
     if (is_done(state, task)) return false;
-    // Overwritten by a worker gone wild: the task ends when that worker finishes it or dies.
+    // Overwritten by a stray write: the task ends when that worker finishes it or dies.
     if (!is_consistent(plan_.memory, state, task.position.load(std::memory_order_relaxed))) return true;
-  } while (!word.compare_exchange_weak(state, state | ring, std::memory_order_acq_rel));  // Model: mark
+  } while (!word.compare_exchange_weak(state, state | ring, std::memory_order_acq_rel));  // Model: request_ring
   return true;
 }
 
-bool TaskRing::mark_what_ends_next() {
+bool TaskRing::request_ring_of_next() {
   for (const SkippedSlot& skipped : skipped_slots_)
-    if (TaskState* task = owners_[skipped.slot]; task != nullptr && !mark(*task, State::kRingOwner)) return false;
-  unsigned marked = 0;
-  for (std::uint64_t position = oldest_; position < tail_ && marked <= workers_.size(); ++position) {
+    if (TaskState* task = owners_[skipped.slot]; task != nullptr && !request_ring(*task, SlotState::kRingOwner))
+      return false;
+  unsigned requested = 0;
+  for (std::uint64_t position = oldest_; position < tail_ && requested <= workers_.size(); ++position) {
     TaskState* task = task_at(position);
     if (task == nullptr) continue;
-    if (!mark(*task, State::kRingOwner)) return false;
-    ++marked;
+    if (!request_ring(*task, SlotState::kRingOwner)) return false;
+    ++requested;
   }
   return true;
 }
@@ -238,10 +239,12 @@ bool TaskRing::mark_what_ends_next() {
 // A slot went from ready to free. If its end was to bring waiting tasks into slots, something else must.
 bool TaskRing::take_unclaimed(Slot& slot, TaskState& task) {
   std::uint64_t state = slot.state.load(std::memory_order_acquire);
-  while (State::tag(state) == Tag::ready && State::is_at(state, task.position.load(std::memory_order_relaxed))) {
-    if (!slot.state.compare_exchange_weak(state, State::with_tag(state, Tag::free))) continue;  // Model: take_back
+  while (SlotState::tag(state) == Tag::ready &&
+         SlotState::is_at(state, task.position.load(std::memory_order_relaxed))) {
+    if (!slot.state.compare_exchange_weak(state, SlotState::with_tag(state, Tag::free)))
+      continue;  // Model: cancel_ready
     end_slot(slot, task, Ending::cancelled);
-    if ((state & State::kRingService) != 0 || !backlog_.empty()) plan_.ring_service();
+    if ((state & SlotState::kRingService) != 0 || !backlog_.empty()) plan_.ring_service();
     return true;
   }
   return false;
@@ -262,10 +265,11 @@ bool TaskRing::publish_again() {
     if (!is_ready_at(*this, position)) continue;
     auto& word = plan_.memory.slot(position).state;
     std::uint64_t state = word.load(std::memory_order_acquire);
-    if (State::tag(state) != Tag::ready) continue;  // claimed just now
+    if (SlotState::tag(state) != Tag::ready) continue;  // claimed just now
     const std::uint64_t again = position + slots;
     // Model: publish_again
-    if (!word.compare_exchange_strong(state, State::ready(again & State::kPositionMask, state & State::kRings),
+    if (!word.compare_exchange_strong(state,
+                                      SlotState::ready(again & SlotState::kPositionMask, state & SlotState::kRings),
                                       std::memory_order_acq_rel))
       continue;
     owners_[position & plan_.memory.slot_mask]->position.store(again, std::memory_order_release);
@@ -285,7 +289,7 @@ void TaskRing::wake_for(Published published) const noexcept {  // Model: alert
 bool is_ready_at(const TaskRing& ring, std::uint64_t position) noexcept {
   if (position >= ring.tail() || ring.task_at(position) == nullptr) return false;
   const std::uint64_t state = ring.memory().slot(position).state.load(std::memory_order_acquire);
-  return State::tag(state) == Tag::ready && State::is_at(state, position);
+  return SlotState::tag(state) == Tag::ready && SlotState::is_at(state, position);
 }
 
 bool runs(const TaskRing& ring, unsigned worker, std::uint64_t position) noexcept {
@@ -293,12 +297,13 @@ bool runs(const TaskRing& ring, unsigned worker, std::uint64_t position) noexcep
   const PoolMemory& memory = ring.memory();
   const std::uint64_t state = memory.slot(position).state.load(std::memory_order_acquire);
   return is_consistent(memory, state, position) &&
-         (State::tag(state) == Tag::running || State::tag(state) == Tag::condemned) && State::worker(state) == worker &&
-         memory.seats[worker].current.load(std::memory_order_acquire) == position + 1;
+         (SlotState::tag(state) == Tag::running || SlotState::tag(state) == Tag::marked_for_kill) &&
+         SlotState::worker(state) == worker &&
+         memory.worker_records[worker].current.load(std::memory_order_acquire) == position + 1;
 }
 
 bool is_elsewhere(const TaskRing& ring, unsigned worker, std::uint64_t position) noexcept {
-  const std::uint64_t current = ring.memory().seats[worker].current.load(std::memory_order_acquire);
+  const std::uint64_t current = ring.memory().worker_records[worker].current.load(std::memory_order_acquire);
   return current != 0 && current != position + 1 && runs(ring, worker, current - 1);
 }
 

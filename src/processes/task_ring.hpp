@@ -37,10 +37,10 @@ class TaskRing {
   bool collect_if_done(TaskState& task);
 
   /// Asks for rings at the end of `task`. False if it is done by now (and may have to be collected).
-  bool mark(TaskState& task, std::uint64_t ring);
+  bool request_ring(TaskState& task, std::uint64_t ring);
   /// Asks for rings from all running tasks and from those that will be claimed first, one more than there
   /// are workers: one of them is the next to end. False if some task is done already.
-  bool mark_what_ends_next();
+  bool request_ring_of_next();
   /// Has the service thread rung when waiting tasks may find room; once until `note_refill_ring`.
   void ask_for_refill();
   void note_refill_ring() noexcept { refill_asked_ = false; }

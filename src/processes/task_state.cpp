@@ -36,19 +36,19 @@ void Payload::take_owner_block(Region& region, std::uint64_t block, std::uint64_
   at_ = {block, &region, nullptr};
 }
 
-void Payload::adopt(Region& region, Part* part, std::uint64_t block, std::uint64_t size) {
-  region.adopt(part, block, size);
+void Payload::adopt(Region& region, Arena* arena, std::uint64_t block, std::uint64_t size) {
+  region.adopt(arena, block, size);
   clear();
   place_ = Place::result_block;
   size_ = size;
-  at_ = {block, &region, part};
+  at_ = {block, &region, arena};
 }
 
 void Payload::clear() noexcept {
   switch (std::exchange(place_, Place::none)) {
     case Place::heap: delete[] heap_; break;
     case Place::owner_block: at_.region->free(at_.block, size_); break;
-    case Place::result_block: at_.region->release(at_.part, at_.block, size_); break;
+    case Place::result_block: at_.region->release(at_.arena, at_.block, size_); break;
     default: break;
   }
   size_ = 0;
@@ -62,7 +62,7 @@ Payload::OwnerBlock Payload::release_owner_block() noexcept {
 
 SharedMemory Payload::release_result_block() noexcept {
   if (place_ != Place::result_block) return {};
-  const SharedMemory memory{at_.region->at(at_.block), size_, fork_generation(), at_.part};
+  const SharedMemory memory{at_.region->at(at_.block), size_, fork_generation(), at_.arena};
   place_ = Place::none;
   size_ = 0;
   return memory;

@@ -35,7 +35,7 @@ enum class Ending : std::uint8_t {
 /// Bytes of arguments or of a result, wherever they lie. Owns what it holds.
 class Payload {
  public:
-  /// A block of the owner's part; offset 0 is none.
+  /// A block of the owner's arena; offset 0 is none.
   struct OwnerBlock {
     std::uint64_t offset = 0;
     std::uint64_t bytes = 0;
@@ -54,10 +54,10 @@ class Payload {
 
   /// Keeps a copy. Throws bad_alloc and then holds what it held.
   void copy(const std::byte* from, std::uint64_t size);
-  /// Takes over a block of the owner's part.
+  /// Takes over a block of the owner's arena.
   void take_owner_block(Region& region, std::uint64_t block, std::uint64_t size) noexcept;
   /// Takes over a worker's result block; throws CodecError if it is not the worker's, and then holds what it held.
-  void adopt(Region& region, Part* part, std::uint64_t block, std::uint64_t size);
+  void adopt(Region& region, Arena* arena, std::uint64_t block, std::uint64_t size);
   void clear() noexcept;
   bool lies_in_result_block() const noexcept { return place_ == Place::result_block; }
   /// Gives a worker's result block away; no data if the bytes lie elsewhere, which then stay.
@@ -76,7 +76,7 @@ class Payload {
   struct InRegion {
     std::uint64_t block;
     Region* region;
-    Part* part;
+    Arena* arena;
   };
   union {
     alignas(16) std::byte small_[kSmall];
@@ -132,7 +132,7 @@ class TaskState final : public EncodedCompletion {
   void on_done(std::function<void()> callback) override;
   bool arm() override;
   void progress() noexcept override;
-  const OwnerBell& bell() const override;
+  const OwnerDoorbell& doorbell() const override;
   bool running() noexcept override;
   std::span<const std::byte> value_bytes() override;
   SharedMemory take_block() override;
@@ -149,16 +149,17 @@ class TaskState final : public EncodedCompletion {
   std::atomic<std::uint64_t> position{kNowhere};  ///< of its slot, or kNowhere before and after
   std::atomic<Ending> ending{Ending::pending};
   Ending wanted_ending = Ending::pending;  ///< set when its worker is being killed for it
-  std::uint8_t rings = 0;                  ///< State::kRing... to publish it with
+  std::uint8_t rings = 0;                  ///< SlotState::kRing... to publish it with
   bool taken = false;                      ///< its result block was given away
-  bool lent = false;  ///< a map keeps it alive, and the pool holds no reference: spares two locked counts a task
+  bool owned_by_map =
+      false;  ///< a map keeps it alive, and the pool holds no reference: spares two locked counts a task
   std::uint64_t argument_bytes = 0;  ///< for a map's count of what it has under way
   unsigned retries;
   std::chrono::nanoseconds timeout;
   pid_t worker_pid = 0;
   Payload payload;  ///< arguments as long as they may be needed again, then the result
   std::unique_ptr<Death> death;
-  std::unique_ptr<KeptMemory> kept;  ///< memory that its arguments name; let go of at its end
+  std::unique_ptr<KeptMemory> kept;  ///< memory that its arguments name; released at its end
   std::vector<std::function<void()>> callbacks;
   FinishedList* finished_list = nullptr;  ///< where an unordered map wants to find it
   TaskState* next = nullptr;              ///< link in that list, or in that of tasks with callbacks

@@ -10,7 +10,7 @@ namespace retinue::detail {
 std::uint64_t TimeoutWatch::first_seen(unsigned worker, std::uint64_t current, Clock::time_point now) {
   FirstSeen& seen = first_seen_[worker];
   if (seen.current != current)
-    seen = {current, static_cast<std::uint64_t>(now.time_since_epoch().count()) & ~Seat::kLoading};
+    seen = {current, static_cast<std::uint64_t>(now.time_since_epoch().count()) & ~WorkerRecord::kLoading};
   return seen.at;
 }
 
@@ -23,18 +23,19 @@ Deadline TimeoutWatch::kill_overdue() {
   Deadline next = now + open_.shortest_timeout();
   const PoolMemory& memory = plan_.memory;
   for (unsigned i = 0; i < memory.workers; ++i) {
-    const Seat& seat = memory.seats[i];
-    std::uint64_t started = seat.started_ns.load(std::memory_order_acquire);
-    const std::uint64_t current = seat.current.load(std::memory_order_acquire);
+    const WorkerRecord& record = memory.worker_records[i];
+    std::uint64_t started = record.started_ns.load(std::memory_order_acquire);
+    const std::uint64_t current = record.current.load(std::memory_order_acquire);
     if (current == 0) continue;
     TaskState* task = ring_.task_at(current - 1);
     if (task == nullptr || task->timeout.count() <= 0 || task->wanted_ending != Ending::pending) continue;
-    if (seat.started_ns.load(std::memory_order_acquire) != started) continue;
+    if (record.started_ns.load(std::memory_order_acquire) != started) continue;
     const std::uint64_t state = slot_of(memory, *task).state.load(std::memory_order_acquire);
-    if (is_consistent(memory, state, current - 1) && (State::tag(state) != Tag::running || State::worker(state) != i))
+    if (is_consistent(memory, state, current - 1) &&
+        (SlotState::tag(state) != Tag::running || SlotState::worker(state) != i))
       continue;
     if (started == 0 || started > now_ns) started = first_seen(i, current, now);
-    const bool loading = (started & Seat::kLoading) != 0;
+    const bool loading = (started & WorkerRecord::kLoading) != 0;
     const Clock::time_point due(std::chrono::nanoseconds(started) +
                                 (loading ? loading_limit(task->timeout) : task->timeout));
     if (now < due) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 
 #include "slot_checks.hpp"
 #include "spin.hpp"
@@ -17,41 +17,41 @@ constexpr std::uint64_t kBulk = 256;  // tasks ahead from which on results are w
 
 }  // namespace
 
-bool Waiting::end_if_foreign(TaskState& task) const noexcept {
-  if (!owner_.foreign()) return false;
+bool Waiting::end_if_made_elsewhere(TaskState& task) const noexcept {
+  if (!owner_.made_elsewhere()) return false;
   auto pending = Ending::pending;
   task.ending.compare_exchange_strong(pending, Ending::closed);
   return true;
 }
 
 bool Waiting::done(TaskState& task) noexcept {
-  if (task.ended() || end_if_foreign(task)) return true;
+  if (task.ended() || end_if_made_elsewhere(task)) return true;
   const std::uint64_t position = task.position.load(std::memory_order_acquire);
   if (position == TaskState::kNowhere) return false;
   const std::uint64_t state = plan_.memory.slot(position).state.load(std::memory_order_acquire);
-  return (State::tag(state) == Tag::done && State::is_at(state, position)) || task.ended();
+  return (SlotState::tag(state) == Tag::done && SlotState::is_at(state, position)) || task.ended();
 }
 
 bool Waiting::is_running(const TaskState& task) const noexcept {
   const std::uint64_t position = task.position.load(std::memory_order_acquire);
-  if (position == TaskState::kNowhere || task.ended() || owner_.foreign()) return false;
+  if (position == TaskState::kNowhere || task.ended() || owner_.made_elsewhere()) return false;
   const std::uint64_t state = plan_.memory.slot(position).state.load(std::memory_order_acquire);
-  return State::is_at(state, position) && State::tag(state) == Tag::running;
+  return SlotState::is_at(state, position) && SlotState::tag(state) == Tag::running;
 }
 
 // Sleeps until `ready()`, called with the mutex held, says true; it must arm what it waits for.
 template <class Ready>
 bool Waiting::sleep_until(const Deadline& deadline, const std::uint32_t& mask, Ready&& ready) {
-  OwnerBell& bell = *plan_.owner_bell;
+  OwnerDoorbell& doorbell = *plan_.owner_doorbell;
   for (;;) {
-    const std::uint32_t seen = bell.value();  // Model: wait
+    const std::uint32_t seen = doorbell.value();  // Model: wait
     {
       const PoolLock::Hold hold(lock_);
       if (ready()) return true;
     }
     if (deadline && Clock::now() >= *deadline) return false;
     if (service_.is_this()) service_.round();
-    bell.wait(seen, deadline, mask);
+    doorbell.wait(seen, deadline, mask);
   }
 }
 
@@ -65,7 +65,7 @@ std::chrono::nanoseconds Waiting::longest_spin(const Deadline& deadline) const n
 }
 
 bool Waiting::wait(TaskState& task, const Deadline& deadline) {
-  if (task.ended() || end_if_foreign(task)) return true;
+  if (task.ended() || end_if_made_elsewhere(task)) return true;
   const auto longest = longest_spin(deadline);
   const bool spins = longest.count() > 0;
   if (spins && wait_spin.until(longest, crowded(), [&](unsigned look) {
@@ -78,14 +78,14 @@ bool Waiting::wait(TaskState& task, const Deadline& deadline) {
     const PoolLock::Hold hold(lock_);
     if (ring_.collect_if_done(task)) return true;
   }
-  std::uint32_t mask = OwnerBell::kEveryone;
+  std::uint32_t mask = OwnerDoorbell::kEveryone;
   const bool ended = sleep_until(deadline, mask, [&] {
     ring_.collect();
     while (!ring_.collect_if_done(task)) {
       const std::uint64_t position = task.position.load(std::memory_order_relaxed);
-      mask = position == TaskState::kNowhere ? OwnerBell::kEveryone
+      mask = position == TaskState::kNowhere ? OwnerDoorbell::kEveryone
                                              : std::uint32_t{1} << (position & plan_.memory.slot_mask & 31);
-      if (ring_.mark(task, State::kRingOwner)) return false;  // Model: arm
+      if (ring_.request_ring(task, SlotState::kRingOwner)) return false;  // Model: arm
     }
     return true;
   });
@@ -94,15 +94,15 @@ bool Waiting::wait(TaskState& task, const Deadline& deadline) {
 }
 
 bool Waiting::arm(TaskState& task) {
-  if (task.ended() || end_if_foreign(task)) return false;
+  if (task.ended() || end_if_made_elsewhere(task)) return false;
   const PoolLock::Hold hold(lock_);
   while (!ring_.collect_if_done(task))
-    if (ring_.mark(task, State::kRingOwner)) return true;
+    if (ring_.request_ring(task, SlotState::kRingOwner)) return true;
   return false;
 }
 
 void Waiting::progress() {
-  if (owner_.foreign()) return;
+  if (owner_.made_elsewhere()) return;
   if (service_.is_this()) {
     service_.round();
     return;
@@ -119,11 +119,11 @@ void Waiting::wait_for_any_of(TaskState& first, std::span<TaskState* const> othe
         return done(first) || (look % 8 == 7 && !others.empty() && done(*others[look / 8 % others.size()]));
       }))
     return;
-  sleep_until(deadline, OwnerBell::kEveryone, [&] {
+  sleep_until(deadline, OwnerDoorbell::kEveryone, [&] {
     ring_.collect();
-    if (nudged.load() || first.ended() || !ring_.mark(first, State::kRingOwner)) return true;
+    if (nudged.load() || first.ended() || !ring_.request_ring(first, SlotState::kRingOwner)) return true;
     for (TaskState* task : others)
-      if (task->ended() || !ring_.mark(*task, State::kRingOwner)) return true;
+      if (task->ended() || !ring_.request_ring(*task, SlotState::kRingOwner)) return true;
     return false;
   });
   if (spins) wait_spin.slept();
@@ -131,9 +131,9 @@ void Waiting::wait_for_any_of(TaskState& first, std::span<TaskState* const> othe
 
 bool Waiting::sleep_for_bulk(TaskState& task, std::chrono::nanoseconds longest) {
   if (!crowded() || service_.is_this()) return false;
-  sleep_until(Clock::now() + longest, OwnerBell::kEveryone, [&] {
+  sleep_until(Clock::now() + longest, OwnerDoorbell::kEveryone, [&] {
     ring_.collect();
-    return task.ended() || !ring_.mark(task, State::kRingOwner);
+    return task.ended() || !ring_.request_ring(task, SlotState::kRingOwner);
   });
   return true;
 }
@@ -148,10 +148,10 @@ bool Waiting::sleep_for_half(std::chrono::nanoseconds longest) {
     half = ring_.oldest() + under_way / 2;
     if (ring_.task_at(half) == nullptr) return false;
   }
-  sleep_until(Clock::now() + longest, OwnerBell::kEveryone, [&] {
+  sleep_until(Clock::now() + longest, OwnerDoorbell::kEveryone, [&] {
     ring_.collect();
     TaskState* task = ring_.task_at(half);
-    return task == nullptr || !ring_.mark(*task, State::kRingOwner);
+    return task == nullptr || !ring_.request_ring(*task, SlotState::kRingOwner);
   });
   return true;
 }
@@ -167,11 +167,11 @@ void Waiting::wait_for_finished(const FinishedList& list, const std::atomic<bool
       }))
     return;
   bool looked = false;
-  sleep_until(deadline, OwnerBell::kEveryone, [&] {
+  sleep_until(deadline, OwnerDoorbell::kEveryone, [&] {
     const bool more = ring_.collect();
     if (nudged.load() || list.first != nullptr || (!more && looked)) return true;
     looked = true;
-    while (!ring_.mark_what_ends_next()) {
+    while (!ring_.request_ring_of_next()) {
       ring_.collect();
       if (list.first != nullptr) return true;
     }
@@ -181,8 +181,8 @@ void Waiting::wait_for_finished(const FinishedList& list, const std::atomic<bool
 }
 
 bool Waiting::wait_for_nudge(const std::atomic<bool>& nudged, const Deadline& deadline) {
-  owner_.refuse_foreign();
-  return sleep_until(deadline, OwnerBell::kEveryone, [&] {
+  owner_.refuse_if_made_elsewhere();
+  return sleep_until(deadline, OwnerDoorbell::kEveryone, [&] {
     ring_.collect();
     return nudged.load();
   });
@@ -190,11 +190,11 @@ bool Waiting::wait_for_nudge(const std::atomic<bool>& nudged, const Deadline& de
 
 bool Waiting::wait_until_idle(const Deadline& deadline) {
   if (owner_.in_forked_child()) return true;
-  return sleep_until(deadline, OwnerBell::kEveryone, [&] {
+  return sleep_until(deadline, OwnerDoorbell::kEveryone, [&] {
     do {
       ring_.collect();
       if (open_.unfinished() == 0 || lifecycle_.closed()) return true;
-    } while (!ring_.mark_what_ends_next());
+    } while (!ring_.request_ring_of_next());
     return false;
   });
 }

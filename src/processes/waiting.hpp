@@ -33,7 +33,7 @@ class Waiting {
   void progress();
   /// In a forked child nobody will ever end the parent's tasks: one not ended at the fork ends here, without
   /// the mutex, which a thread that does not exist here may hold. False in the owner.
-  bool end_if_foreign(TaskState& task) const noexcept;
+  bool end_if_made_elsewhere(TaskState& task) const noexcept;
 
   /// Waits until no task is unfinished; false if the deadline passed first.
   bool wait_until_idle(const Deadline& deadline);

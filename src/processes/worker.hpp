@@ -16,14 +16,14 @@
 
 namespace retinue::detail {
 
-class OwnerBell;
+class OwnerDoorbell;
 
 /// All that the fork server and the workers of a pool need to know. Made by the owner before the fork,
 /// constant afterwards, copied by the forks.
 struct PoolPlan {
   PoolMemory memory;
   Region* region = nullptr;  ///< the owner's; its workers use only `at`, `memfd` and `modules`
-  OwnerBell* owner_bell = nullptr;
+  OwnerDoorbell* owner_doorbell = nullptr;
   std::function<void()> initializer;
   const ProcessHooks* hooks = nullptr;
   std::uint64_t max_tasks = 0;
@@ -36,9 +36,9 @@ struct PoolPlan {
   sigset_t signal_mask{};  ///< the owner's, for the workers
 
   /// Workers, fork server and threads of the owner -> the service thread.
-  void ring_service() const noexcept { memory.control->service_bell.ring(); }
+  void ring_service() const noexcept { memory.control->service_doorbell.ring(); }
   /// Owner -> fork server.
-  void ring_server() const noexcept { memory.control->server_bell.ring(); }
+  void ring_server() const noexcept { memory.control->server_doorbell.ring(); }
 };
 
 /// Makes a call that a runtime asked for.
@@ -54,7 +54,7 @@ constexpr const char* kWorkerName = "retinue-worker";
 constexpr int kExitRetired = 0;
 constexpr int kExitInitializerFailed = 121;  // or it could not begin
 
-/// Runs seat `index` in a process just forked by the fork server `parent`. Never returns, never throws.
+/// Runs worker `index` in a process just forked by the fork server `parent`. Never returns, never throws.
 [[noreturn]] void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept;
 
 }  // namespace retinue::detail

@@ -17,7 +17,7 @@
 #include <utility>
 
 #include <retinue/detail/codec/entry.hpp>
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 #include <retinue/detail/tasks/task_context.hpp>
 #include <retinue/error.hpp>
 
@@ -32,7 +32,7 @@
 #include "system/pause.hpp"
 #include "system/process_state.hpp"
 #include "spin.hpp"
-#include "worker_trouble.hpp"
+#include "worker_failure.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -44,7 +44,7 @@ std::uint64_t now_ns() noexcept {
 }
 
 /// One worker's loop. Killed at any instruction it leaves: its slot running (reclaimed), its idler bits
-/// (cleared), a ring it owed (the owner rings all), its part of the region (retired).
+/// (cleared), a ring that was still to come from it (the owner rings all), its arena of the region (retired).
 class Worker final : TimeLimits {
  public:
   /// Opens what it needs, before limits hold. Throws Error.
@@ -55,8 +55,8 @@ class Worker final : TimeLimits {
 
  private:
   static constexpr std::uint64_t kFetchAhead = 8;
-  static constexpr std::uint64_t kGrantEvery = 10'000'000;   // ns
-  static constexpr std::uint64_t kLeastLoadingSeconds = 60;  // of CPU time
+  static constexpr std::uint64_t kGrantEvery = 10'000'000;  // ns
+  static constexpr std::uint64_t kMinLoadingSeconds = 60;   // of CPU time
 
   bool claim(Slot& slot, std::uint64_t state) noexcept;
   void spread_work() noexcept;
@@ -86,13 +86,13 @@ class Worker final : TimeLimits {
   const PoolPlan& plan_;
   const PoolMemory& memory_;
   Control& control_;
-  Seat& seat_;
+  WorkerRecord& record_;
   Idlers& idlers_;
   const std::uint64_t bit_;
   const unsigned index_;
   const std::uint64_t generation_;
   const pid_t parent_;    // the fork server
-  std::uint32_t server_;  // what its bell says as long as it lives
+  std::uint32_t server_;  // what its doorbell says as long as it lives
   const bool may_retire_;
 
   std::uint64_t cursor_;          // no position below is ready, ever again
@@ -105,8 +105,8 @@ class Worker final : TimeLimits {
   std::uint64_t granted_ns_ = 0;     // when CPU time was last granted
   TimeLimits* const limits_of_all_;  // this, where CPU time is limited
   bool timed_ = false;               // the task that runs has a limit of time
-  bool cpu_time_to_load_ = false;    // granted more than a task may use, and not yet taken back
-  int statm_ = -1;  // what tells how much memory this process has; open to its end, unless a task closes it
+  bool cpu_time_to_load_ = false;    // granted more than a task may use, and not yet limited again
+  int statm_ = -1;  // what says how much memory this process has; open to its end, unless a task closes it
   FileIdentity statm_file_;
   unsigned long inherited_ = 0;  // pages of the owner's: the next worker would have them, too
   SpinBudget spin_;
@@ -116,7 +116,7 @@ Worker::Worker(const PoolPlan& plan, unsigned index, pid_t parent)
     : plan_(plan),
       memory_(plan.memory),
       control_(*plan.memory.control),
-      seat_(plan.memory.seats[index]),
+      record_(plan.memory.worker_records[index]),
       idlers_(control_.idlers[index / 64]),
       bit_(std::uint64_t{1} << index % 64),
       index_(index),
@@ -137,10 +137,10 @@ Worker::Worker(const PoolPlan& plan, unsigned index, pid_t parent)
 bool Worker::claim(Slot& slot, std::uint64_t state) noexcept {
   // `current` is set before the claim, whose full barrier orders it before the look at the next slot in
   // spread_work(): a submitter either sees us busy or we see its task.
-  seat_.current.store(cursor_ + 1, std::memory_order_release);
+  record_.current.store(cursor_ + 1, std::memory_order_release);
   // Model: claim
-  if (!slot.state.compare_exchange_strong(state, State::running(state, index_), std::memory_order_seq_cst)) {
-    seat_.current.store(0, std::memory_order_relaxed);
+  if (!slot.state.compare_exchange_strong(state, SlotState::running(state, index_), std::memory_order_seq_cst)) {
+    record_.current.store(0, std::memory_order_relaxed);
     return false;
   }
 #if !defined(__x86_64__)  // where the claim itself is that fence
@@ -155,7 +155,7 @@ void Worker::spread_work() noexcept {
   fresh_awake_ = false;
   const std::uint64_t next = memory_.slot(cursor_).state.load(std::memory_order_seq_cst);
   // Model: spread_work
-  bool more = State::tag(next) == Tag::ready && State::is_at(next, cursor_);
+  bool more = SlotState::tag(next) == Tag::ready && SlotState::is_at(next, cursor_);
   // The next slot only makes it quick: others may have taken that task, or the owner passed over the slot.
   if (!more) more = control_.tail.load(std::memory_order_seq_cst) > cursor_;
   if (!more) return;
@@ -167,7 +167,7 @@ void Worker::run() {
   for (;;) {
     Slot& slot = memory_.slot(cursor_);
     const std::uint64_t state = slot.state.load(std::memory_order_acquire);
-    if (State::tag(state) == Tag::ready && State::is_at(state, cursor_)) {
+    if (SlotState::tag(state) == Tag::ready && SlotState::is_at(state, cursor_)) {
       if (!claim(slot, state)) continue;
       if (spinning_ || fresh_awake_) spread_work();
       if (cursor_ + kFetchAhead < known_tail_) prefetch_to_write(&memory_.slot(cursor_ + kFetchAhead));
@@ -177,11 +177,11 @@ void Worker::run() {
         // Who publishes while our bit is set counts on us to look. Leaving may take long, so somebody else shall.
         stop_spinning();
         spread_work();
-        seat_.retiring.store(1, std::memory_order_release);
+        record_.retiring.store(1, std::memory_order_release);
         plan_.ring_service();  // it looks after a fork server that does not replace us
         return;
       }
-    } else if (cursor_ < known_tail_) {  // another worker's, taken back, or passed over by the owner
+    } else if (cursor_ < known_tail_) {  // another worker's, cancelled, or passed over by the owner
       cursor_ = std::max(cursor_ + 1, control_.head.load(std::memory_order_relaxed));
     } else {
       follow_tail();
@@ -229,14 +229,14 @@ void Worker::grant_cpu_time() noexcept {
 void Worker::begin_limits(const Slot& slot, bool timed) noexcept {
   timed_ = timed;
   if (plan_.confinement.cpu_seconds != Confinement::kUnlimited) grant_cpu_time();
-  if (timed) seat_.started_ns.store(now_ns() | Seat::kLoading, std::memory_order_release);
+  if (timed) record_.started_ns.store(now_ns() | WorkerRecord::kLoading, std::memory_order_release);
   if (slot.block != 0 || slot.entry != last_entry_) loading();
 }
 
 void Worker::loading() noexcept {
-  if (plan_.confinement.cpu_seconds >= kLeastLoadingSeconds || cpu_time_to_load_) return;  // or there is no limit
+  if (plan_.confinement.cpu_seconds >= kMinLoadingSeconds || cpu_time_to_load_) return;  // or there is no limit
   cpu_time_to_load_ = true;
-  (void)grant_cpu_seconds(kLeastLoadingSeconds);
+  (void)grant_cpu_seconds(kMinLoadingSeconds);
 }
 
 void Worker::loaded() noexcept {
@@ -244,7 +244,7 @@ void Worker::loaded() noexcept {
     grant_cpu_time();
     if (cpu_time_to_load_) leave_without_limits();
   }
-  if (timed_) seat_.started_ns.store(now_ns() & ~Seat::kLoading, std::memory_order_release);
+  if (timed_) record_.started_ns.store(now_ns() & ~WorkerRecord::kLoading, std::memory_order_release);
 }
 
 // No task runs beyond its limit because the system refuses it: the pool ends, and says so.
@@ -252,7 +252,7 @@ void Worker::leave_without_limits() noexcept {
   try {
     throw_call_failed("setrlimit", errno, "RLIMIT_CPU, " + std::to_string(plan_.confinement.cpu_seconds));
   } catch (...) {
-    report_trouble(seat_, Seat::kLimitsRefused);
+    report_failure(record_, WorkerRecord::kLimitsRefused);
   }
   plan_.ring_service();
   _exit(kExitInitializerFailed);
@@ -278,40 +278,40 @@ void Worker::run_task(Slot& slot) noexcept {
     write_exception(context);
   }
   if (fork_generation() != generation_) _exit(0);  // the task forked and let its child return: not a worker
-  if (timed) seat_.started_ns.store(0, std::memory_order_release);
+  if (timed) record_.started_ns.store(0, std::memory_order_release);
   finish(slot, context, kind);
 }
 
 void Worker::finish(Slot& slot, const TaskContext& context, ResultKind kind) noexcept {
   slot.describe(context.result_bytes(), 0, kind);
   slot.block = context.result_block();
-  const std::uint64_t done = State::with_tag((cursor_ - 1) << 24 | std::uint64_t{index_} << 8, Tag::done);
+  const std::uint64_t done = SlotState::with_tag((cursor_ - 1) << 24 | std::uint64_t{index_} << 8, Tag::done);
   std::uint64_t before = slot.state.exchange(done, std::memory_order_acq_rel);  // Model: finish
-  if (State::tag(before) != Tag::running && State::tag(before) != Tag::condemned)
-    before = State::kRings;  // overwritten by the task, and with it what was to be rung
-  if ((before & State::kRings) != 0) {
+  if (SlotState::tag(before) != Tag::running && SlotState::tag(before) != Tag::marked_for_kill)
+    before = SlotState::kRings;  // overwritten by the task, and with it what was to be rung
+  if ((before & SlotState::kRings) != 0) {
     const auto slot_index = static_cast<std::uint64_t>(&slot - memory_.slots);
     // Model: ring_owner
-    if ((before & State::kRingOwner) != 0) plan_.owner_bell->ring(std::uint32_t{1} << (slot_index & 31));
-    if ((before & State::kRingService) != 0) plan_.ring_service();  // Model: ring_service
+    if ((before & SlotState::kRingOwner) != 0) plan_.owner_doorbell->ring(std::uint32_t{1} << (slot_index & 31));
+    if ((before & SlotState::kRingService) != 0) plan_.ring_service();  // Model: ring_service
   }
-  if (State::tag(before) == Tag::condemned) await_kill();
-  seat_.current.store(0, std::memory_order_relaxed);
-  seat_.finished.store(++finished_, std::memory_order_relaxed);
+  if (SlotState::tag(before) == Tag::marked_for_kill) await_kill();
+  record_.current.store(0, std::memory_order_relaxed);
+  record_.finished.store(++finished_, std::memory_order_relaxed);
 }
 
-// The owner is having this process killed, which may take as long as the fork server stands still. Who publishes while our
-// bit is set counts on us to look. Whoever condemns a task sets `kill_wanted` right after. Where nobody did, the word was
-// overwritten, and this worker leaves by itself.
+// The owner is having this process killed, which may take as long as the fork server is stopped. Who publishes while
+// our bit is set counts on us to look. Whoever marks a task for kill sets `kill_wanted` right after. Where nobody did,
+// the word was overwritten, and this worker leaves by itself.
 void Worker::await_kill() noexcept {
   stop_spinning();
   spread_work();
-  for (int naps = 0; naps < 100 || seat_.kill_wanted.load(std::memory_order_acquire) == kKillWanted; ++naps) {
+  for (int naps = 0; naps < 100 || record_.kill_wanted.load(std::memory_order_acquire) == kKillWanted; ++naps) {
     stay_with_parent();
     const timespec nap{0, 10'000'000};
     ::nanosleep(&nap, nullptr);
   }
-  seat_.retiring.store(1, std::memory_order_release);
+  record_.retiring.store(1, std::memory_order_release);
   plan_.ring_service();
   _exit(kExitRetired);
 }
@@ -358,7 +358,7 @@ void Worker::start_over() noexcept {  // Model: start_over
 
 bool Worker::work_in_sight() const noexcept {
   const std::uint64_t state = memory_.slot(cursor_).state.load(std::memory_order_acquire);
-  return (State::tag(state) == Tag::ready && State::is_at(state, cursor_)) ||
+  return (SlotState::tag(state) == Tag::ready && SlotState::is_at(state, cursor_)) ||
          control_.tail.load(std::memory_order_seq_cst) > cursor_ ||
          control_.closing.load(std::memory_order_seq_cst) == kClosing;
 }
@@ -388,27 +388,27 @@ bool Worker::poll() noexcept {
   const Slot& slot = memory_.slot(cursor_);
   return spin_.until(plan_.longest_spin, crowded, [&](unsigned look) {
     const std::uint64_t state = slot.state.load(std::memory_order_acquire);
-    if (State::tag(state) == Tag::ready && State::is_at(state, cursor_)) return true;
+    if (SlotState::tag(state) == Tag::ready && SlotState::is_at(state, cursor_)) return true;
     return look % 8 == 7 && work_in_sight();
   });
 }
 
 void Worker::await_ring() noexcept {
-  const auto quiet = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  const auto idle_end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
   bool warm = worker_heap()->has_warm_memory();
   for (;;) {
     std::optional<std::chrono::steady_clock::time_point> until;
-    if (warm) until = quiet;
+    if (warm) until = idle_end;
     if (!stay_with_parent())
-      until = std::min(until.value_or(quiet), std::chrono::steady_clock::now() + std::chrono::seconds(1));
-    if (futex_wait(seat_.bell, 0, ~std::uint32_t{0}, until)) return;
-    if (!warm || std::chrono::steady_clock::now() < quiet) continue;
+      until = std::min(until.value_or(idle_end), std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    if (futex_wait(record_.doorbell, 0, ~std::uint32_t{0}, until)) return;
+    if (!warm || std::chrono::steady_clock::now() < idle_end) continue;
     worker_heap()->trim();
     warm = false;
   }
 }
 
-// A task may have taken back that this process dies with the fork server: a change of user does. To be called before
+// A task may have cancelled that this process dies with the fork server: a change of user does. To be called before
 // each sleep. False if it may happen again while this thread sleeps: other threads may change the user of all of them.
 bool Worker::stay_with_parent() const noexcept {
   const bool dies = sys::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
@@ -416,7 +416,7 @@ bool Worker::stay_with_parent() const noexcept {
   return dies && is_only_thread();
 }
 
-// The fork server's bell has changed: it has ended, or is about to, or a task has scribbled over the bell.
+// The fork server's doorbell has changed: it has ended, or is about to, or a task has scribbled over the doorbell.
 void Worker::look_for_parent() noexcept {
   if (getppid() != parent_) _exit(0);
   if (!control_.server.holder_ended()) server_ = control_.server.look();
@@ -425,8 +425,8 @@ void Worker::look_for_parent() noexcept {
 void Worker::sleep() noexcept {
   fresh_awake_ = true;
   start_over();
-  seat_.rests.store(++rests_, std::memory_order_relaxed);
-  seat_.bell.store(0, std::memory_order_relaxed);
+  record_.rests.store(++rests_, std::memory_order_relaxed);
+  record_.doorbell.store(0, std::memory_order_relaxed);
   idlers_.asleep.fetch_or(bit_, std::memory_order_seq_cst);                                 // Model: sleep
   spinning_ = spinning_ || (idlers_.spinning.load(std::memory_order_relaxed) & bit_) != 0;  // set by a stray write
   stop_spinning();

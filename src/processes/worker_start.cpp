@@ -18,7 +18,7 @@
 #include "system/fault.hpp"
 #include "system/fork_watch.hpp"
 #include "worker_loop.hpp"
-#include "worker_trouble.hpp"
+#include "worker_failure.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -59,25 +59,25 @@ void end_if_forked() noexcept {
 }
 
 // What an initializer throws then is mostly that it had no memory, which would not say why.
-bool report_address_limit(Seat& seat, const AddressLimit& limit) noexcept {
+bool report_address_limit(WorkerRecord& record, const AddressLimit& limit) noexcept {
   try {
     if (limit.is_out_of_reach()) limit.refuse();
     return false;
   } catch (...) {
-    report_trouble(seat, Seat::kLimitsRefused);
+    report_failure(record, WorkerRecord::kLimitsRefused);
     return true;
   }
 }
 
 // The initializer, then the limits, which it need not keep. Throws ResourceExhausted for a shortage that may pass.
-bool make_ready(const PoolPlan& plan, Seat& seat) {
+bool make_ready(const PoolPlan& plan, WorkerRecord& record) {
   const AddressLimit address_limit(Region::reserved_addresses());
   try {
     if (plan.initializer) plan.initializer();
     end_if_forked();
   } catch (...) {
     end_if_forked();
-    if (!report_address_limit(seat, address_limit)) report_trouble(seat, Seat::kInitializerThrew);
+    if (!report_address_limit(record, address_limit)) report_failure(record, WorkerRecord::kInitializerThrew);
     return false;
   }
   try {
@@ -86,7 +86,7 @@ bool make_ready(const PoolPlan& plan, Seat& seat) {
   } catch (const ResourceExhausted&) {
     throw;
   } catch (...) {
-    report_trouble(seat, Seat::kLimitsRefused);
+    report_failure(record, WorkerRecord::kLimitsRefused);
     return false;
   }
   return true;
@@ -100,48 +100,48 @@ void die_with(pid_t parent) {
 
 }  // namespace
 
-void report_trouble(Seat& seat, std::uint32_t ready) noexcept {
+void report_failure(WorkerRecord& record, std::uint32_t ready) noexcept {
   try {
     const std::string bytes = encode_exception(std::current_exception());
     if (WorkerHeap* heap = worker_heap()) {
       const std::uint64_t block = heap->allocate(bytes.size());
       std::memcpy(heap->at(block), bytes.data(), bytes.size());
-      seat.trouble_size.store(bytes.size(), std::memory_order_relaxed);
-      seat.trouble.store(block, std::memory_order_relaxed);
+      record.failure_size.store(bytes.size(), std::memory_order_relaxed);
+      record.failure.store(block, std::memory_order_relaxed);
     }
   } catch (...) {
     // Reported without its text.
   }
-  seat.ready.store(ready, std::memory_order_release);
+  record.ready.store(ready, std::memory_order_release);
 }
 
 void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
   set_process_role(ProcessRole::worker);
-  Seat& seat = plan.memory.seats[index];
+  WorkerRecord& record = plan.memory.worker_records[index];
   set_worker_heap(nullptr);  // that of the worker that made this pool, if one did
   try {
-    if (seat.part_check != check_of(seat.part_offset, seat.part_length))
+    if (record.arena_check != check_of(record.arena_offset, record.arena_length))
       throw Error("where this worker's memory lies was overwritten");
-    set_worker_heap(new WorkerHeap(*plan.region, {seat.part_offset, seat.part_length}, seat.returned));
+    set_worker_heap(new WorkerHeap(*plan.region, {record.arena_offset, record.arena_length}, record.returned));
     die_with(parent);
-    plan.region->set_keeper_of_file(parent);
+    plan.region->set_file_holder(parent);
     pthread_setname_np(pthread_self(), kWorkerName);
     set_signals(plan);
-    install_crash_handlers(&seat.crash_stack, &seat.crash_signal);
+    install_crash_handlers(&record.crash_stack, &record.crash_signal);
     call(plan.hooks->after_fork_in_worker);
     call(plan.hooks->worker_begins, index);
     end_if_forked();
     run_tasks(plan, index, parent, [&] {
-      if (!make_ready(plan, seat)) {
+      if (!make_ready(plan, record)) {
         call(plan.hooks->worker_ends);
         flush_output();
         _exit(kExitInitializerFailed);
       }
-      die_with(parent);  // a change of user takes that back
-      seat.ready.store(Seat::kTakesTasks, std::memory_order_release);
+      die_with(parent);  // a change of user cancels that
+      record.ready.store(WorkerRecord::kTakesTasks, std::memory_order_release);
     });
   } catch (...) {
-    report_trouble(seat, Seat::kCouldNotBegin);
+    report_failure(record, WorkerRecord::kCouldNotBegin);
     _exit(kExitInitializerFailed);
   }
   call(plan.hooks->worker_ends);

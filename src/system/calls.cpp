@@ -34,8 +34,8 @@ int stat(const char* path, struct stat* file) noexcept { return fails("stat") ? 
 int fchmod(int fd, mode_t mode) noexcept { return fails("fchmod") ? -1 : ::fchmod(fd, mode); }
 int ftruncate(int fd, off_t length) noexcept { return fails("ftruncate") ? -1 : ::ftruncate(fd, length); }
 int fallocate(int fd, int mode, off_t offset, off_t length) noexcept {
-  const bool gives_back = (mode & FALLOC_FL_PUNCH_HOLE) != 0;
-  return fails(gives_back ? "punch_hole" : "fallocate") ? -1 : ::fallocate(fd, mode, offset, length);
+  const bool frees_pages = (mode & FALLOC_FL_PUNCH_HOLE) != 0;
+  return fails(frees_pages ? "punch_hole" : "fallocate") ? -1 : ::fallocate(fd, mode, offset, length);
 }
 int memfd_create(const char* name, unsigned flags) noexcept {
   return fails("memfd_create") ? -1 : ::memfd_create(name, flags);

@@ -68,10 +68,10 @@ void look_up(const std::string& user, Confinement& into) {
     throw Error("WorkerLimits::user: only root can have workers run as '" + user +
                 "' (with the capabilities CAP_SETUID, CAP_SETGID and CAP_KILL)");
   if (found == nullptr) return;
-  int count = Confinement::kMostGroups;
+  int count = Confinement::kMaxGroups;
   if (getgrouplist(found->pw_name, found->pw_gid, into.groups, &count) < 0)
     throw Error("WorkerLimits::user: '" + user + "' is in " + std::to_string(count) + " groups, and " +
-                std::to_string(Confinement::kMostGroups) + " is the most there may be");
+                std::to_string(Confinement::kMaxGroups) + " is the most there may be");
   into.group_count = static_cast<std::uint32_t>(count);
 }
 
@@ -81,7 +81,7 @@ void check(int result, const char* name, const std::string& argument) {
 }
 
 // Also where the owner ignores the signal, or has it blocked.
-void hear_of_cpu_limit() {
+void enable_cpu_limit_signal() {
   struct sigaction usual{};
   usual.sa_handler = SIG_DFL;
   check(sys::sigaction(SIGXCPU, &usual, nullptr), "sigaction", "SIGXCPU");
@@ -120,8 +120,8 @@ Confinement confinement_of(const WorkerLimits& limits) {
   to.any = 1;
   if (limits.cpu_time) {
     if (limits.cpu_time->count() < 1) throw Error("WorkerLimits::cpu_time must be a second at least");
-    constexpr std::uint64_t kMostSeconds = 1'000'000'000;  // the kernel counts nanoseconds
-    to.cpu_seconds = std::min(static_cast<std::uint64_t>(limits.cpu_time->count()), kMostSeconds);
+    constexpr std::uint64_t kMaxSeconds = 1'000'000'000;  // the kernel counts nanoseconds
+    to.cpu_seconds = std::min(static_cast<std::uint64_t>(limits.cpu_time->count()), kMaxSeconds);
   }
   if (limits.address_space) to.address_space = *limits.address_space;
   if (limits.open_files) to.open_files = *limits.open_files;
@@ -136,7 +136,7 @@ Confinement confinement_of(const WorkerLimits& limits) {
 void confine(const Confinement& confinement) {
   if (confinement.any == 0) return;
   if (confinement.cpu_seconds != Confinement::kUnlimited) {
-    hear_of_cpu_limit();
+    enable_cpu_limit_signal();
     check(grant_cpu_seconds(confinement.cpu_seconds) ? 0 : -1, "setrlimit",
           "RLIMIT_CPU, " + std::to_string(confinement.cpu_seconds));
   }

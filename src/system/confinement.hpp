@@ -11,7 +11,7 @@ namespace retinue::detail {
 /// WorkerLimits, looked up and checked: plain numbers that travel to a program started anew.
 struct Confinement {
   static constexpr std::uint64_t kUnlimited = ~std::uint64_t{0};
-  static constexpr unsigned kMostGroups = 64;
+  static constexpr unsigned kMaxGroups = 64;
 
   std::uint64_t cpu_seconds = kUnlimited;
   std::uint64_t address_space = kUnlimited;
@@ -23,7 +23,7 @@ struct Confinement {
   uid_t uid = 0;
   gid_t gid = 0;
   std::uint32_t group_count = 0;
-  gid_t groups[kMostGroups] = {};
+  gid_t groups[kMaxGroups] = {};
 };
 
 /// In the owner. Throws Error for a user that does not exist or that this process may not become, for limits of nothing, and

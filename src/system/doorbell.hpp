@@ -1,4 +1,4 @@
-// A bell in memory that processes share.
+// A doorbell in memory that processes share.
 #pragma once
 
 #include <atomic>

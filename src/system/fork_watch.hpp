@@ -18,7 +18,7 @@ inline bool is_of_another_copy(std::uint64_t generation) noexcept {
   return (generation ^ fork_generation()) >> kForkBits != 0;
 }
 
-/// What to tell then.
+/// What to report then.
 inline constexpr char kTwoCopies[] =
     "this program has two copies of the retinue library in it, and one was handed what the other has made: each keeps "
     "its own "

@@ -94,7 +94,7 @@ Pages whole_pages(std::uint64_t offset, std::uint64_t length) noexcept {
   return {(offset + page - 1) / page * page, (offset + length) / page * page};
 }
 
-// Docker, for one, grants 64 MB of it; then the shortage is told when memory is reserved.
+// Docker, for one, grants 64 MB of it; then the shortage is reported when memory is reserved.
 UniqueFd create_unnamed_file(const std::string& refused, int refusal) {
   UniqueFd fd(sys::open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR));
   if (fd) return fd;

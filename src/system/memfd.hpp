@@ -9,9 +9,9 @@
 namespace retinue::detail {
 
 /// An empty memory file: close-on-exec, for this user alone, not executable where the kernel knows how, and sealed so
-/// that nobody, not even a worker gone wild, can shrink it under the others' mappings, or seal it further. `name` shows in /proc/*/maps.
-/// Where the system has no memfd_create or forbids it, a file in /dev/shm that never has a name; there is no sealing that.
-/// Throws ResourceExhausted (EMFILE, ENFILE, ENOMEM) or Error, which says what to do.
+/// that nobody, not even a worker with a wild pointer, can shrink it under the others' mappings, or seal it further.
+/// `name` shows in /proc/*/maps. Where the system has no memfd_create or forbids it, a file in /dev/shm that never has
+/// a name; there is no sealing that. Throws ResourceExhausted (EMFILE, ENFILE, ENOMEM) or Error, which says what to do.
 UniqueFd create_memfd(const char* name);
 
 /// Gives bytes [offset, offset + length) real pages and grows the file to hold them, so that writing there
@@ -29,7 +29,7 @@ void reserve(int fd, std::uint64_t offset, std::uint64_t length);
 void punch_hole(int fd, std::uint64_t offset, std::uint64_t length);
 
 /// The two without a descriptor, for a file that is mapped at `base`, shared and writable. Reserving so needs Linux 5.14;
-/// what was reserved when it throws is given back.
+/// what was reserved when it throws is freed.
 void reserve_mapped(std::byte* base, std::uint64_t offset, std::uint64_t length);
 void punch_hole_mapped(std::byte* base, std::uint64_t offset, std::uint64_t length);
 

@@ -1,4 +1,4 @@
-// Reading the small files in which the kernel tells about the machine and its processes.
+// Reading the small files in which the kernel reports on the machine and its processes.
 #pragma once
 
 #include <optional>

@@ -35,7 +35,7 @@ bool TaskContext::give(const SharedMemory& memory, std::size_t bytes) noexcept {
     return true;
   }
   const WorkerHeap* heap = worker_heap();
-  if (fork_generation() != generation_ || heap == nullptr || memory.part != nullptr ||
+  if (fork_generation() != generation_ || heap == nullptr || memory.arena != nullptr ||
       memory.generation != generation_ || memory.bytes != bytes || !heap->region().holds(memory.data))
     return false;
   result_bytes_ = bytes;

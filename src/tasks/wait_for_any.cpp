@@ -1,5 +1,5 @@
 #include <retinue/detail/tasks/completion.hpp>
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 #include <retinue/error.hpp>
 
 #include "wait_place.hpp"
@@ -44,22 +44,22 @@ bool wait_on(std::span<Completion* const> set, const Deadline& deadline, std::ui
   thread_local AdaptiveSpin spin(4us, 60us);
   if (spin.until([&] { return look(set) || (deadline && Clock::now() >= *deadline); })) return any_done(set);
 
-  OwnerBell& bell = OwnerBell::of_this_process();
+  OwnerDoorbell& doorbell = OwnerDoorbell::of_this_process();
   for (Completion* const c : set)
-    if (c != nullptr && &c->bell() != &bell && !c->done()) throw Error(kTwoCopies);  // nobody would ring here
+    if (c != nullptr && &c->doorbell() != &doorbell && !c->done()) throw Error(kTwoCopies);  // nobody would ring here
   const AwayFromPlace away;
   for (;;) {
-    const std::uint32_t seen = bell.value();
+    const std::uint32_t seen = doorbell.value();
     for (Completion* const c : set) {
       if (c != nullptr && !c->arm()) return true;
     }
     if (look(set)) return true;
-    if (!bell.wait(seen, deadline, mask)) return look(set);
+    if (!doorbell.wait(seen, deadline, mask)) return look(set);
   }
 }
 
 bool wait_for_any(std::span<Completion* const> set, const Deadline& deadline) {
-  return wait_on(set, deadline, OwnerBell::kEveryone);
+  return wait_on(set, deadline, OwnerDoorbell::kEveryone);
 }
 
 }  // namespace retinue::detail

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 #include <retinue/detail/threads/thread_core.hpp>
 #include <retinue/error.hpp>
 #include <retinue/shared_array.hpp>
@@ -34,7 +34,7 @@ class LocalTask final : public EncodedCompletion {
   bool running() noexcept override { return run_->running(); }
   void on_done(std::function<void()> callback) override { run_->on_done(std::move(callback)); }
   bool arm() override { return run_->arm(); }
-  const OwnerBell& bell() const override { return run_->bell(); }
+  const OwnerDoorbell& doorbell() const override { return run_->doorbell(); }
 
   std::span<const std::byte> value_bytes() override {
     run_->take();
@@ -126,7 +126,7 @@ class LocalBackend final : public Backend {
     try {
       enqueue(*core_, &run);
     } catch (...) {
-      run.cancel(false);  // it lets go of `task`
+      run.cancel(false);  // it releases `task`
       run.release();      // the queue's reference
       throw;
     }

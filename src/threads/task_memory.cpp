@@ -7,7 +7,7 @@
 
 #include "short_lock.hpp"
 
-// The address sanitizer sees a use after the end only in memory that is really given back.
+// The address sanitizer sees a use after the end only in memory that is really freed.
 #if defined(__SANITIZE_ADDRESS__)
 #define RETINUE_RECYCLES 0
 #elif defined(__has_feature)
@@ -36,14 +36,14 @@ struct Piece {
 struct Stock {
   Piece* first = nullptr;
   std::uint32_t count = 0;
-  Piece* full = nullptr;  // a whole batch put aside, so that a thread at the border does not trade at each step
+  Piece* full = nullptr;  // a whole batch set aside, so that a thread at the border does not trade at each step
 };
 
 // What a thread keeps. Trivially destructible, so that reading it costs nothing; Leaving empties it.
 struct ThreadStock {
   std::array<Stock, 4> sizes;
-  bool left = false;
-  bool will_leave = false;
+  bool has_ended = false;
+  bool exit_is_registered = false;
 };
 constinit thread_local ThreadStock thread_stock{};
 
@@ -91,10 +91,10 @@ void batch_to_exchange(std::size_t size, Piece* batch) noexcept {
 }
 
 // Empties the stock of a thread that ends.
-struct Leaving {
-  ~Leaving() {
+struct ThreadExit {
+  ~ThreadExit() {
     ThreadStock& mine = thread_stock;
-    mine.left = true;
+    mine.has_ended = true;
     for (std::size_t size = 0; size < kSizes; ++size) {
       if (mine.sizes[size].full != nullptr) batch_to_exchange(size, mine.sizes[size].full);
       batch_to_system(mine.sizes[size].first);
@@ -103,15 +103,15 @@ struct Leaving {
   }
 };
 
-void leave_one_day(ThreadStock& mine) noexcept {
-  mine.will_leave = true;
-  thread_local Leaving leaving;
-  (void)leaving;
+void register_thread_exit(ThreadStock& mine) noexcept {
+  mine.exit_is_registered = true;
+  thread_local ThreadExit at_exit;
+  (void)at_exit;
 }
 
 }  // namespace
 
-void* take_task_memory(std::size_t bytes) {
+void* allocate_task_memory(std::size_t bytes) {
   if (bytes > kLargest) return from_system(bytes);
   const std::size_t size = (bytes - 1) / kGrain;
   Stock& stock = thread_stock.sizes[size];
@@ -119,15 +119,15 @@ void* take_task_memory(std::size_t bytes) {
     stock.first = stock.full != nullptr ? std::exchange(stock.full, nullptr) : batch_from_exchange(size);
     if (stock.first == nullptr) return from_system((size + 1) * kGrain);
     stock.count = kBatch;
-    if (!thread_stock.will_leave) leave_one_day(thread_stock);
+    if (!thread_stock.exit_is_registered) register_thread_exit(thread_stock);
   }
   --stock.count;
   return std::exchange(stock.first, stock.first->next);
 }
 
-void give_task_memory(void* memory, std::size_t bytes) noexcept {
+void free_task_memory(void* memory, std::size_t bytes) noexcept {
   ThreadStock& mine = thread_stock;
-  if (bytes > kLargest || mine.left) return to_system(memory);
+  if (bytes > kLargest || mine.has_ended) return to_system(memory);
   const std::size_t size = (bytes - 1) / kGrain;
   Stock& stock = mine.sizes[size];
   if (stock.count == kBatch) {
@@ -135,7 +135,7 @@ void give_task_memory(void* memory, std::size_t bytes) noexcept {
     stock.full = std::exchange(stock.first, nullptr);
     stock.count = 0;
   }
-  if (!mine.will_leave) leave_one_day(mine);
+  if (!mine.exit_is_registered) register_thread_exit(mine);
   stock.first = ::new (memory) Piece{stock.first, nullptr};
   ++stock.count;
 }

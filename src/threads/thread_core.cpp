@@ -19,7 +19,7 @@ constexpr std::uint32_t kBatch = 32;  // tasks that a thread takes from a queue 
 
 ThreadCore::ThreadCore(const ThreadPoolOptions& options)
     : workers_(options.workers != 0 ? options.workers : cpu_count()),
-      capacity_(workers_ + kMostSpares),
+      capacity_(workers_ + kMaxSpares),
       initializer_(options.initializer),
       name_(options.name.substr(0, 15)),
       generation_(fork_generation()),
@@ -34,10 +34,10 @@ ThreadCore::ThreadCore(const ThreadPoolOptions& options)
 
 ThreadCore::~ThreadCore() { cancel_queued(); }
 
-bool ThreadCore::foreign() const noexcept { return generation_ != fork_generation(); }
+bool ThreadCore::made_elsewhere() const noexcept { return generation_ != fork_generation(); }
 
 void ThreadCore::enqueue(ThreadTask* task) {
-  if (foreign()) {
+  if (made_elsewhere()) {
     if (is_of_another_copy(generation_)) throw Error(kTwoCopies);
     throw PoolClosed("this ThreadPool was made in the parent process; its threads do not exist here, make a new one");
   }
@@ -92,7 +92,7 @@ void ThreadCore::run_timed(ThreadTask& task, ThreadWorker* worker) noexcept {
   std::uintptr_t state = 0;
   if (task.end_quietly(phase, state)) {
     timer_.forget(watched);
-    task.tell(state);
+    task.notify(state);
   } else {
     task.drop_outcome(phase);
     timer_.settle();
@@ -168,7 +168,7 @@ void ThreadCore::withhold_place() noexcept {
     ++withheld_places_;
   }
   census_.fetch_sub(kSearching, std::memory_order_seq_cst);
-  notice_quiet_locked();
+  note_drained_locked();
   lock_.unlock();
 }
 
@@ -220,7 +220,7 @@ bool ThreadCore::sleep(ThreadWorker& worker) noexcept {
   }
   sleepers_.push_back(&worker);
   worker.woken_.store(0, std::memory_order_relaxed);
-  notice_quiet_locked();
+  note_drained_locked();
   lock_.unlock();
   return sleep_until_woken(worker);
 }
@@ -244,13 +244,13 @@ bool ThreadCore::rest_if_surplus(ThreadWorker& worker) noexcept {
   worker.searching_ = true;
   spares_.push_back(&worker);
   worker.woken_.store(0, std::memory_order_relaxed);
-  notice_quiet_locked();
+  note_drained_locked();
   lock_.unlock();
   if (any_work()) wake_if_needed();  // what it had taken is now for others
   return sleep_until_woken(worker);
 }
 
-void ThreadCore::give_place(ThreadWorker& worker) noexcept {
+void ThreadCore::release_place(ThreadWorker& worker) noexcept {
   lock_.lock();
   if (worker.absences_++ == 0) {
     if (const unsigned surplus = surplus_.load(std::memory_order_relaxed); surplus > 0) {
@@ -264,7 +264,7 @@ void ThreadCore::give_place(ThreadWorker& worker) noexcept {
   if (any_work()) wake_if_needed();
 }
 
-void ThreadCore::retake_place(ThreadWorker& worker) noexcept {
+void ThreadCore::reacquire_place(ThreadWorker& worker) noexcept {
   lock_.lock();
   if (--worker.absences_ == 0) {
     if (open_places_ > 0) {
@@ -286,16 +286,16 @@ void ThreadCore::retake_place(ThreadWorker& worker) noexcept {
 void ThreadCore::overdue(ThreadWorker& worker) noexcept {
   lock_.lock();
   ++worker.overdue_;
-  notice_quiet_locked();
+  note_drained_locked();
   lock_.unlock();
-  give_place(worker);
+  release_place(worker);
 }
 
 void ThreadCore::no_longer_overdue(ThreadWorker& worker) noexcept {
   lock_.lock();
   --worker.overdue_;
   lock_.unlock();
-  retake_place(worker);
+  reacquire_place(worker);
 }
 
 }  // namespace retinue::detail

@@ -87,7 +87,7 @@ class ThreadCore : public std::enable_shared_from_this<ThreadCore> {
   void start_all();
   void enqueue(ThreadTask* task);
   void shut_down(bool cancel_pending);
-  bool foreign() const noexcept;
+  bool made_elsewhere() const noexcept;
   bool closed() const noexcept { return closed_.load(std::memory_order_relaxed); }
   bool any_work() const noexcept;
   unsigned workers() const noexcept { return workers_; }
@@ -101,8 +101,8 @@ class ThreadCore : public std::enable_shared_from_this<ThreadCore> {
 
  private:
   friend class ThreadWorker;
-  static constexpr unsigned kMostSpares = 256;  // threads that stand in for others, beyond the places
-  static constexpr std::uint64_t kIdle = 1;     // units in census_
+  static constexpr unsigned kMaxSpares = 256;  // threads that stand in for others, beyond the places
+  static constexpr std::uint64_t kIdle = 1;    // units in census_
   static constexpr std::uint64_t kSearching = std::uint64_t{1} << 32;
 
   static std::uint64_t idle_in(std::uint64_t census) noexcept { return census & (kSearching - 1); }
@@ -123,18 +123,18 @@ class ThreadCore : public std::enable_shared_from_this<ThreadCore> {
   /// If there are more threads than places, makes this one a spare; false when the pool ends.
   bool rest_if_surplus(ThreadWorker& worker) noexcept;
   bool sleep_until_woken(ThreadWorker& worker) noexcept;
-  void give_place(ThreadWorker& worker) noexcept;
-  void retake_place(ThreadWorker& worker) noexcept;
+  void release_place(ThreadWorker& worker) noexcept;
+  void reacquire_place(ThreadWorker& worker) noexcept;
   bool abandoned(const ThreadWorker& worker) const noexcept;
-  bool quiet_locked() const noexcept;
-  void notice_quiet_locked() noexcept;
+  bool is_drained_locked() const noexcept;
+  void note_drained_locked() noexcept;
   void end_threads_locked() noexcept;
   void cancel_queued() noexcept;
   ThreadTask* take_batch(ThreadWorker& worker) noexcept;
   ThreadTask* steal(ThreadWorker& worker) noexcept;
 
   const unsigned workers_;
-  const unsigned capacity_;  // of threads: workers_ + kMostSpares
+  const unsigned capacity_;  // of threads: workers_ + kMaxSpares
   const std::function<void()> initializer_;
   const std::string name_;
   const std::uint64_t generation_;  // of the process it was made in
@@ -156,11 +156,11 @@ class ThreadCore : public std::enable_shared_from_this<ThreadCore> {
   std::vector<ThreadWorker*> sleepers_;  // with a place
   std::vector<ThreadWorker*> spares_;    // without one
   unsigned open_places_;
-  unsigned withheld_places_ = 0;         // open, but no thread can be had for them
-  unsigned gone_ = 0;                    // threads that have ended
-  bool closing_ = false;                 // a shutdown waits for quiet
-  bool ends_itself_ = false;             // it was called in a thread of the pool: the threads end when all is quiet
-  std::atomic<std::uint32_t> quiet_{0};  // futex: all that was submitted has ended
+  unsigned withheld_places_ = 0;           // open, but no thread can be had for them
+  unsigned gone_ = 0;                      // threads that have ended
+  bool closing_ = false;                   // a shutdown waits until it is drained
+  bool ends_itself_ = false;               // it was called in a thread of the pool: the threads end when it is drained
+  std::atomic<std::uint32_t> drained_{0};  // futex: all that was submitted has ended
 
   std::mutex shutdown_mutex_;  // one shutdown at a time; taken before threads_mutex_
   std::mutex threads_mutex_;   // guards all below, and the creation of threads; taken before lock_

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 
 #include "tasks/wait_place.hpp"
 #include "system/pause.hpp"
@@ -21,8 +21,8 @@ class Runner final : public ThreadTask {
  public:
   Runner(ThreadCore* core, std::shared_ptr<MapFlow> flow) noexcept
       : ThreadTask(core, std::chrono::nanoseconds(0)), flow_(std::move(flow)) {}
-  static void* operator new(std::size_t bytes) { return take_task_memory(bytes); }
-  static void operator delete(void* memory) noexcept { give_task_memory(memory, sizeof(Runner)); }
+  static void* operator new(std::size_t bytes) { return allocate_task_memory(bytes); }
+  static void operator delete(void* memory) noexcept { free_task_memory(memory, sizeof(Runner)); }
 
  protected:
   Phase run() noexcept override {
@@ -60,7 +60,7 @@ MapFlow::MapFlow(std::shared_ptr<ThreadCore> core, Order order, std::size_t look
                             : std::min<std::size_t>(std::size_t{4} * worker_count(*core_), kLargestWindow)),
       capacity_(std::max(window_, fixed_window_ ? std::size_t{1} : kLargestWindow)),
       ring_(std::make_unique<std::atomic<MapCell*>[]>(capacity_)) {
-  OwnerBell::of_this_process();  // so that ringing it cannot fail
+  OwnerDoorbell::of_this_process();  // so that ringing it cannot fail
 }
 
 MapFlow::~MapFlow() = default;
@@ -125,14 +125,14 @@ MapCell* MapFlow::claim() noexcept {
 void MapFlow::finish(MapCell& cell) noexcept {
   if (order_ == Order::inputs) {
     const auto before = cell.state.exchange(MapCell::kDone, std::memory_order_acq_rel);
-    if (before == MapCell::kArmed) OwnerBell::of_this_process().ring(bell_mask());
+    if (before == MapCell::kArmed) OwnerDoorbell::of_this_process().ring(doorbell_mask());
     return;
   }
   MapCell* newest = done_.load(std::memory_order_relaxed);
   do {
     cell.next = newest == &sleeping ? nullptr : newest;
   } while (!done_.compare_exchange_weak(newest, &cell, std::memory_order_acq_rel, std::memory_order_relaxed));
-  if (newest == &sleeping) OwnerBell::of_this_process().ring(bell_mask());
+  if (newest == &sleeping) OwnerDoorbell::of_this_process().ring(doorbell_mask());
 }
 
 bool MapFlow::run_one() noexcept {
@@ -166,7 +166,7 @@ void MapFlow::work() noexcept {
 void MapFlow::runner_lost() noexcept {
   lost_runners_.store(true, std::memory_order_seq_cst);
   active_.fetch_sub(1, std::memory_order_seq_cst);
-  OwnerBell::of_this_process().ring(bell_mask());
+  OwnerDoorbell::of_this_process().ring(doorbell_mask());
 }
 
 void MapFlow::abandon() noexcept {
@@ -217,7 +217,7 @@ bool MapFlow::lost() const noexcept {
   if (active_.load(std::memory_order_seq_cst) == 0) {
     return unclaimed() && (refused_ || lost_runners_.load(std::memory_order_seq_cst));
   }
-  return is_foreign(*core_);
+  return is_made_elsewhere(*core_);
 }
 
 void MapFlow::wait(MapCell* expected) {
@@ -230,14 +230,14 @@ void MapFlow::wait(MapCell* expected) {
   thread_local AdaptiveSpin spin(3us, 30us);
   if (ready(expected) || spin.until([&] { return ready(expected); })) return;
 
-  OwnerBell& bell = OwnerBell::of_this_process();
+  OwnerDoorbell& doorbell = OwnerDoorbell::of_this_process();
   const AwayFromPlace away;
   // With many tiny items under way, waking up for the next one would cost more than running it: sleep, but
   // not long, until half of them are done.
   bool far = order_ == Order::inputs && under_way() >= 64;
   while (!ready(expected)) {
     if (lost()) throw_refusal();
-    const std::uint32_t seen = bell.value();
+    const std::uint32_t seen = doorbell.value();
     MapCell* const target =
         far ? ring_[(consumed_ + under_way() / 2) % capacity_].load(std::memory_order_relaxed) : expected;
     if (!arm(target)) {
@@ -247,15 +247,15 @@ void MapFlow::wait(MapCell* expected) {
     if (ready(expected)) return;
     if (lost()) continue;
     if (far) {
-      bell.wait(seen, Clock::now() + 1ms, bell_mask());
+      doorbell.wait(seen, Clock::now() + 1ms, doorbell_mask());
       far = false;
     } else {
-      bell.wait(seen, std::nullopt, bell_mask());
+      doorbell.wait(seen, std::nullopt, doorbell_mask());
     }
   }
 }
 
-std::uint32_t MapFlow::bell_mask() const noexcept {
+std::uint32_t MapFlow::doorbell_mask() const noexcept {
   return std::uint32_t{1} << ((reinterpret_cast<std::uintptr_t>(this) >> 6) % 31);
 }
 

@@ -8,7 +8,7 @@ ThreadPool::ThreadPool(const ThreadPoolOptions& options) : core_(detail::make_th
 
 ThreadPool::~ThreadPool() {
   if (!core_) return;
-  if (detail::is_foreign(*core_)) {
+  if (detail::is_made_elsewhere(*core_)) {
     // A copy in a forked child, whose threads and perhaps locks are the parent's: leave it as it is.
     [[maybe_unused]] auto* const left = new (std::nothrow) auto(std::move(core_));
     return;

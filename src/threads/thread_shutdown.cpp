@@ -49,7 +49,7 @@ void ThreadCore::life_of(ThreadWorker& worker) noexcept {
   if (ready) worker.live();
   lock_.lock();
   ++gone_;
-  notice_quiet_locked();
+  note_drained_locked();
   const bool last = ends_itself_ && ready && gone_ >= created_.load(std::memory_order_relaxed);
   lock_.unlock();
   if (!ready) withhold_place();
@@ -61,18 +61,18 @@ bool ThreadCore::abandoned(const ThreadWorker& worker) const noexcept {
   return worker.overdue_ > 0 && worker.depth_.load(std::memory_order_relaxed) == worker.overdue_;
 }
 
-bool ThreadCore::quiet_locked() const noexcept {
+bool ThreadCore::is_drained_locked() const noexcept {
   const unsigned created = created_.load(std::memory_order_acquire);
   std::size_t still = sleepers_.size() + spares_.size() + gone_;
   for (unsigned i = 0; i < created; ++i) still += abandoned(*all_[i]);
   return still >= created && !any_work();
 }
 
-void ThreadCore::notice_quiet_locked() noexcept {
-  if (!closing_ || quiet_.load(std::memory_order_relaxed) != 0 || !quiet_locked()) return;
+void ThreadCore::note_drained_locked() noexcept {
+  if (!closing_ || drained_.load(std::memory_order_relaxed) != 0 || !is_drained_locked()) return;
   refusing_.store(true, std::memory_order_relaxed);
-  quiet_.store(1, std::memory_order_release);
-  futex_wake(quiet_, ~std::uint32_t{0});
+  drained_.store(1, std::memory_order_release);
+  futex_wake(drained_, ~std::uint32_t{0});
   if (ends_itself_) end_threads_locked();
 }
 
@@ -100,7 +100,7 @@ void ThreadCore::cancel_queued() noexcept {
 }
 
 void ThreadCore::shut_down(bool cancel_pending) {
-  if (foreign()) return;
+  if (made_elsewhere()) return;
   intake_.lock();
   closed_.store(true, std::memory_order_relaxed);
   intake_.unlock();
@@ -111,7 +111,7 @@ void ThreadCore::shut_down(bool cancel_pending) {
 
   ThreadWorker* const worker = ThreadWorker::of_this_thread();
   if (worker != nullptr && &worker->core() == this) {
-    // It cannot wait for itself: the threads end when all is quiet, and nobody joins them.
+    // It cannot wait for itself: the threads end when it is drained, and nobody joins them.
     const std::lock_guard guard(threads_mutex_);
     detached_ = true;
     for (auto& [_, thread] : threads_) thread.detach();
@@ -125,11 +125,11 @@ void ThreadCore::shut_down(bool cancel_pending) {
   const std::lock_guard one(shutdown_mutex_);
   lock_.lock();
   closing_ = true;
-  notice_quiet_locked();
+  note_drained_locked();
   lock_.unlock();
   {
     const AwayFromPlace away;  // it may be a thread of another pool
-    while (quiet_.load(std::memory_order_acquire) == 0) futex_wait(quiet_, 0, ~std::uint32_t{0}, std::nullopt);
+    while (drained_.load(std::memory_order_acquire) == 0) futex_wait(drained_, 0, ~std::uint32_t{0}, std::nullopt);
   }
   const std::lock_guard guard(threads_mutex_);
   lock_.lock();
@@ -154,11 +154,11 @@ std::shared_ptr<ThreadCore> make_thread_core(const ThreadPoolOptions& options) {
   return core;
 }
 void enqueue(ThreadCore& core, ThreadTask* task) { core.enqueue(task); }
-bool is_foreign(const ThreadCore& core) noexcept { return core.foreign(); }
-bool takes_tasks(const ThreadCore& core) noexcept { return !core.foreign() && !core.closed(); }
+bool is_made_elsewhere(const ThreadCore& core) noexcept { return core.made_elsewhere(); }
+bool takes_tasks(const ThreadCore& core) noexcept { return !core.made_elsewhere() && !core.closed(); }
 bool on_thread_of(const ThreadCore& core) noexcept {
   const ThreadWorker* const worker = ThreadWorker::of_this_thread();
-  return worker != nullptr && &worker->core() == &core && !core.foreign();
+  return worker != nullptr && &worker->core() == &core && !core.made_elsewhere();
 }
 bool work_waiting(const ThreadCore& core) noexcept { return core.any_work(); }
 unsigned worker_count(const ThreadCore& core) noexcept { return core.workers(); }

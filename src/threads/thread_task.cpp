@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 
 #include "thread_core.hpp"
 #include "system/fork_watch.hpp"
@@ -46,8 +46,8 @@ void ThreadTask::run_claimed() noexcept {
   if (!end(phase)) drop_outcome(phase);
 }
 
-void ThreadTask::tell_waiters(std::uintptr_t state) noexcept {
-  if (state & kArmed) OwnerBell::of_this_process().ring(bell_mask());  // arm() has made the bell
+void ThreadTask::notify_waiters(std::uintptr_t state) noexcept {
+  if (state & kArmed) OwnerDoorbell::of_this_process().ring(doorbell_mask());  // arm() has made the doorbell
   Callback* newest = reinterpret_cast<Callback*>(state & kCallbacks);
   Callback* oldest = nullptr;
   while (newest != nullptr) {
@@ -66,7 +66,7 @@ void ThreadTask::tell_waiters(std::uintptr_t state) noexcept {
 bool ThreadTask::wait(const Deadline& deadline) {
   if (done()) return true;
   Completion* const self = this;
-  return wait_on({&self, 1}, deadline, bell_mask());
+  return wait_on({&self, 1}, deadline, doorbell_mask());
 }
 
 bool ThreadTask::cancel(bool) {
@@ -75,7 +75,7 @@ bool ThreadTask::cancel(bool) {
     if ((state & kPhases) != kReady) return (state & kPhases) == kCancelled;
   } while (!state_.compare_exchange_weak(state, kCancelled, std::memory_order_acq_rel, std::memory_order_acquire));
   drop_call(nullptr);
-  tell(state);
+  notify(state);
   return true;
 }
 
@@ -98,10 +98,10 @@ void ThreadTask::on_done(std::function<void()> callback) {
   }
 }
 
-const OwnerBell& ThreadTask::bell() const { return OwnerBell::of_this_process(); }
+const OwnerDoorbell& ThreadTask::doorbell() const { return OwnerDoorbell::of_this_process(); }
 
 bool ThreadTask::arm() {
-  OwnerBell::of_this_process();
+  OwnerDoorbell::of_this_process();
   std::uintptr_t state = state_.load(std::memory_order_acquire);
   do {
     if ((state & kPhases) > kRunning || left_behind()) return false;
@@ -115,15 +115,15 @@ bool ThreadTask::left_behind() const noexcept {
 }
 
 // One of 31 bits, so that the end of a task wakes few besides those who wait for it.
-std::uint32_t ThreadTask::bell_mask() const noexcept {
+std::uint32_t ThreadTask::doorbell_mask() const noexcept {
   return std::uint32_t{1} << ((reinterpret_cast<std::uintptr_t>(this) >> 6) % 31);
 }
 
 void ThreadTask::throw_end(Phase phase) const {
   switch (phase) {
-    case kCancelled: throw Cancelled("the task was taken back before a thread started it");
+    case kCancelled: throw Cancelled("the task was cancelled before a thread started it");
     case kTimedOut:
-      if (timeout_ < 0) throw TaskTimeout("the task was not run: its timeout had passed when it was handed in");
+      if (timeout_ < 0) throw TaskTimeout("the task was not run: its timeout had passed when it was submitted");
       throw TaskTimeout("the task ran longer than its timeout of " +
                         std::to_string(std::chrono::duration<double, std::milli>(timeout()).count()) +
                         " ms; its thread cannot be stopped and goes on unseen (a ProcessPool can stop it)");

@@ -80,8 +80,8 @@ void ThreadTimer::live() noexcept {
     const Ref<ThreadTask> task = std::move(it->second.task);
     deadlines_.erase(it);
     lock.unlock();  // callbacks may do anything
-    task->tell(state);
-    if (core_.foreign()) _exit(0);  // a callback forked and let its child return
+    task->notify(state);
+    if (core_.made_elsewhere()) _exit(0);  // a callback forked and let its child return
     lock.lock();
   }
 }

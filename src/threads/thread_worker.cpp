@@ -75,13 +75,13 @@ void ThreadWorker::run_counted(ThreadTask* task) noexcept {
   const std::uint32_t depth = depth_.load(std::memory_order_relaxed);
   depth_.store(depth + 1, std::memory_order_relaxed);
   task->run_claimed();
-  if (core_.foreign()) _exit(0);  // it forked and let its child return: no second thread of the pool
+  if (core_.made_elsewhere()) _exit(0);  // it forked and let its child return: no second thread of the pool
   depth_.store(depth, std::memory_order_relaxed);
   finished_.store(finished_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 bool ThreadWorker::run_in_place(std::span<Completion* const> set) noexcept {
-  if (depth_.load(std::memory_order_relaxed) >= kDeepest || core_.foreign()) return false;
+  if (depth_.load(std::memory_order_relaxed) >= kDeepest || core_.made_elsewhere()) return false;
   for (Completion* const completion : set) {
     auto* const task = dynamic_cast<ThreadTask*>(completion);
     if (task == nullptr || task->core() != &core_ || !task->claim()) continue;
@@ -95,11 +95,11 @@ bool ThreadWorker::run_in_place(std::span<Completion* const> set) noexcept {
 }
 
 void ThreadWorker::leave() noexcept {
-  if (!core_.foreign()) core_.give_place(*this);
+  if (!core_.made_elsewhere()) core_.release_place(*this);
 }
 
 void ThreadWorker::come_back() noexcept {
-  if (!core_.foreign()) core_.retake_place(*this);
+  if (!core_.made_elsewhere()) core_.reacquire_place(*this);
 }
 
 }  // namespace retinue::detail

@@ -72,7 +72,7 @@ def descriptors():
         except OSError:
             continue  # the one by which we look
         if target.endswith(".debug") or target in code:
-            continue  # once a stack was told, libdw keeps what it has read of programs and libraries
+            continue  # once a stack was described, libdw keeps what it has read of programs and libraries
         kind, colon, _ = target.partition(":")
         count[target if kind == "anon_inode" or not colon or target.startswith("/") else f"{kind} {name}"] += 1
     return count

@@ -32,7 +32,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 struct Total {
   std::uint64_t rounds = 0, tasks = 0, kills = 0, workers_died = 0, retried = 0, plan = 0;
   std::array<std::uint64_t, static_cast<std::size_t>(End::kCount)> ends{};
-  std::array<std::uint64_t, static_cast<std::size_t>(Torment::kCount)> torments{};
+  std::array<std::uint64_t, static_cast<std::size_t>(FaultKind::kCount)> fault_kinds{};
 
   void add(const Round& round, const RoundResult& result) {
     ++rounds;
@@ -41,8 +41,8 @@ struct Total {
     retried += result.retried;
     plan = plan * 31 + round.digest();
     for (std::size_t i = 0; i < ends.size(); ++i) ends[i] += result.ends[i];
-    for (std::size_t i = 0; i < torments.size(); ++i) torments[i] += result.inflicted.counts[i];
-    kills = torments[static_cast<std::size_t>(Torment::kill)];
+    for (std::size_t i = 0; i < fault_kinds.size(); ++i) fault_kinds[i] += result.injected.counts[i];
+    kills = fault_kinds[static_cast<std::size_t>(FaultKind::kill)];
   }
 
   void report() const {
@@ -54,15 +54,16 @@ struct Total {
                     static_cast<unsigned long long>(ends[i]));
     std::printf("\n%llu workers died, %llu runs repeated; from outside:", static_cast<unsigned long long>(workers_died),
                 static_cast<unsigned long long>(retried));
-    for (std::size_t i = 0; i < torments.size(); ++i)
-      if (torments[i] != 0)
-        std::printf(" %s %llu,", std::string(name_of(static_cast<Torment>(i))).c_str(),
-                    static_cast<unsigned long long>(torments[i]));
+    for (std::size_t i = 0; i < fault_kinds.size(); ++i)
+      if (fault_kinds[i] != 0)
+        std::printf(" %s %llu,", std::string(name_of(static_cast<FaultKind>(i))).c_str(),
+                    static_cast<unsigned long long>(fault_kinds[i]));
     std::printf(" the plan's sum is %016llx\n", static_cast<unsigned long long>(plan));
   }
 };
 
-/// The rounds that took longest, and those that stood still for longest: where a pool wakes up by luck, it shows here.
+/// The rounds that took longest, and those in which nothing moved for longest: where a pool wakes up by luck, it shows
+/// here.
 class Slowest {
  public:
   void add(const Round& round, double seconds, std::chrono::milliseconds standstill) {
@@ -92,7 +93,7 @@ class Slowest {
   Lines by_time_, by_standstill_;
 };
 
-/// Has the stack of a crash told, for which tables of symbols are read once and kept. A plan may come to it late.
+/// Has the stack of a crash described, for which tables of symbols are read once and kept. A plan may come to it late.
 void read_symbols() {
   retinue::ProcessPool pool(1);
   try {
@@ -112,13 +113,13 @@ class Run {
   int run() {
     if (!warm_up()) return 1;
     const auto start = Clock::now();
-    auto told = start;
+    auto reported = start;
     for (std::uint64_t n = options_.round.value_or(0); goes_on(n, seconds_since(start));) {
       const Round round = make_round(options_.seed, n, options_.measure);
       if (!is_well(round)) return 1;
       if (!options_.round) ++n;
-      if (!options_.quiet && Clock::now() - told > std::chrono::seconds(10)) {
-        told = Clock::now();
+      if (!options_.quiet && Clock::now() - reported > std::chrono::seconds(10)) {
+        reported = Clock::now();
         std::printf("%.0f s: round %llu, %llu tasks, %llu kills\n", seconds_since(start),
                     static_cast<unsigned long long>(n), static_cast<unsigned long long>(total_.tasks),
                     static_cast<unsigned long long>(total_.kills));
@@ -174,10 +175,10 @@ class Run {
     if (result.problems.empty()) return true;
     std::fflush(stdout);
     std::fprintf(stderr, "chaos: %s\n", under_way_.c_str());
-    constexpr std::size_t kMost = 20;
-    for (std::size_t i = 0; i < result.problems.size() && i < kMost; ++i)
+    constexpr std::size_t kMax = 20;
+    for (std::size_t i = 0; i < result.problems.size() && i < kMax; ++i)
       std::fprintf(stderr, "  WRONG: %s\n", result.problems[i].c_str());
-    if (result.problems.size() > kMost) std::fprintf(stderr, "  and %zu more\n", result.problems.size() - kMost);
+    if (result.problems.size() > kMax) std::fprintf(stderr, "  and %zu more\n", result.problems.size() - kMax);
     std::fprintf(stderr, "repeat it with\n  %s %s --repeat 100\n", program_, repeat_.c_str());
     kill_descendants();
     return false;

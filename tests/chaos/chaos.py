@@ -84,7 +84,7 @@ def repeat_command(options, number):
     return " ".join(words)
 
 
-def run(options, tell):
+def run(options, report):
     import census
     import rounds
     from plan import Draw
@@ -98,7 +98,7 @@ def run(options, tell):
     census.adopt_orphans()
 
     draw = Draw(options.seed, names(options.only), names(options.without), kill_every=options.kills or None)
-    warm_up(draw, rounds, tell)
+    warm_up(draw, rounds, report)
     before = census.Census()
     sums = Sums()
     shown = time.monotonic()
@@ -106,10 +106,10 @@ def run(options, tell):
     while not over(options, sums, number):
         for _ in range(options.repeat):
             plan = draw.round(number)
-            tell(f"round {number}: {plan}")
+            report(f"round {number}: {plan}")
             if options.verbose:
                 print(f"{number}: {plan}", flush=True)
-            failures = one_round(rounds.Round(plan, each_second(tell, f"round {number}: {plan}")), sums)
+            failures = one_round(rounds.Round(plan, each_second(report, f"round {number}: {plan}")), sums)
             failures += [f"left behind: {words}" for words in before.complaints(5 * rounds.FACTOR)]
             if failures:
                 failed = True
@@ -129,15 +129,15 @@ def run(options, tell):
     return 1 if failed else 0
 
 
-def each_second(tell, words):
+def each_second(report, words):
     """On a machine that is busy enough a round takes longer than silence is borne, though it moves."""
-    told = time.monotonic()
+    reported = time.monotonic()
 
     def moved():
-        nonlocal told
-        if time.monotonic() - told > 1:
-            told = time.monotonic()
-            tell(words)
+        nonlocal reported
+        if time.monotonic() - reported > 1:
+            reported = time.monotonic()
+            report(words)
 
     return moved
 
@@ -151,11 +151,11 @@ def one_round(it, sums):
     return judge.failures
 
 
-def warm_up(draw, rounds, tell):
+def warm_up(draw, rounds, report):
     """What is made once and kept is there before the first census: modules, threads' stacks, the region."""
     calm = type(draw)(1, without=tuple(n for n in ("spawn", "forkserver", "kill-server")))
     for number in range(6):
-        tell(f"warm-up {number}")
+        report(f"warm-up {number}")
         rounds.Round(calm.round(number)).run()
 
 
@@ -180,7 +180,7 @@ def main():
     if options.seed % 2 and "other-time" not in without:
         watch.enter_other_time(10**8)
     patience = 40.0 * float(os.environ.get("RETINUE_TEST_TIME_FACTOR", "1"))
-    return watch.supervise(lambda tell: run(options, tell), options.seed, patience, "stop-owner" not in without)
+    return watch.supervise(lambda report: run(options, report), options.seed, patience, "stop-owner" not in without)
 
 
 if __name__ == "__main__":

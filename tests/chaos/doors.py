@@ -1,4 +1,4 @@
-"""The ways by which an executor is given tasks. Each tells the judge what became of every task."""
+"""The ways by which an executor is given tasks. Each reports to the judge what became of every task."""
 
 import asyncio
 import concurrent.futures
@@ -124,7 +124,7 @@ def mapped_from_a_generator(v):
 
     try:
         results = v.pool.map(work.call, functions(), (args for _, args in calls))
-    except InputsEnd as error:  # as in the standard library: what has not started was taken back
+    except InputsEnd as error:  # as in the standard library: what has not started was cancelled
         if error.args != (stop,):
             v.judge.fail(f"the inputs ended with {error!r}, not at {stop}")
         v.judge.judged += len(calls)

@@ -12,10 +12,10 @@
 
 namespace retinue_chaos {
 
-/// A fault inflicted from outside of the tasks.
-enum class Torment : std::uint8_t {
+/// A fault injected from outside of the tasks.
+enum class FaultKind : std::uint8_t {
   kill,         ///< SIGKILL to a worker, busy, idle or starting
-  stop,         ///< SIGSTOP to one; it is let go on after a while
+  stop,         ///< SIGSTOP to one; it is continued after a while
   descriptors,  ///< the owner has no descriptors left for a while, and tries to make a pool
   memory,       ///< next to no shared memory may be had for a while
   clock,        ///< the system's clock jumps
@@ -27,11 +27,11 @@ enum class Torment : std::uint8_t {
   shut_early,   ///< ProcessPool::shutdown() with futures that nobody has read yet
   kCount
 };
-std::string_view name_of(Torment torment);
+std::string_view name_of(FaultKind fault_kind);
 
 /// One fault: as soon as so many tasks of the round have ended.
-struct Blow {
-  Torment torment = Torment::kill;
+struct Fault {
+  FaultKind fault_kind = FaultKind::kill;
   std::uint32_t at = 0;
   std::uint32_t millis = 0;    ///< how long it lasts
   std::uint64_t selector = 0;  ///< which worker, how far the clock jumps
@@ -40,7 +40,7 @@ struct Blow {
 enum class Cancel : std::uint8_t { none, soft, forced };
 
 /// A task and what its owner does about it.
-struct Errand {
+struct PlannedTask {
   Task task;
   std::uint32_t timeout_ms = 0;  ///< 0: none
   std::uint32_t retries = 0;
@@ -55,7 +55,7 @@ constexpr std::uint32_t kGenerousMs = 600'000;
 struct Order {
   enum class Kind : std::uint8_t { submits, map, map_unordered };
   Kind kind = Kind::submits;
-  std::vector<Errand> errands;
+  std::vector<PlannedTask> planned_tasks;
   std::uint32_t window = 0;        ///< submits: the most futures held before the oldest is read
   std::uint32_t look_ahead = 0;    ///< maps
   bool two_inputs = false;         ///< maps: a text for each task besides it
@@ -76,10 +76,10 @@ struct Round {
   bool initializer = false;
 
   std::vector<std::vector<Order>> threads;
-  std::vector<Blow> blows;  ///< in the order of `at`
+  std::vector<Fault> faults;  ///< in the order of `at`
   std::uint32_t tasks = 0;
 
-  bool has(Torment torment) const;
+  bool has(FaultKind fault_kind) const;
   /// The same for the same plan, whatever comes of it.
   std::uint64_t digest() const;
   std::string describe() const;
@@ -89,7 +89,7 @@ struct Round {
 struct Measure {
   std::uint64_t tasks = 600;  ///< of a round, more or less
   double kills_per_task = 0.01;
-  std::set<std::string, std::less<>> without;  ///< names of deeds, shapes and torments that are left out
+  std::set<std::string, std::less<>> without;  ///< names of behaviours, shapes and faults that are left out
 
   bool allows(std::string_view name) const { return !without.contains(name); }
 };

@@ -9,7 +9,7 @@ from tasks import KINDS
 from visit import DOORS
 
 # The mean time between two, and how likely it is that a round has them.
-TORMENTS = {
+FAULTS = {
     "kill": ((0.015, 0.03, 0.08), 0.5),
     "stop": ((0.02, 0.05), 0.25),
     "stop-server": ((0.05,), 0.1),
@@ -23,7 +23,7 @@ TORMENTS = {
 }
 ENDINGS = {
     "shutdown": 8,  # all has been taken
-    "shutdown-early": 2,  # by another thread, while tasks are handed in and taken
+    "shutdown-early": 2,  # by another thread, while tasks are submitted and taken
     "cancel-early": 2,
     "terminate-early": 2,
     "leave": 1,  # nobody ends it: it is dropped
@@ -51,7 +51,7 @@ class Plan:
     method: str
     max_tasks: int | None
     initializer: str
-    torments: dict
+    faults: dict
     ending: str
     ends_after: float
     quick_switches: bool
@@ -75,7 +75,7 @@ class Plan:
         return (
             f"{self.cls} of {self.workers} by {self.method}, max tasks {self.max_tasks}, initializer {self.initializer}, "
             f"{len(self.shares)} threads, {self.tasks} tasks by {' '.join(ways)}; "
-            f"{' '.join(self.torments) or 'no torment'}; {self.ending}"
+            f"{' '.join(self.faults) or 'no fault_thread'}; {self.ending}"
         )
 
 
@@ -84,7 +84,7 @@ def names():
     return {
         "tasks": list(KINDS),
         "doors": list(DOORS),
-        "torments": list(TORMENTS),
+        "faults": list(FAULTS),
         "endings": list(ENDINGS),
         "start methods": list(METHODS),
         "initializers": list(INITIALIZERS),
@@ -104,7 +104,7 @@ class Draw:
             self._allowed[group] = [n for n in named or all_of_it if n not in without]
         self._only = only
         for group, left in self._allowed.items():
-            if not left and group != "torments":
+            if not left and group != "faults":
                 raise ValueError(f"nothing is left of the {group}")
 
     def _one(self, r, group, weights):
@@ -119,18 +119,18 @@ class Draw:
         ending = self._one(r, "endings", ENDINGS)
         if cls == "pool" and (ending == "break" or initializer in ("raises", "exits")):
             ending, initializer = "shutdown", "works"  # options of executors
-        torments = {}
-        for name in self._allowed["torments"]:
-            means, likely = TORMENTS[name]
+        faults = {}
+        for name in self._allowed["faults"]:
+            means, likely = FAULTS[name]
             mean, drawn = r.choice(means), r.random()
             if drawn < likely or name in self._only:
-                torments[name] = mean
-        if self._kill_every and "kill" in self._allowed["torments"]:
-            torments["kill"] = 0.015
+                faults[name] = mean
+        if self._kill_every and "kill" in self._allowed["faults"]:
+            faults["kill"] = 0.015
         if initializer in ("sometimes", "raises", "exits") or ending == "leave":
-            torments.pop("kill-server", None)
+            faults.pop("kill-server", None)
         if method != "fork":  # a fresh interpreter imports modules when it first needs them
-            torments.pop("owner-descriptors", None)
+            faults.pop("owner-descriptors", None)
             initializer = "works" if initializer == "descriptors" else initializer
         plan = Plan(
             number=number,
@@ -140,7 +140,7 @@ class Draw:
             method=method,
             max_tasks=r.choice((None, None, None, 1, 5, 50)),
             initializer=initializer,
-            torments=torments,
+            faults=faults,
             ending=ending,
             ends_after=r.choice((0.0, 0.005, 0.05)),
             quick_switches=r.random() < 0.15,
@@ -167,9 +167,9 @@ class Draw:
         def fits(kind):
             return (
                 (not kind.needs or kind.needs == plan.initializer)
-                and not (kind.unlimited and (limited or "shared-memory" in plan.torments))
+                and not (kind.unlimited and (limited or "shared-memory" in plan.faults))
                 and not (kind.alone and door not in BY_THEMSELVES)
-                and not (kind.name == "overstays" and plan.ending == "leave")
+                and not (kind.name == "runs-too-long" and plan.ending == "leave")
             )
 
         fitting = [KINDS[n] for n in self._allowed["tasks"] if fits(KINDS[n])] or [KINDS["arithmetic"]]

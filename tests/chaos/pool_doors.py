@@ -1,4 +1,4 @@
-"""The ways by which a ``multiprocessing.Pool`` is given tasks. Each tells the judge what became of every task."""
+"""The ways by which a ``multiprocessing.Pool`` is given tasks. Each reports to the judge what became of every task."""
 
 import time
 
@@ -80,10 +80,10 @@ def apply_async(v):
 
 @door("pool")
 def map_async(v):
-    told = []
+    reported = []
     result = v.pool_call(lambda: v.random.choice((
-        lambda: v.pool.map_async(work.call_item, v.calls(), None, told.append, told.append),
-        lambda: v.pool.starmap_async(work.call, v.calls(), None, told.append, told.append),
+        lambda: v.pool.map_async(work.call_item, v.calls(), None, reported.append, reported.append),
+        lambda: v.pool.starmap_async(work.call, v.calls(), None, reported.append, reported.append),
     ))())  # fmt: skip
     if result is None:
         return
@@ -91,7 +91,7 @@ def map_async(v):
         return v.judge.fail("map_async gave nothing, and the pool ended nothing")
     v.take_list(lambda: result.get(0), v.tasks)
     end = time.monotonic() + v.patience
-    while len(told) < 1 and not v.judge.ending and time.monotonic() < end:
+    while len(reported) < 1 and not v.judge.ending and time.monotonic() < end:
         time.sleep(0.001)
-    if len(told) > 1 or (not told and not v.judge.ending):
-        v.judge.fail(f"the callbacks of map_async were called {len(told)} times")
+    if len(reported) > 1 or (not reported and not v.judge.ending):
+        v.judge.fail(f"the callbacks of map_async were called {len(reported)} times")

@@ -13,7 +13,7 @@
 namespace retinue_chaos {
 
 enum class End : std::uint8_t {
-  none,     ///< nothing was heard of it
+  none,     ///< nobody was notified of it
   dropped,  ///< its map was left, or ended, before its turn
   value,
   own,        ///< an exception that came back as itself

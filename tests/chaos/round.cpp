@@ -10,8 +10,8 @@
 #include <retinue/process_pool.hpp>
 
 #include "board.hpp"
-#include "errands.hpp"
-#include "tormentor.hpp"
+#include "orders.hpp"
+#include "fault_thread.hpp"
 #include "verdict.hpp"
 
 namespace retinue_chaos {
@@ -80,10 +80,10 @@ RoundResult run_round(const Round& round, const std::function<void()>& progress)
   retinue::PoolStats stats;
   {
     const Continuer continuer(*pool, progress);
-    Tormentor tormentor(round, *pool, result.inflicted, progress);
-    if (round.has(Torment::shut_early)) owners.run([&pool] { pool->shutdown(); });
+    FaultThread fault_thread(round, *pool, result.injected, progress);
+    if (round.has(FaultKind::shut_early)) owners.run([&pool] { pool->shutdown(); });
     else owners.run(nullptr);
-    tormentor.finish();
+    fault_thread.finish();
     pool->shutdown();
     stats = pool->stats();
     progress();
@@ -92,19 +92,19 @@ RoundResult run_round(const Round& round, const std::function<void()>& progress)
   board().clock_jump_ns.store(0);
   progress();
 
-  Verdict verdict(round, result.inflicted);
+  Verdict verdict(round, result.injected);
   for (const auto& orders : round.threads)
     for (const Order& order : orders)
-      for (const Errand& errand : order.errands) {
-        Record& record = records[errand.task.index];
+      for (const PlannedTask& planned : order.planned_tasks) {
+        Record& record = records[planned.task.index];
         ++result.ends[static_cast<std::size_t>(record.end)];
-        verdict.judge(errand, record, order.kind != Order::Kind::submits);
+        verdict.judge(planned, record, order.kind != Order::Kind::submits);
         progress();
       }
   owners.judge_maps(verdict);
   verdict.judge(stats);
   result.problems = verdict.problems();
-  result.problems.insert(result.problems.end(), result.inflicted.problems.begin(), result.inflicted.problems.end());
+  result.problems.insert(result.problems.end(), result.injected.problems.begin(), result.injected.problems.end());
   result.workers_died = stats.workers_died;
   result.retried = stats.retried;
   return result;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "inflicted.hpp"
+#include "injected_faults.hpp"
 #include "plan.hpp"
 #include "record.hpp"
 
@@ -15,7 +15,7 @@ namespace retinue_chaos {
 /// What came of a round.
 struct RoundResult {
   std::vector<std::string> problems;  ///< empty: all is well
-  Inflicted inflicted;
+  InjectedFaults injected;
   std::array<std::uint64_t, static_cast<std::size_t>(End::kCount)> ends{};
   std::uint64_t workers_died = 0;
   std::uint64_t retried = 0;

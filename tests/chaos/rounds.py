@@ -1,4 +1,5 @@
-"""One round: a pool is made, threads of its owner use it, it is tormented, it ends; then all is judged and counted."""
+"""One round: a pool is made, threads of its owner use it, faults are injected, it ends; then all is judged and
+counted."""
 
 import multiprocessing
 import os
@@ -12,7 +13,7 @@ import work
 from retinue.futures import ProcessPoolExecutor
 from retinue.multiprocessing import Pool
 from tasks import draw_task
-from torment import Tormentor
+from faults import FaultThread
 from verdict import PATIENCE, Judge
 from visit import DOORS, Visit
 
@@ -60,13 +61,13 @@ class Round:
         """The judge, who knows what went wrong."""
         plan = self.plan
         pool = make_pool(plan)
-        tormentor = Tormentor(pool, plan.torments, plan.seed)
-        judge = self.judge = Judge(plan, tormentor, self._moved)
+        fault_thread = FaultThread(pool, plan.faults, plan.seed)
+        judge = self.judge = Judge(plan, fault_thread, self._moved)
         switches = sys.getswitchinterval()
         if plan.quick_switches:
             sys.setswitchinterval(1e-5)
         try:
-            with tormentor:
+            with fault_thread:
                 self._use(pool, judge)
                 self._end(pool, judge)
         finally:

@@ -8,25 +8,25 @@
 namespace retinue_chaos {
 namespace {
 
-constexpr std::string_view kDeeds[] = {"plain",
-                                       "nap",
-                                       "throw-standard",
-                                       "throw-registered",
-                                       "throw-foreign",
-                                       "leave",
-                                       "crash",
-                                       "stop-self",
-                                       "exhaust-memory",
-                                       "exhaust-descriptors",
-                                       "hoard-descriptors",
-                                       "grow",
-                                       "fork-child",
-                                       "fork-orphan",
-                                       "fork-return",
-                                       "nest",
-                                       "linger"};
-static_assert(std::size(kDeeds) == static_cast<std::size_t>(Deed::kCount));
-constexpr std::string_view kShapes[] = {"number", "told", "text", "numbers", "array", "span", "slow", "refusing"};
+constexpr std::string_view kBehaviours[] = {"plain",
+                                            "nap",
+                                            "throw-standard",
+                                            "throw-registered",
+                                            "throw-foreign",
+                                            "leave",
+                                            "crash",
+                                            "stop-self",
+                                            "exhaust-memory",
+                                            "exhaust-descriptors",
+                                            "hoard-descriptors",
+                                            "grow",
+                                            "fork-child",
+                                            "fork-orphan",
+                                            "fork-return",
+                                            "nest",
+                                            "linger"};
+static_assert(std::size(kBehaviours) == static_cast<std::size_t>(Behaviour::kCount));
+constexpr std::string_view kShapes[] = {"number", "made-text", "text", "numbers", "array", "span", "slow", "refusing"};
 static_assert(std::size(kShapes) == static_cast<std::size_t>(Shape::kCount));
 
 /// Arguments and results differ in size and bytes.
@@ -43,7 +43,7 @@ void demand(bool holds, const Task& task, const char* what) {
 
 }  // namespace
 
-std::string_view name_of(Deed deed) { return kDeeds[static_cast<std::size_t>(deed)]; }
+std::string_view name_of(Behaviour behaviour) { return kBehaviours[static_cast<std::size_t>(behaviour)]; }
 std::string_view name_of(Shape shape) { return kShapes[static_cast<std::size_t>(shape)]; }
 
 void take_time(std::uint32_t micros) {
@@ -87,7 +87,7 @@ std::uint64_t to_number(Task task) {
   return sum;
 }
 
-std::string to_told(Task task) {
+std::string to_made_text(Task task) {
   commit(task);
   return text_of(result_seed(task), result_size(task));
 }

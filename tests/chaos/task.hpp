@@ -13,7 +13,7 @@
 namespace retinue_chaos {
 
 /// What a task does besides its sum.
-enum class Deed : std::uint8_t {
+enum class Behaviour : std::uint8_t {
   plain,
   nap,                  ///< sleeps for some milliseconds
   throw_standard,       ///< an exception of the standard library
@@ -21,7 +21,7 @@ enum class Deed : std::uint8_t {
   throw_foreign,        ///< one that arrives as RemoteError
   leave,                ///< _exit
   crash,                ///< a signal of its own, from a wild write to SIGKILL
-  stop,                 ///< SIGSTOP of its own worker; the tormentor lets it go on
+  stop,                 ///< SIGSTOP of its own worker; the fault thread lets it go on
   exhaust_memory,       ///< takes memory up to a limit: std::bad_alloc
   exhaust_descriptors,  ///< opens files up to a limit, and closes them
   hoard_descriptors,    ///< the same, and its worker keeps them open
@@ -35,18 +35,18 @@ enum class Deed : std::uint8_t {
 };
 /// By which data a task gets its arguments and gives its result.
 enum class Shape : std::uint8_t {
-  number,    ///< to a number
-  told,      ///< to a text made in the worker
-  text,      ///< a text to another
-  numbers,   ///< a vector to another
-  array,     ///< to a SharedArray
-  span,      ///< writes in a SharedArray of the owner's
-  slow,      ///< a text whose Codec takes its time, on both ways
-  refusing,  ///< a text whose Codec throws somewhere on the way
+  number,     ///< to a number
+  made_text,  ///< to a text made in the worker
+  text,       ///< a text to another
+  numbers,    ///< a vector to another
+  array,      ///< to a SharedArray
+  span,       ///< writes in a SharedArray of the owner's
+  slow,       ///< a text whose Codec takes its time, on both ways
+  refusing,   ///< a text whose Codec throws somewhere on the way
   kCount
 };
 
-std::string_view name_of(Deed deed);
+std::string_view name_of(Behaviour behaviour);
 std::string_view name_of(Shape shape);
 
 /// Travels to the worker as it is.
@@ -54,13 +54,13 @@ struct Task {
   std::uint64_t seed = 0;
   std::uint32_t index = 0;   ///< in its round; its place on the board
   std::uint32_t size = 0;    ///< of its payloads, in bytes
-  std::uint32_t millis = 0;  ///< for deeds that take time
-  Deed deed = Deed::plain;
+  std::uint32_t millis = 0;  ///< for behaviours that take time
+  Behaviour behaviour = Behaviour::plain;
   Shape shape = Shape::number;
 };
 
-/// True if this deed ends its worker.
-constexpr bool is_deadly(Deed deed) { return deed == Deed::leave || deed == Deed::crash; }
+/// True if this behaviour ends its worker.
+constexpr bool is_deadly(Behaviour behaviour) { return behaviour == Behaviour::leave || behaviour == Behaviour::crash; }
 /// How a deadly task says that it ends: a signal, or minus one and the exit code.
 int signal_of(const Task& task);
 int exit_code_of(const Task& task);
@@ -100,9 +100,9 @@ std::string text_of(std::uint64_t seed, std::size_t bytes);
 std::vector<std::uint64_t> numbers_of(std::uint64_t seed, std::size_t count);
 std::uint64_t digest(const void* data, std::size_t bytes);
 
-// The tasks. Each notes on the board that it runs, and does its deed.
+// The tasks. Each notes on the board that it runs, and does what it is to do.
 std::uint64_t to_number(Task task);
-std::string to_told(Task task);
+std::string to_made_text(Task task);
 std::string to_text(Task task, std::string text);
 std::vector<std::uint64_t> to_numbers(Task task, std::vector<std::uint64_t> numbers);
 retinue::SharedArray<std::uint64_t> to_array(Task task);
@@ -110,7 +110,7 @@ std::uint64_t to_span(Task task, retinue::SharedSpan<std::uint64_t> span);
 SlowText to_slow(Task task, SlowText text);
 RefusingText to_refusing(Task task, RefusingText text);
 
-/// Does the deed of a task, in its worker: does not return from a deadly one.
+/// Does what a task is to do, in its worker: does not return from a deadly one.
 void commit(const Task& task);
 
 /// For initializers: from here on the tasks of this worker are content, if the owner expected this mark when it made

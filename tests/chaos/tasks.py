@@ -317,10 +317,10 @@ def exits_by_exception(r):
 
 
 @kind(0.5, alone=True)
-def overstays(r):
+def runs_too_long(r):
     function, args = r.choice(((work.sleep, (60, 0)), (work.spin, (60, 0)), (work.stop_myself, (0,))))
     expected = ("timeout",) if args == (60, 0) else ("timeout", line_of_value(0))  # a SIGCONT may be on its way to it
-    return Task("overstays", function, args, expected, timeout=r.choice((0.03, 0.1, 0.2)))
+    return Task("runs-too-long", function, args, expected, timeout=r.choice((0.03, 0.1, 0.2)))
 
 
 @kind(0.5, alone=True)

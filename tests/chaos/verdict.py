@@ -9,16 +9,16 @@ PATIENCE = 20.0  # seconds, times RETINUE_TEST_TIME_FACTOR: how long a pool may 
 
 
 class Judge:
-    """Collects what became of the tasks of a round. Any thread may tell."""
+    """Collects what became of the tasks of a round. Any thread may report."""
 
-    def __init__(self, plan, tormentor, moved):
+    def __init__(self, plan, fault_thread, moved):
         self.failures = []
         self._moved = moved  # called when something has come of a task
         self.judged = 0
         self.excused = {}
         self.ending = False  # somebody has begun to end the pool, so work may be refused and cancelled
         self._plan = plan
-        self._tormentor = tormentor
+        self._fault_thread = fault_thread
         self._pids = set()
         self._lock = threading.Lock()
 
@@ -29,22 +29,22 @@ class Judge:
     @property
     def done(self):
         """What was done to the pool, and how often."""
-        return self._tormentor.done
+        return self._fault_thread.done
 
     @property
     def killed(self):
         """Processes that were killed from outside."""
-        return self._tormentor.killed
+        return self._fault_thread.killed
 
     def fail(self, words):
         with self._lock:
             self.failures.append(words)
 
     def value(self, task, value):
-        self._tell(task, line_of_value(value), None)
+        self._report(task, line_of_value(value), None)
 
     def error(self, task, error):
-        self._tell(task, line_of_error(error), error)
+        self._report(task, line_of_error(error), error)
 
     def refused(self, tasks, error):
         """Work was not taken. False: nothing allows that."""
@@ -56,7 +56,7 @@ class Judge:
         else:
             self._note("refused, " + why)
 
-    def _tell(self, task, line, error):
+    def _report(self, task, line, error):
         self._moved()
         with self._lock:
             self.judged += 1
@@ -87,16 +87,16 @@ class Judge:
 
     def _excuse(self, task, error):
         """What the round did that explains this error, or None."""
-        torment, plan = self._tormentor, self._plan
-        over = self.ending or torment.server_killed or plan.may_break
+        fault_thread, plan = self._fault_thread, self._plan
+        over = self.ending or fault_thread.server_killed or plan.may_break
         if isinstance(error, retinue.WorkerDied):
-            if error.signal == 9 and error.pid in torment.killed:
+            if error.signal == 9 and error.pid in fault_thread.killed:
                 return "killed"
             if error.signal == 9 and over:
                 return "ended with its pool"
             if task is not None and task.retries and self.ending and plan.terminates:
                 return "not run again, for its pool was ended at once"
-            if task is not None and task.retries and torment.killed:
+            if task is not None and task.retries and fault_thread.killed:
                 return "not run again, for a kill had cost it its retry"
         elif isinstance(error, retinue.Cancelled) and self.ending:
             return "cancelled by the end"
@@ -108,6 +108,6 @@ class Judge:
         elif isinstance(error, ValueError) and str(error) == "Pool not running" and self.ending:
             return "closed"
         elif "ResourceExhausted" in line_of_error(error or ValueError()) or isinstance(error, MemoryError):
-            if torment.limited or "owner-descriptors" in torment.done or torment.server_killed:
+            if fault_thread.limited or "owner-descriptors" in fault_thread.done or fault_thread.server_killed:
                 return "exhausted"
         return None

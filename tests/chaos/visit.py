@@ -79,7 +79,7 @@ class Visit:
         return came[0]
 
     def take(self, task, future):
-        """Waits for one future, and tells what came."""
+        """Waits for one future, and reports what came."""
 
         def wait(seconds):
             concurrent.futures.wait([future], seconds)
@@ -99,7 +99,7 @@ class Visit:
             try:
                 value = next_of(results)
             except StopIteration:
-                if isinstance(last, retinue.PoolClosed):  # by which it said that it was handed in no more
+                if isinstance(last, retinue.PoolClosed):  # by which it said that it was submitted no more
                     return self.judge.refused(tasks[i:], last)
                 return self.judge.fail(f"a map ended before {task}")
             except BaseException as error:
@@ -166,13 +166,13 @@ class Visit:
                 strange.append((value, error))
             else:
                 left.remove(task)
-                self.tell(task, value, error)
+                self.report(task, value, error)
         for task, (value, error) in zip(left, strange):
-            self.tell(task, value, error)
+            self.report(task, value, error)
         if len(came) == len(self.tasks) and next(results, None) is not None:
             self.judge.fail("an unordered map gave more than it was given")
 
-    def tell(self, task, value, error):
+    def report(self, task, value, error):
         if error is None:
             self.judge.value(task, value)
         else:

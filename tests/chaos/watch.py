@@ -28,10 +28,11 @@ def enter_other_time(seconds):
 
 
 def supervise(program, seed, patience, stop_owner):
-    """Runs `program(tell)` in a child, which tells what it does at least every `patience` seconds. With `stop_owner`, it
-    is stopped for a moment now and then: time passes for its workers, and jumps for itself. Gives an exit code."""
+    """Runs `program(report)` in a child, which reports what it does at least every `patience` seconds. With
+    `stop_owner`, it is stopped for a moment now and then: time passes for its workers, and jumps for itself. Gives an
+    exit code."""
     census.adopt_orphans()
-    end, tell_end = os.pipe()
+    end, report_end = os.pipe()
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
@@ -39,7 +40,7 @@ def supervise(program, seed, patience, stop_owner):
         os.setpgid(0, 0)
         code = 1
         try:
-            code = program(lambda text: os.write(tell_end, text.encode() + b"\n"))
+            code = program(lambda text: os.write(report_end, text.encode() + b"\n"))
         except SystemExit as error:
             code = error.code
         except BaseException:
@@ -50,7 +51,7 @@ def supervise(program, seed, patience, stop_owner):
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-    os.close(tell_end)
+    os.close(report_end)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _give_up(child, "interrupted", ""))
     code = _watch(child, end, random.Random(f"stops {seed}"), patience, stop_owner)
@@ -67,32 +68,32 @@ def _watch(child, end, dice, patience, stop_owner):
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     poll.register(end, select.POLLIN)
-    told, at = "", time.monotonic()
+    reported, at = "", time.monotonic()
     while True:
         wait = dice.expovariate(1 / 0.3) if stop_owner else 1.0
         ready = dict(poll.poll(wait * 1000))
         if end in ready:
             news = os.read(end, 1 << 16)
             if news:
-                told, at = news.decode().splitlines()[-1], time.monotonic()
+                reported, at = news.decode().splitlines()[-1], time.monotonic()
             else:
                 poll.unregister(end)
         if descriptor in ready:
             _, status = os.waitpid(child, 0)
             code = os.waitstatus_to_exitcode(status)
             if code < 0:
-                print(f"chaos: the program died of {signal.Signals(-code).name} in: {told}")
+                print(f"chaos: the program died of {signal.Signals(-code).name} in: {reported}")
             return code if code >= 0 else 1
         if time.monotonic() - at > patience:
-            _give_up(child, f"nothing was heard for {patience:.0f} s", told)
+            _give_up(child, f"nothing was reported for {patience:.0f} s", reported)
         if stop_owner and not ready:
             os.kill(child, signal.SIGSTOP)
             time.sleep(dice.choice((0.005, 0.05, 0.2)))
             os.kill(child, signal.SIGCONT)
 
 
-def _give_up(child, why, told):
-    print(f"chaos: {why}; last heard: {told}")
+def _give_up(child, why, reported):
+    print(f"chaos: {why}; last reported: {reported}")
     for pid, (state, name) in sorted(census.descendants().items()):
         print(f"  {pid} {name} {state} parent {_field(pid, 'status', 'PPid')} waits in {_line(pid, 'wchan')} {_threads(pid)}")
     sys.stdout.flush()

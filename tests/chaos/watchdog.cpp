@@ -12,23 +12,23 @@ namespace {
 
 constexpr std::chrono::milliseconds kNap{20};
 
-void tell(const std::string& folder, const char* indent) {
+void describe(const std::string& folder, const char* indent) {
   std::fprintf(stderr, "%s%s", indent, text_of(folder + "/stat").c_str());
   for (const char* file : {"/wchan", "/syscall"})
     std::fprintf(stderr, "%s  %s: %s\n", indent, file + 1, text_of(folder + file).c_str());
 }
 
-void tell_of_all() {
+void describe_all() {
   std::fprintf(stderr, "threads of the owner:\n");
-  for (const std::string& thread : names_in("/proc/self/task")) tell("/proc/self/task/" + thread, "  ");
+  for (const std::string& thread : names_in("/proc/self/task")) describe("/proc/self/task/" + thread, "  ");
   std::fprintf(stderr, "processes below it:\n");
-  for (const auto& [pid, info] : descendants()) tell("/proc/" + std::to_string(pid), "  ");
+  for (const auto& [pid, info] : descendants()) describe("/proc/" + std::to_string(pid), "  ");
 }
 
 }  // namespace
 
-Watchdog::Watchdog(std::chrono::seconds patience, bool waits, std::function<std::string()> told)
-    : patience_(patience), waits_(waits), told_(std::move(told)), thread_([this] { watch(); }) {}
+Watchdog::Watchdog(std::chrono::seconds patience, bool waits, std::function<std::string()> describe)
+    : patience_(patience), waits_(waits), describe_(std::move(describe)), thread_([this] { watch(); }) {}
 
 Watchdog::~Watchdog() {
   over_.store(true);
@@ -60,8 +60,8 @@ void Watchdog::watch() {
 
 void Watchdog::bite() {
   std::fprintf(stderr, "HANG: nothing has moved for %lld s in %s\n", static_cast<long long>(patience_.count()),
-               told_().c_str());
-  tell_of_all();
+               describe_().c_str());
+  describe_all();
   std::fprintf(stderr, "process %d %s\n", ::getpid(),
                waits_ ? "waits for a debugger" : "ends, and all its processes with it");
   std::fflush(nullptr);

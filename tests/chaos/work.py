@@ -215,7 +215,7 @@ def ask_for_too_much():
 
 
 def exhaust_descriptors(value, size):
-    """The result is made, and its exception told, while none is left."""
+    """The result is made, and its exception reported, while none is left."""
     held = []
     try:
         while True:
@@ -323,7 +323,7 @@ def nested(seed, count, deadly):
         lost = pool.submit(leave, 3) if deadly else None
         total = sum(pool.map(mix, range(count)))
         if lost is not None and not isinstance(lost.exception(timeout=30), WorkerDied):
-            return "the death was not told"
+            return "the death was not reported"
     return total % 2**32
 
 

@@ -47,7 +47,7 @@ int run() {
 }
 
 template <class Body>
-std::string told(Body&& body) {
+std::string message_of(Body&& body) {
   try {
     body();
     return "";
@@ -57,18 +57,18 @@ std::string told(Body&& body) {
 }
 
 std::string submit(retinue::ProcessPool& pool) {
-  return told([&] { pool.submit(square, 3).get(); });
+  return message_of([&] { pool.submit(square, 3).get(); });
 }
 std::string map(retinue::ProcessPool& pool) {
-  return told([&] {
+  return message_of([&] {
     for (int y : pool.map(square, std::vector{1, 2})) (void)y;
   });
 }
 std::string submit_to_threads(retinue::ThreadPool& pool) {
-  return told([&] { pool.submit(square, 3).get(); });
+  return message_of([&] { pool.submit(square, 3).get(); });
 }
 std::string wait_for_any(retinue::Future<int>& future) {
-  return told([&] { retinue::wait_any(future); });
+  return message_of([&] { retinue::wait_any(future); });
 }
 void end(retinue::ProcessPool& pool) { pool.shutdown(); }
 

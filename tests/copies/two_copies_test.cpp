@@ -83,7 +83,7 @@ TEST(TwoCopies, may_end_each_others_pools) {
     return 5;
   });
   first().end(pool);
-  EXPECT_EQ(future.get(), 5) << "what was handed in is finished";
+  EXPECT_EQ(future.get(), 5) << "what was submitted is finished";
   EXPECT_TRUE(eventually([&] { return is_gone(pids[0]) && is_gone(pids[1]); }));
 }
 

@@ -139,7 +139,7 @@ def judge(samples, allow_kb, allow_count, out=sys.stdout):
 class Record:
     def __init__(self, args, what):
         self.args, self.what, self.samples = args, what, []
-        self.start = self.told = time.monotonic()
+        self.start = self.reported = time.monotonic()
 
     def sample(self, progress, **more):
         now = time.monotonic()
@@ -149,8 +149,8 @@ class Record:
                 if out.tell() == 0:
                     print("run", "seconds", *self.samples[-1], sep=",", file=out)
                 print(self.what, round(now - self.start, 1), *self.samples[-1].values(), sep=",", file=out)
-        if sys.stdout.isatty() or now - self.told >= 60:
-            self.told = now
+        if sys.stdout.isatty() or now - self.reported >= 60:
+            self.reported = now
             print(f"{now - self.start:6.0f} s  {progress}: {self.samples[-1]}", flush=True)
 
     def judge(self):
@@ -328,7 +328,7 @@ def work(args, client, end, into):
         while time.monotonic() < end:
             client.step()
             time.sleep(args.pause / 1000)
-    except BaseException as error:  # told by the main thread
+    except BaseException as error:  # reported by the main thread
         into.append(error)
     into.append(client.steps)
 
@@ -411,7 +411,7 @@ def run_steady(args):
 
 
 def keep_nothing_back():
-    """Tells the C library to give back what is freed. Else it keeps the end of each thread's heap, up to twice the largest
+    """Asks the C library to free what is freed. Else it keeps the end of each thread's heap, up to twice the largest
     block that was ever freed, and what is resident goes up and down by tens of megabytes."""
     mallopt, trim_threshold, mmap_threshold = ctypes.CDLL(None).mallopt, -1, -3
     mallopt(trim_threshold, 128 * 1024)

@@ -49,11 +49,11 @@ inline Growth growth_of(const std::vector<Usage>& samples, const Metric& metric)
   return {second.mean, last.mean, std::sqrt(second.square_of_error + last.square_of_error)};
 }
 
-inline constexpr std::size_t kFewestSamples = 4;
+inline constexpr std::size_t kMinSamples = 4;
 
 /// What grows by more than is allowed, in words; empty if nothing does.
 inline std::string what_grows(const std::vector<Usage>& samples, const Allowed& allowed) {
-  if (samples.size() < kFewestSamples) return "too few samples to tell";
+  if (samples.size() < kMinSamples) return "too few samples to tell";
   std::string text;
   for (const Metric& metric : kMetrics) {
     const Growth growth = growth_of(samples, metric);

@@ -1,4 +1,4 @@
-// What the modes of the endurance program share: its options, its samples, and how it tells of them.
+// What the modes of the endurance program share: its options, its samples, and how it reports them.
 #pragma once
 
 #include <chrono>
@@ -41,12 +41,12 @@ inline void expect(bool right, const std::string& what) {
   if (!right) throw std::runtime_error("wrong: " + what);
 }
 
-/// The samples of one run: told as they come, written to a file if asked, judged at the end.
+/// The samples of one run: reported as they come, written to a file if asked, judged at the end.
 class Record {
  public:
   Record(const Options& options, std::string what);
-  /// Takes a sample of this process. `progress` is told with it, as far as it is told: each on a terminal, else one a
-  /// minute.
+  /// Takes a sample of this process. `progress` is reported with it, as far as it is reported: each on a terminal, else
+  /// one a minute.
   void sample(const std::string& progress);
   /// Prints the table. False, and says what, if something grew.
   bool judge() const;

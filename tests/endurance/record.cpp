@@ -42,7 +42,7 @@ bool Record::judge() const {
   std::cout << "| | second quarter | last quarter | growth | its standard error | allowed | |\n| --- | ---: | ---: | "
                "---: | ---: | ---: | --- |\n";
   const std::string trouble = what_grows(samples_, options_.allowed);
-  if (samples_.size() >= kFewestSamples) {
+  if (samples_.size() >= kMinSamples) {
     for (const Metric& metric : kMetrics) {
       const Growth growth = growth_of(samples_, metric);
       const double allowed = options_.allowed.of(metric);

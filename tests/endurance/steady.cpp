@@ -217,7 +217,7 @@ std::uint64_t round(const Options& options, ProcessPool& pool, std::uint64_t see
   return steps;
 }
 
-/// Until no task is open, each worker that died is replaced, and all have given back what they kept for a next task:
+/// Until no task is open, each worker that died is replaced, and all have freed what they kept for a next task:
 /// memory that is used for nothing for two seconds, in workers that were asleep two seconds later.
 void come_to_rest(const Options& options, ProcessPool& pool) {
   const auto give_up = Clock::now() + 60s;
@@ -242,7 +242,7 @@ bool run_steady(const Options& options) {
   ProcessPool pool(options.workers);
   const auto end = Clock::now() + options.seconds;
   std::uint64_t steps = 0;
-  for (std::uint64_t n = 0; Clock::now() < end || n < kFewestSamples; ++n) {
+  for (std::uint64_t n = 0; Clock::now() < end || n < kMinSamples; ++n) {
     steps += round(options, pool, options.seed * 1'000'003 + n, Clock::now() + options.sample);
     come_to_rest(options, pool);
     record.sample(std::to_string(steps) + " steps, " + std::to_string(pool.stats().submitted) + " tasks");

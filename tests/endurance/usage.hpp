@@ -22,7 +22,7 @@ struct Usage {
   long workers_pss = 0;  ///< Pss: what is shared by n processes counts an nth for each
   long servers_pss = 0;
   long all_pss = 0;
-  long shared = 0;  ///< memory that the kernel counts for the region's file and the bell's, mapped or not
+  long shared = 0;  ///< memory that the kernel counts for the region's file and the doorbell's, mapped or not
   long owner_descriptors = 0;
   long all_descriptors = 0;
   long owner_mappings = 0;

@@ -22,13 +22,13 @@ namespace retinue_test {
 
 using retinue::detail::ProcessRole;
 
-constexpr unsigned kMostErrnos = 5;
+constexpr unsigned kMaxErrnos = 5;
 
 /// A system call, and what it can answer when a machine gives out, a signal comes or a sandbox says no.
 struct FallibleCall {
   const char* name;
-  int errnos[kMostErrnos];  ///< ended by 0
-  int lasting;              ///< what it may answer from now on, every time; 0: nothing. No call is interrupted for ever
+  int errnos[kMaxErrnos];  ///< ended by 0
+  int lasting;             ///< what it may answer from now on, every time; 0: nothing. No call is interrupted for ever
 };
 
 inline constexpr FallibleCall kCalls[] = {

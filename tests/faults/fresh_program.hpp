@@ -20,8 +20,8 @@ inline const bool fresh_body = [] {
     retinue::detail::set_process_role(ProcessRole::fork_server);
     retinue::detail::set_fault_injector(inject_as_planned);
     const std::string words = text_of("/proc/self/cmdline");  // each ended by a zero
-    retinue::detail::attach_as_told(words.substr(words.rfind('\0', words.size() - 2) + 1).c_str());
-    retinue::detail::serve_as_told(kNoHooks, {});
+    retinue::detail::attach_to_owner(words.substr(words.rfind('\0', words.size() - 2) + 1).c_str());
+    retinue::detail::serve_owner(kNoHooks, {});
   };
   return true;
 }();

@@ -53,7 +53,7 @@ int live_through(const Scenario& scenario) {
   return 0;
 }
 
-/// Where the processes of a run that hangs are, as far as /proc tells.
+/// Where the processes of a run that hangs are, as far as /proc says.
 std::string places(pid_t child) {
   std::ostringstream out;
   auto all = descendants_of(child);
@@ -143,7 +143,7 @@ std::vector<Fault> faults_for(const Scenario& scenario, const Counts& counts, Ra
     for (unsigned call = 0; call < kCallCount; ++call) {
       const FallibleCall& what = kCalls[call];
       unsigned errnos = 0;
-      while (errnos < kMostErrnos && what.errnos[errnos] != 0) ++errnos;
+      while (errnos < kMaxErrnos && what.errnos[errnos] != 0) ++errnos;
       const auto add = [&](unsigned nth, int error_number, Lasting lasting) {
         faults.push_back({role, call, nth, error_number, lasting});
       };
@@ -184,10 +184,10 @@ std::optional<Fault> only_fault() {
 
 class InjectedFaults : public ::testing::TestWithParam<Scenario> {};
 
-TEST_P(InjectedFaults, end_in_a_value_or_in_an_error_that_tells_and_leave_nothing) {
+TEST_P(InjectedFaults, end_in_a_value_or_in_a_clear_error_and_leave_nothing) {
   const Scenario& scenario = GetParam();
   const std::uint64_t seed = random_seed();
-  SCOPED_TRACE(told(seed));
+  SCOPED_TRACE(describe(seed));
   Random random(seed);
   const Counts counts = record(scenario);
   if (HasFailure()) return;

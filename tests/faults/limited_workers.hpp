@@ -16,17 +16,17 @@
 
 namespace retinue_test {
 
-inline constexpr rlim_t kMostCpuSeconds = 20, kMostFiles = 100;
-inline constexpr std::uint64_t kMostAddresses = std::uint64_t{1} << 30;
+inline constexpr rlim_t kMaxCpuSeconds = 20, kMaxFiles = 100;
+inline constexpr std::uint64_t kMaxAddresses = std::uint64_t{1} << 30;
 
 inline bool may_limit_addresses() { return kSlowdown == 1; }  // sanitizers map terabytes
 inline bool may_change_user() { return ::geteuid() == 0; }
 
 inline retinue::WorkerLimits all_limits() {
   retinue::WorkerLimits limits;
-  limits.cpu_time = std::chrono::seconds(kMostCpuSeconds);
-  if (may_limit_addresses()) limits.address_space = kMostAddresses;
-  limits.open_files = kMostFiles;
+  limits.cpu_time = std::chrono::seconds(kMaxCpuSeconds);
+  if (may_limit_addresses()) limits.address_space = kMaxAddresses;
+  limits.open_files = kMaxFiles;
   limits.network = false;
   limits.programs = false;
   if (may_change_user()) limits.user = "64999";
@@ -47,9 +47,9 @@ inline std::string missing_limits(bool addresses, bool user) {
   };
   timespec used{};
   ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-  demand(soft(RLIMIT_CPU) <= static_cast<rlim_t>(used.tv_sec) + kMostCpuSeconds + 1, "cpu_time");
+  demand(soft(RLIMIT_CPU) <= static_cast<rlim_t>(used.tv_sec) + kMaxCpuSeconds + 1, "cpu_time");
   demand(!addresses || soft(RLIMIT_AS) != RLIM_INFINITY, "address_space");
-  demand(soft(RLIMIT_NOFILE) <= kMostFiles, "open_files");
+  demand(soft(RLIMIT_NOFILE) <= kMaxFiles, "open_files");
   const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
   demand(fd < 0 && errno == EACCES, "network");
   if (fd >= 0) ::close(fd);
@@ -84,9 +84,9 @@ inline void limited_workers(Trial& trial) {
   trial.step("a pool whose CPU time alone is limited", [] {
     retinue::ProcessPoolOptions options;
     options.workers = 1;
-    options.limits.cpu_time = std::chrono::seconds(kMostCpuSeconds);
+    options.limits.cpu_time = std::chrono::seconds(kMaxCpuSeconds);
     retinue::ProcessPool pool(options);
-    DEMAND(pool.submit(cpu_seconds_left).get() <= static_cast<int>(kMostCpuSeconds) + 1);
+    DEMAND(pool.submit(cpu_seconds_left).get() <= static_cast<int>(kMaxCpuSeconds) + 1);
   });
   trial.forget_closed();
   // One worker: then the calls of the role are those of one process, one after another.

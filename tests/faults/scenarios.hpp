@@ -214,7 +214,7 @@ inline void nested(Trial& trial) {
 }
 
 inline void threads(Trial& trial) {
-  // The errors of threads that wait for a pool's lock or bell: none may end the program.
+  // The errors of threads that wait for a pool's lock or doorbell: none may end the program.
   std::optional<retinue::ThreadPool> pool;
   if (!trial.step("making a thread pool", [&] { pool.emplace(2); })) return;
   trial.step("submits", [&] {

@@ -146,8 +146,8 @@ inline void demand_nothing_left(const Kept& before) {
   DEMAND(usage.bytes_in_use == 0);
   retinue::trim_shared_memory();
   plan().reserved = retinue::shared_memory_usage().bytes_reserved;
-  const bool could_give_back = std::strcmp(kCalls[plan().fault.call].name, "punch_hole") != 0;
-  if (!could_give_back || plan().reserved <= plan().most_reserved) return;
+  const bool could_free = std::strcmp(kCalls[plan().fault.call].name, "punch_hole") != 0;
+  if (!could_free || plan().reserved <= plan().most_reserved) return;
   std::printf("%llu bytes of shared memory are left\n", static_cast<unsigned long long>(plan().reserved));
   Trial::end(98);
 }

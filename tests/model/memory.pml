@@ -4,29 +4,29 @@ typedef Slot {
   byte tag = FREE;       /* tag, who, pos and the two rings are one word in the code, and change at once */
   byte who = 0;
   byte pos = NONE;
-  bit tell_owner = 0;
-  bit tell_service = 0;
+  bit ring_owner_at_end = 0;
+  bit ring_service_at_end = 0;
   byte task = NONE       /* the payload */
 };
-typedef Seat {
+typedef WorkerRecord {
   byte current = 0;
-  bit bell = 1;          /* what it says to one who is awake is of no matter */
+  bit doorbell = 1;          /* what it says to one who is awake is of no matter */
   byte life = ALIVE;
   bit kill_wanted = 0;
   bit dead = 0;          /* its process has ended, or was killed; it does nothing any more */
-  bit doomed = 0         /* ghost: a task of its was condemned */
+  bit to_be_killed = 0         /* ghost: a task of its was marked for kill */
 };
 
 Slot slot[SLOTS];
-Seat seat[WORKERS];
+WorkerRecord record[WORKERS];
 byte tail = 0, head = 0;
 bit closing = 0;
 byte spinning = 0, asleep = 0;  /* a bit a worker */
 #if STRAY
 byte resting = 0;               /* ghost: a bit a worker that sleeps until it is rung */
 #endif
-bit owner_rung = 0;             /* the owner's bell has rung since its value was read */
-bit service_rung = 0;           /* the service thread's event */
+bit owner_doorbell = 0;             /* the owner's doorbell has rung since its value was read */
+bit service_doorbell = 0;           /* the service thread's event */
 
 /* ---- The owner's private memory, under its mutex ------------------------------------------------------ */
 
@@ -46,7 +46,7 @@ byte crashes = CRASHES;
 
 /* Ghosts. */
 byte started = 0;               /* mask: was claimed at least once */
-byte runs[TASKS] = 0;           /* claims that no death has taken back */
+byte runs[TASKS] = 0;           /* claims that no death has undone */
 
 /* ---- Store buffers: the owner's stores to a slot and to `tail`, a worker's to its `current` ----------- */
 
@@ -58,14 +58,14 @@ byte late_current[WORKERS] = NONE;
   if                                                                                            \
   :: late_slot != NONE ->                                                                       \
      slot[late_slot].tag = READY; slot[late_slot].pos = late_pos; slot[late_slot].who = 0;      \
-     slot[late_slot].tell_owner = late_rings & 1; slot[late_slot].tell_service = late_rings >> 1; \
+     slot[late_slot].ring_owner_at_end = late_rings & 1; slot[late_slot].ring_service_at_end = late_rings >> 1; \
      late_slot = NONE; late_pos = 0; late_rings = 0                                             \
   :: else                                                                                       \
   fi
 #define DRAIN DRAIN_SLOT; tail = late_tail
 #define DRAIN_CURRENT(w)                                                                        \
   if                                                                                            \
-  :: late_current[w] != NONE -> seat[w].current = late_current[w]; late_current[w] = NONE       \
+  :: late_current[w] != NONE -> record[w].current = late_current[w]; late_current[w] = NONE       \
   :: else                                                                                       \
   fi
 

@@ -21,11 +21,11 @@
  * states that differ in nothing. */
 #define END_SLOT(s, t, how)                                                                             \
   owner_of[s] = NONE; in_slots--; slot[s].tag = FREE; slot[s].pos = NONE; slot[s].who = 0; slot[s].task = NONE; \
-  slot[s].tell_owner = 0; slot[s].tell_service = 0;                                                     \
+  slot[s].ring_owner_at_end = 0; slot[s].ring_service_at_end = 0;                                                     \
   END_TASK(t, how)
 
 /* Inside a step, like those that follow, until it is said otherwise. */
-inline harvest(s_) {
+inline collect_result(s_) {
   k = owner_of[s_];
   assert(slot[s_].task == k && runs[k] == 1);
   how = (wanted[k] != PENDING -> wanted[k] : VALUE);
@@ -53,18 +53,18 @@ inline pass_over() {
 }
 
 /* True (ok = 1) if t may expect a ring at its end; 0 if it is done. A compare-and-swap. */
-inline mark(s_, t_, ring_) {
+inline request_ring(s_, t_, ring_) {
   DRAIN;
   if
   :: position[t_] == NONE -> rings[t_] = rings[t_] | ring_; ok = 1
-#ifndef DEFECT_MARK_DOES_NOT_LOOK
+#ifndef DEFECT_REQUEST_DOES_NOT_LOOK
   :: position[t_] != NONE && IS_DONE(s_, t_) -> ok = 0
   :: position[t_] != NONE && !IS_DONE(s_, t_) ->
 #else
   :: position[t_] != NONE ->
 #endif
-     if :: (ring_ & 1) -> slot[s_].tell_owner = 1 :: else fi;
-     if :: (ring_ & 2) -> slot[s_].tell_service = 1 :: else fi;
+     if :: (ring_ & 1) -> slot[s_].ring_owner_at_end = 1 :: else fi;
+     if :: (ring_ & 2) -> slot[s_].ring_service_at_end = 1 :: else fi;
      ok = 1
   fi
 }
@@ -86,7 +86,7 @@ inline refill() {
             :: owner_of[s] != NONE && IS_READY(s) -> n = NONE  /* the ring is full */
             :: owner_of[s] != NONE && !IS_READY(s) && !IS_DONE(s, owner_of[s]) -> pass_over(); n++
             :: else ->
-               if :: owner_of[s] != NONE -> harvest(s) :: else fi;
+               if :: owner_of[s] != NONE -> collect_result(s) :: else fi;
                k = OLDEST_WAITING; backlog = backlog & (255 - BIT(k));
                publish(s, k); n = 0; k = 0
             fi
@@ -101,7 +101,7 @@ inline refill() {
 #define LOOK_AT(i)                                                            \
   s = (next_position + (i)) % SLOTS;                                          \
   if                                                                          \
-  :: owner_of[s] != NONE && IS_DONE(s, owner_of[s]) -> harvest(s)             \
+  :: owner_of[s] != NONE && IS_DONE(s, owner_of[s]) -> collect_result(s)             \
   :: else                                                                     \
   fi;                                                                         \
   s = 0
@@ -133,20 +133,20 @@ inline pump() {
   if :: backlog != 0 -> refill() :: else fi
 }
 
-#define MARK_FOR_REFILL(i)                                                    \
+#define REQUEST_FOR_REFILL(i)                                                    \
   s = (next_position + SLOTS / 2 + i) % SLOTS;                                \
   if                                                                          \
   :: owner_of[s] != NONE ->                                                   \
-     mark(s, owner_of[s], 2);                                                 \
-     if :: ok -> marked++ :: else -> missed = 1 fi                            \
+     request_ring(s, owner_of[s], 2);                                                 \
+     if :: ok -> requested++ :: else -> missed = 1 fi                            \
   :: else                                                                     \
   fi;                                                                         \
   s = 0; ok = 0
 
 #ifdef DEFECT_REFILL_WAITS_FOR_SLOW_TASK
-#define NO_MARK_WILL_DO (marked == 0)
+#define NO_REQUEST_WILL_DO (requested == 0)
 #else
-#define NO_MARK_WILL_DO (marked == 0 || (missed && marked <= WORKERS))
+#define NO_REQUEST_WILL_DO (requested == 0 || (missed && requested <= WORKERS))
 #endif
 
 /* `backlog` is not empty. */
@@ -155,13 +155,13 @@ inline ask_for_refill() {
   do
   :: STEPS
        STEP
-         if :: !refill_asked && i < SLOTS && marked <= WORKERS -> MARK_FOR_REFILL(i); i++ :: else fi
+         if :: !refill_asked && i < SLOTS && requested <= WORKERS -> REQUEST_FOR_REFILL(i); i++ :: else fi
        END;
        if
-       :: refill_asked || i >= SLOTS || marked > WORKERS ->
+       :: refill_asked || i >= SLOTS || requested > WORKERS ->
           STEP
-            if :: !refill_asked && NO_MARK_WILL_DO -> service_rung = 1 :: else fi;
-            refill_asked = 1; i = 0; marked = 0; missed = 0
+            if :: !refill_asked && NO_REQUEST_WILL_DO -> service_doorbell = 1 :: else fi;
+            refill_asked = 1; i = 0; requested = 0; missed = 0
           END;
           break
        :: else
@@ -171,11 +171,11 @@ inline ask_for_refill() {
 #else
   STEP
     do
-    :: !refill_asked && i < SLOTS && marked <= WORKERS -> MARK_FOR_REFILL(i); i++
+    :: !refill_asked && i < SLOTS && requested <= WORKERS -> REQUEST_FOR_REFILL(i); i++
     :: else -> break
     od;
-    if :: !refill_asked && NO_MARK_WILL_DO -> service_rung = 1 :: else fi;
-    refill_asked = 1; i = 0; marked = 0; missed = 0
+    if :: !refill_asked && NO_REQUEST_WILL_DO -> service_doorbell = 1 :: else fi;
+    refill_asked = 1; i = 0; requested = 0; missed = 0
   END
 #endif
 }
@@ -188,7 +188,7 @@ inline enqueue(t_) {
 }
 
 inline ring_worker(w_) {
-  seat[w_].bell = 1
+  record[w_].doorbell = 1
 }
 
 inline wake_one() {
@@ -205,10 +205,10 @@ inline somebody_spins(closely) {
 #if SPINNERS
   d_step { m = (spinning == 0 -> 4 : (closely -> spinning : 0)) };
   do
-  :: d_step { (m == 1 || m == 3) && seat[0].current != 0 -> m = (m == 3 -> 2 : 4) }
-  :: d_step { (m == 1 || m == 3) && seat[0].current == 0 -> m = 0 }
-  :: d_step { m == 2 && seat[1].current != 0 -> m = 4 }
-  :: d_step { m == 2 && seat[1].current == 0 -> m = 0 }
+  :: d_step { (m == 1 || m == 3) && record[0].current != 0 -> m = (m == 3 -> 2 : 4) }
+  :: d_step { (m == 1 || m == 3) && record[0].current == 0 -> m = 0 }
+  :: d_step { m == 2 && record[1].current != 0 -> m = 4 }
+  :: d_step { m == 2 && record[1].current == 0 -> m = 0 }
   :: m == 0 || m == 4 -> break
   od
 #else
@@ -216,7 +216,7 @@ inline somebody_spins(closely) {
 #endif
 }
 
-/* A step: what was published while the mutex was held is shown when it is let go. */
+/* A step: what was published while the mutex was held is shown when it is released. */
 #ifdef ONE_LOOK_A_STEP
 #define RELEASE atomic { show_published() } }
 #else
@@ -251,10 +251,10 @@ inline alert() {
 }
 
 inline ring_owner() {
-  owner_rung = 1
+  owner_doorbell = 1
 }
 inline ring_service() {
-  service_rung = 1
+  service_doorbell = 1
 }
 inline ring_all_workers() {
   ring_worker(0);
@@ -262,27 +262,27 @@ inline ring_all_workers() {
 }
 
 /* A step. */
-inline take_back(s_, t_) {
+inline cancel_ready(s_, t_) {
   assert(runs[t_] == 0);
   slot[s_].tag = FREE;
-  if :: slot[s_].tell_service || backlog != 0 -> ring_service() :: else fi;
+  if :: slot[s_].ring_service_at_end || backlog != 0 -> ring_service() :: else fi;
   END_SLOT(s_, t_, CANCELLED)
 }
 
 /* A step; what has to follow is that the worker is killed. */
-inline condemn(s_, t_, why) {
+inline mark_for_kill(s_, t_, why) {
   w = slot[s_].who;
-#ifndef DEFECT_KILL_WITHOUT_CONDEMN
-  slot[s_].tag = CONDEMNED;
-  seat[w].doomed = 1;
+#ifndef DEFECT_KILL_WITHOUT_MARK
+  slot[s_].tag = MARKED_FOR_KILL;
+  record[w].to_be_killed = 1;
 #endif
   wanted[t_] = why
 }
 
 inline ask_to_kill() {
-  STEP seat[w].kill_wanted = 1; w = 0 END
+  STEP record[w].kill_wanted = 1; w = 0 END
 }
 
 #define LOCALS                                                                                     \
-  byte s = 0, n = 0, i = 0, k = 0, m = 0, w = 0, how = 0, marked = 0;                                     \
+  byte s = 0, n = 0, i = 0, k = 0, m = 0, w = 0, how = 0, requested = 0;                                     \
   bit ok = 0, missed = 0, quick = 0

@@ -10,10 +10,10 @@ inline reclaim() {
 #ifdef DEFECT_RECLAIM_OF_DONE
         assert(slot[i].tag != DONE)
 #else
-        harvest(i)
+        collect_result(i)
 #endif
      :: owner_of[i] != NONE && late_slot != i && slot[i].who == w &&
-          (slot[i].tag == RUNNING || slot[i].tag == CONDEMNED) ->
+          (slot[i].tag == RUNNING || slot[i].tag == MARKED_FOR_KILL) ->
         n = owner_of[i];
         runs[n]--;
         if
@@ -43,13 +43,13 @@ inline on_worker_end() {
 #ifndef DEFECT_BITS_OF_THE_DEAD_STAY
     asleep = asleep & (255 - BIT(w));
 #endif
-    seat[w].life = EMPTY
+    record[w].life = EMPTY
   END;
   if
   :: STEP
        !closing ->
-       seat[w].current = 0; late_current[w] = NONE; seat[w].bell = 0; seat[w].kill_wanted = 0; seat[w].doomed = 0;
-       seat[w].life = SPAWN_WANTED
+       record[w].current = 0; late_current[w] = NONE; record[w].doorbell = 0; record[w].kill_wanted = 0; record[w].to_be_killed = 0;
+       record[w].life = SPAWN_WANTED
      END
   :: closing
   fi;
@@ -68,7 +68,7 @@ inline kill_overdue(t_) {
   HOLD(MAY_BE_LATE(t_))
     STEP
       if
-      :: MAY_BE_LATE(t_) -> s = position[t_] % SLOTS; condemn(s, t_, TIMED_OUT); s = 0; n = 1
+      :: MAY_BE_LATE(t_) -> s = position[t_] % SLOTS; mark_for_kill(s, t_, TIMED_OUT); s = 0; n = 1
       :: else
       fi
     END;
@@ -84,7 +84,7 @@ inline kill_overdue(t_) {
   (tail != next_position || head > next_position || BEHIND_HEAD(0) || BEHIND_HEAD(1) || BEHIND_HEAD(2))
 
 /* What the owner has in its own memory. */
-inline mend_words() {
+inline repair_control() {
   STEP tail = next_position; late_tail = tail; head = 0 END
 }
 
@@ -127,11 +127,11 @@ active proctype Service() {
   LOCALS;
 end:
   do
-  :: HOLD(service_rung && !stop_service)
-       STEP service_rung = 0; refill_asked = 0 END;
+  :: HOLD(service_doorbell && !stop_service)
+       STEP service_doorbell = 0; refill_asked = 0 END;
 #if DEATHS || SHUTDOWN
-       if :: STEP seat[0].life == ENDED -> w = 0 END; on_worker_end() :: seat[0].life != ENDED fi;
-       if :: STEP seat[1].life == ENDED -> w = 1 END; on_worker_end() :: seat[1].life != ENDED fi;
+       if :: STEP record[0].life == ENDED -> w = 0 END; on_worker_end() :: record[0].life != ENDED fi;
+       if :: STEP record[1].life == ENDED -> w = 1 END; on_worker_end() :: record[1].life != ENDED fi;
        w = 0;
 #endif
        pump();
@@ -144,11 +144,11 @@ end:
 #endif
 #if STRAY
   /* After 200 ms in which no task ended, or more. */
-#ifndef DEFECT_NO_MENDING
-  :: HOLD(WORDS_WRONG) mend_words(); RELEASE; alert(); ring_all_workers()
+#ifndef DEFECT_NO_REPAIR
+  :: HOLD(WORDS_WRONG) repair_control(); RELEASE; alert(); ring_all_workers()
 #endif
 #ifndef DEFECT_NO_PUBLISH_AGAIN
-  :: HOLD(!WORDS_WRONG && resting == 3 && !seat[0].bell && !seat[1].bell && ANY_READY)
+  :: HOLD(!WORDS_WRONG && resting == 3 && !record[0].doorbell && !record[1].doorbell && ANY_READY)
        publish_again(); RELEASE; alert(); ring_all_workers()
 #endif
 #endif
@@ -164,31 +164,31 @@ inline kill(w_) {
 #if SLOTS > 2
   assert(owner_of[2] == NONE || slot[2].who != w_ || slot[2].tag != RUNNING);
 #endif
-  seat[w_].dead = 1
+  record[w_].dead = 1
 }
 inline spawn(w_) {
-  seat[w_].life = ALIVE
+  record[w_].life = ALIVE
 }
 /* By the fork server, once the process is gone. */
 inline reap(w_) {
-  seat[w_].life = ENDED; seat[w_].dead = 0; service_rung = 1
+  record[w_].life = ENDED; record[w_].dead = 0; service_doorbell = 1
 }
 
 active proctype ForkServer() {
 end:
   do
-  :: d_step { seat[0].life == SPAWN_WANTED -> spawn(0) }
-  :: d_step { seat[1].life == SPAWN_WANTED -> spawn(1) }
+  :: d_step { record[0].life == SPAWN_WANTED -> spawn(0) }
+  :: d_step { record[1].life == SPAWN_WANTED -> spawn(1) }
 #if DEATHS && !SERVER_STOPPED
-  :: d_step { seat[0].life == ALIVE && !seat[0].dead && seat[0].kill_wanted -> kill(0) }
-  :: d_step { seat[1].life == ALIVE && !seat[1].dead && seat[1].kill_wanted -> kill(1) }
+  :: d_step { record[0].life == ALIVE && !record[0].dead && record[0].kill_wanted -> kill(0) }
+  :: d_step { record[1].life == ALIVE && !record[1].dead && record[1].kill_wanted -> kill(1) }
 #endif
 #if CRASHES
-  :: d_step { crashes > 0 && unfinished > 0 && seat[0].life == ALIVE && !seat[0].dead -> crashes--; seat[0].dead = 1 }
-  :: d_step { crashes > 0 && unfinished > 0 && seat[1].life == ALIVE && !seat[1].dead -> crashes--; seat[1].dead = 1 }
+  :: d_step { crashes > 0 && unfinished > 0 && record[0].life == ALIVE && !record[0].dead -> crashes--; record[0].dead = 1 }
+  :: d_step { crashes > 0 && unfinished > 0 && record[1].life == ALIVE && !record[1].dead -> crashes--; record[1].dead = 1 }
 #endif
-  :: closing && seat[0].life != ALIVE && seat[1].life != ALIVE && seat[0].life != SPAWN_WANTED &&
-       seat[1].life != SPAWN_WANTED -> break
+  :: closing && record[0].life != ALIVE && record[1].life != ALIVE && record[0].life != SPAWN_WANTED &&
+       record[1].life != SPAWN_WANTED -> break
   od;
   server_gone = 1
 }

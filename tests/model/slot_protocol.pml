@@ -37,8 +37,8 @@
 #ifndef ONE_BY_ONE
 #define ONE_BY_ONE 0  /* 1: each future is waited for before the next task is submitted */
 #endif
-#ifndef NOBODY_COMES_BY
-#define NOBODY_COMES_BY 0 /* 1: the program does nothing with the pool until all tasks have found a slot */
+#ifndef OWNER_IS_AWAY
+#define OWNER_IS_AWAY 0 /* 1: the program does nothing with the pool until all tasks have found a slot */
 #endif
 #ifndef SHUTDOWN
 #define SHUTDOWN 0    /* 1: the pool is shut down in the end; else it ends with its workers asleep */
@@ -76,14 +76,14 @@
 #define READY 1
 #define RUNNING 2
 #define DONE 3
-#define CONDEMNED 4
+#define MARKED_FOR_KILL 4
 /* How a task ended. */
 #define PENDING 0
 #define VALUE 1
 #define DIED 2
 #define TIMED_OUT 3
 #define CANCELLED 4
-/* A seat's life. */
+/* The life of a worker. */
 #define EMPTY 0
 #define SPAWN_WANTED 1
 #define ALIVE 2

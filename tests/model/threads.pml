@@ -4,41 +4,41 @@
 inline arm(t_) {
   if
   :: ending[t_] != PENDING -> n = 1
-  :: ending[t_] == PENDING && position[t_] == NONE -> mark(0, t_, 1); n = 2
+  :: ending[t_] == PENDING && position[t_] == NONE -> request_ring(0, t_, 1); n = 2
   :: ending[t_] == PENDING && position[t_] != NONE ->
      s = position[t_] % SLOTS;
-     mark(s, t_, 1);
-     if :: ok -> n = 2 :: else -> harvest(s); n = 1 fi;
+     request_ring(s, t_, 1);
+     if :: ok -> n = 2 :: else -> collect_result(s); n = 1 fi;
      s = 0
   fi;
   ok = 0
 }
 
-/* Steps. The bell's value was read before: owner_rung is 0 unless it has rung since. */
+/* Steps. The doorbell's value was read before: owner_doorbell is 0 unless it has rung since. */
 inline wait(t_) {
   do
   :: HOLD(true)
        pump();
-#ifdef DEFECT_MARK_DOES_NOT_LOOK
+#ifdef DEFECT_REQUEST_DOES_NOT_LOOK
        if
        :: ending[t_] == PENDING && position[t_] != NONE && !IS_DONE(position[t_] % SLOTS, t_)
        :: else
        fi;
 #endif
        STEPS arm(t_) END;
-#ifdef DEFECT_BELL_READ_LATE
-       owner_rung = 0;
+#ifdef DEFECT_DOORBELL_READ_LATE
+       owner_doorbell = 0;
 #endif
        RELEASE;
      alert();
      if
      :: d_step { n == 1 -> n = 0 } ; break
-     :: d_step { n == 2 && owner_rung -> n = 0; owner_rung = 0 }
+     :: d_step { n == 2 && owner_doorbell -> n = 0; owner_doorbell = 0 }
      fi
   od
 }
 
-/* Steps: waits until no task is left, tells all to leave, and waits for the fork server. */
+/* Steps: waits until no task is left, asks all to leave, and waits for the fork server. */
 inline shutdown() {
   do
   :: HOLD(true)
@@ -49,7 +49,7 @@ inline shutdown() {
               ok = 1;
               do
               :: i < SLOTS && ok ->
-                 if :: owner_of[i] != NONE -> mark(i, owner_of[i], 1) :: else fi;
+                 if :: owner_of[i] != NONE -> request_ring(i, owner_of[i], 1) :: else fi;
                  i++
               :: else -> i = 0; break
               od;
@@ -63,13 +63,13 @@ inline shutdown() {
      alert();
      if
      :: d_step { n == 1 -> n = 0 } ; break
-     :: d_step { n == 2 && owner_rung -> n = 0; owner_rung = 0 }
+     :: d_step { n == 2 && owner_doorbell -> n = 0; owner_doorbell = 0 }
      fi
   od;
   closing = 1;
   ring_all_workers();
   server_gone;
-  d_step { stop_service = 1; service_rung = 1 }
+  d_step { stop_service = 1; service_doorbell = 1 }
 }
 
 active proctype Owner() {
@@ -86,18 +86,18 @@ active proctype Owner() {
        RELEASE;
      alert();
 #if ONE_BY_ONE
-     owner_rung = 0;
+     owner_doorbell = 0;
      wait(t);
 #endif
      t++
   :: else -> t = 0; break
   od;
-#if NOBODY_COMES_BY
+#if OWNER_IS_AWAY
   backlog == 0; /* none but the service thread moves tasks up */
 #endif
   do
   :: d_step { t < TASKS && (!HAS(AWAITED, t) || ending[t] != PENDING) -> t++ }
-  :: d_step { t < TASKS && HAS(AWAITED, t) && ending[t] == PENDING -> owner_rung = 0 }; wait(t)
+  :: d_step { t < TASKS && HAS(AWAITED, t) && ending[t] == PENDING -> owner_doorbell = 0 }; wait(t)
   :: else -> t = 0; break
   od;
 #if SHUTDOWN
@@ -115,15 +115,15 @@ active proctype Canceller() {
      atomic { HAS(started, t) || position[t] != NONE || HAS(backlog, t) || ending[t] != PENDING }; /* submitted */
      HOLD(true)
      if
-#ifdef DEFECT_TAKE_BACK_BY_STORE
+#ifdef DEFECT_CANCEL_BY_STORE
      :: STEPS
           ending[t] == PENDING && position[t] != NONE && IS_READY(position[t] % SLOTS) -> DRAIN; s = position[t] % SLOTS
         END;
-        STEP take_back(s, t); s = 0 END
+        STEP cancel_ready(s, t); s = 0 END
 #else
      :: STEP
           ending[t] == PENDING && position[t] != NONE && IS_READY(position[t] % SLOTS) ->
-          DRAIN; s = position[t] % SLOTS; take_back(s, t); s = 0
+          DRAIN; s = position[t] % SLOTS; cancel_ready(s, t); s = 0
         END
 #endif
      :: STEP
@@ -131,17 +131,17 @@ active proctype Canceller() {
         END
      :: STEP
           ending[t] == PENDING && position[t] != NONE && IS_DONE(position[t] % SLOTS, t) ->
-          s = position[t] % SLOTS; harvest(s); s = 0
+          s = position[t] % SLOTS; collect_result(s); s = 0
         END
      :: FORCE && ending[t] == PENDING && position[t] != NONE && slot[position[t] % SLOTS].tag == RUNNING &&
           late_slot != position[t] % SLOTS ->
         if
         :: STEP
              slot[position[t] % SLOTS].tag == RUNNING ->
-             DRAIN; s = position[t] % SLOTS; condemn(s, t, CANCELLED); s = 0
+             DRAIN; s = position[t] % SLOTS; mark_for_kill(s, t, CANCELLED); s = 0
            END;
            ask_to_kill()
-        :: slot[position[t] % SLOTS].tag != RUNNING /* done by now; it is harvested by others */
+        :: slot[position[t] % SLOTS].tag != RUNNING /* done by now; it is collected by others */
         fi
      :: else
      fi;

@@ -3,7 +3,7 @@
 #ifdef STORE_BUFFERS
 #define STORE_CURRENT(value) late_current[w] = value
 #else
-#define STORE_CURRENT(value) seat[w].current = value
+#define STORE_CURRENT(value) record[w].current = value
 #endif
 #define WORK_IN_SIGHT (READY_AT(cursor) || tail > cursor || closing)
 
@@ -11,7 +11,7 @@
 #define CLAIMED                                                                                   \
   AT(cursor).tag = RUNNING; AT(cursor).who = w;                                                     \
   task = AT(cursor).task; started = started | BIT(task); runs[task]++;                              \
-  assert(runs[task] == 1 && ending[task] == PENDING && !seat[w].doomed);                            \
+  assert(runs[task] == 1 && ending[task] == PENDING && !record[w].to_be_killed);                            \
   cursor++
 
 #ifdef DEFECT_CLAIM_BY_STORE
@@ -60,8 +60,8 @@ inline spread_work() {
         :: spinning == 0 -> wake_one()
         :: spinning != 0 ->
            if
-           :: seat[1 - w].current == 0
-           :: seat[1 - w].current != 0 -> wake_one()
+           :: record[1 - w].current == 0
+           :: record[1 - w].current != 0 -> wake_one()
            fi
         fi
      fi
@@ -77,36 +77,36 @@ inline finish() {
   if
 #ifdef DEFECT_FINISH_BY_STORE
   :: d_step {
-       MAY_END(task) -> owed = AT(cursor - 1).tell_owner + 2 * AT(cursor - 1).tell_service;
-       if :: AT(cursor - 1).tag == CONDEMNED -> condemned = 1 :: else fi
+       MAY_END(task) -> rings_left = AT(cursor - 1).ring_owner_at_end + 2 * AT(cursor - 1).ring_service_at_end;
+       if :: AT(cursor - 1).tag == MARKED_FOR_KILL -> to_be_killed = 1 :: else fi
      };
      d_step {
 #else
   :: d_step {
-       MAY_END(task) -> owed = AT(cursor - 1).tell_owner + 2 * AT(cursor - 1).tell_service;
-       if :: AT(cursor - 1).tag == CONDEMNED -> condemned = 1 :: else fi;
+       MAY_END(task) -> rings_left = AT(cursor - 1).ring_owner_at_end + 2 * AT(cursor - 1).ring_service_at_end;
+       if :: AT(cursor - 1).tag == MARKED_FOR_KILL -> to_be_killed = 1 :: else fi;
 #endif
        DRAIN_CURRENT(w);
        AT(cursor - 1).tag = DONE; AT(cursor - 1).who = w; AT(cursor - 1).pos = cursor - 1;
-       AT(cursor - 1).tell_owner = 0; AT(cursor - 1).tell_service = 0;
+       AT(cursor - 1).ring_owner_at_end = 0; AT(cursor - 1).ring_service_at_end = 0;
        task = NONE
      }
   fi;
   do
-  :: d_step { (owed & 1) -> ring_owner(); owed = owed & 2 }
-  :: d_step { owed == 2 -> ring_service(); owed = 0 }
-#ifdef DEFECT_CONDEMNED_GOES_ON
-  :: d_step { owed == 0 -> STORE_CURRENT(0); condemned = 0 }; break
+  :: d_step { (rings_left & 1) -> ring_owner(); rings_left = rings_left & 2 }
+  :: d_step { rings_left == 2 -> ring_service(); rings_left = 0 }
+#ifdef DEFECT_KILLED_GOES_ON
+  :: d_step { rings_left == 0 -> STORE_CURRENT(0); to_be_killed = 0 }; break
 #else
-  :: d_step { owed == 0 && !condemned -> STORE_CURRENT(0) }; break
-  :: d_step { owed == 0 && condemned -> more = 1 }; goto doomed
+  :: d_step { rings_left == 0 && !to_be_killed -> STORE_CURRENT(0) }; break
+  :: d_step { rings_left == 0 && to_be_killed -> more = 1 }; goto await_kill
 #endif
   od
 }
 
-/* A condemned one waits for it; if the fork server is stopped, for ever. */
+/* One that is marked for kill waits for it; if the fork server is stopped, for ever. */
 #if SERVER_STOPPED
-#define DEATH end_condemned: false
+#define DEATH end_to_be_killed: false
 #else
 #define DEATH false
 #endif
@@ -141,11 +141,11 @@ inline start_over() {
 
 inline sleep() {
   start_over();
-#ifdef DEFECT_BELL_CLEARED_LATE
+#ifdef DEFECT_DOORBELL_CLEARED_LATE
   d_step { fresh_awake = 1; asleep = asleep | BIT(w); DRAIN_CURRENT(w) };
-  seat[w].bell = 0;
+  record[w].doorbell = 0;
 #else
-  d_step { fresh_awake = 1; seat[w].bell = 0 };
+  d_step { fresh_awake = 1; record[w].doorbell = 0 };
   d_step { asleep = asleep | BIT(w); DRAIN_CURRENT(w) };
 #endif
   stop_spinning();
@@ -155,7 +155,7 @@ inline sleep() {
   :: d_step { !WORK_IN_SIGHT -> RESTS(1) };
 #endif
 end_asleep:
-     d_step { seat[w].bell == 1 -> RESTS(0) }
+     d_step { record[w].doorbell == 1 -> RESTS(0) }
 #ifndef DEFECT_NO_RECHECK_BEFORE_SLEEP
   fi
 #endif
@@ -164,7 +164,7 @@ end_asleep:
 }
 
 #define RESET                                                                                     \
-  cursor = 0; task = NONE; owed = 0; spins = 0; fresh_awake = 0; more = 0; condemned = 0
+  cursor = 0; task = NONE; rings_left = 0; spins = 0; fresh_awake = 0; more = 0; to_be_killed = 0
 
 /* No task is left and the pool is closing. */
 inline leave() {
@@ -172,11 +172,11 @@ inline leave() {
 }
 
 proctype Worker(byte w) {
-  byte cursor = 0, task = NONE, owed = 0;
-  bit spins = 0, fresh_awake = 0, more = 0, condemned = 0;
-unborn:
+  byte cursor = 0, task = NONE, rings_left = 0;
+  bit spins = 0, fresh_awake = 0, more = 0, to_be_killed = 0;
+not_spawned:
 end:
-  seat[w].life == ALIVE;
+  record[w].life == ALIVE;
   {
     d_step { cursor = head; fresh_awake = 1 };
   next:
@@ -204,28 +204,28 @@ working:
 #endif
     if
     :: READY_AT(cursor) || tail > cursor
-    :: leave(); goto unborn
+    :: leave(); goto not_spawned
     :: sleep(); /* polled long enough */
 #if SHUTDOWN
        if
-       :: leave(); goto unborn
+       :: leave(); goto not_spawned
        :: !(closing && tail <= cursor)
        fi
 #endif
     fi;
     goto next;
-doomed:
-#ifndef DEFECT_CONDEMNED_SPINS
+await_kill:
+#ifndef DEFECT_KILLED_SPINS
     stop_spinning();
     spread_work();
 #endif
     DEATH
   }
 #if DEATHS
-  unless { d_step { seat[w].dead -> reap(w); RESET } }
+  unless { d_step { record[w].dead -> reap(w); RESET } }
 #endif
   ;
-  goto unborn
+  goto not_spawned
 }
 
 init {

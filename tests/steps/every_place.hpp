@@ -24,7 +24,7 @@ inline std::string no_steps() {
   ProcessPool pool(1);
   try {
     TracedProcess worker(pool.submit(::getpid).get());
-    worker.let_go();
+    worker.release_task();
   } catch (const std::system_error& e) {
     return e.what();
   }
@@ -43,7 +43,7 @@ inline bool step_to(TracedProcess& worker, const Place& place) {
 }
 
 /// Where a place is, in words.
-inline std::string told(const Place& place) {
+inline std::string describe(const Place& place) {
   std::ostringstream where;
   where << std::hex << place.pc << std::dec << ", visit " << place.visit << ", " << place.beyond << " steps beyond";
   for (const auto& frame : retinue::detail::look_up(&place.pc, 1))
@@ -55,11 +55,10 @@ inline std::string told(const Place& place) {
 /// there were. Expects that the walks pass the named transitions of the model.
 inline void act_at_every_place(Scene& scene, const char* window, const std::set<std::string>& transitions) {
   // Some places are come to only if the worker is slow, as it was in single steps: so the later tries take steps.
-  constexpr unsigned kMostWalks = 8, kTriesAtFullSpeed = 15, kMostTries = 75, kMostTriesBeyond = 25,
-                     kFewestInstructions = 50;
+  constexpr unsigned kMaxWalks = 8, kTriesAtFullSpeed = 15, kMaxTries = 75, kMaxTriesBeyond = 25, kMinInstructions = 50;
   const auto began = Clock::now();
   Walks walks;
-  for (std::size_t before = 1; walks.places().size() != before && walks.walks() < kMostWalks;) {
+  for (std::size_t before = 1; walks.places().size() != before && walks.walks() < kMaxWalks;) {
     before = walks.places().size();
     const auto worker = scene.begin();
     walks.begin();
@@ -78,21 +77,21 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
   std::size_t missed = 0;
   for (const Place& place : places) {
     bool arrived = false;
-    for (unsigned tries = 0; tries < (place.beyond == 0 ? kMostTries : kMostTriesBeyond) && !arrived; ++tries) {
+    for (unsigned tries = 0; tries < (place.beyond == 0 ? kMaxTries : kMaxTriesBeyond) && !arrived; ++tries) {
       const auto worker = scene.begin();
       arrived =
           tries < kTriesAtFullSpeed ? worker->run_to(place) == TracedProcess::Stop::arrived : step_to(*worker, place);
       scene.act(*worker);
-      worker->let_go();
+      worker->release_task();
       scene.settle(true);
       if (!::testing::Test::HasFailure()) continue;
-      ADD_FAILURE() << window << ": at " << told(place);
+      ADD_FAILURE() << window << ": at " << describe(place);
       return;
     }
     if (arrived) continue;
     // A call of a library may be shorter the next time: that is not the worker's code. Most places there are come to.
     if (place.beyond == 0) {
-      ADD_FAILURE() << window << ": the worker did not come again to " << told(place);
+      ADD_FAILURE() << window << ": the worker did not come again to " << describe(place);
       return;
     }
     ++missed;
@@ -101,13 +100,13 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
                                         << ": places in calls of libraries that the worker did not come again to";
   {
     const auto worker = scene.begin();
-    worker->let_go();
+    worker->release_task();
     scene.settle(false);
   }
   const double all = std::chrono::duration<double>(Clock::now() - began).count();
   std::printf("%s: %zu instructions, %zu places, %.1f s; %" PRIu64 " steps in %u walks, %.1f s\n", window,
               walks.instructions(), places.size(), all - stepping, walks.steps(), walks.walks(), stepping);
-  EXPECT_GE(walks.instructions(), kFewestInstructions) << "the way was not that of a worker";
+  EXPECT_GE(walks.instructions(), kMinInstructions) << "the way was not that of a worker";
 
   const std::set<std::string> passed = walks.transitions();
   if (!Transitions::all().have_lines()) {
@@ -122,12 +121,12 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
 }
 
 /// Steps on until the worker counts as spinning: where that is.
-inline Place place_of_spinning(TracedProcess& worker, const OpenPool& open, unsigned seat) {
+inline Place place_of_spinning(TracedProcess& worker, const OpenPool& open, unsigned index) {
   Walks walk;
   walk.begin();
   for (;;) {
     walk.arrive(worker.program_counter());
-    if ((open.memory.control->idlers[0].spinning.load() >> seat & 1) != 0) return walk.at();
+    if ((open.memory.control->idlers[0].spinning.load() >> index & 1) != 0) return walk.at();
     if (worker.step() != TracedProcess::Stop::arrived) throw std::runtime_error("the worker does not spin");
   }
 }

@@ -33,8 +33,8 @@ struct Place {
   auto operator<=>(const Place&) const = default;
 };
 
-/// A traced process, which stands still between the calls of this object. Only the thread that made it may use it.
-/// A process that is neither killed nor let go is killed by the destructor. Everything has a deadline; what is not
+/// A traced process, which is stopped between the calls of this object. Only the thread that made it may use it.
+/// A process that is neither killed nor released is killed by the destructor. Everything has a deadline; what is not
 /// done by then throws std::runtime_error.
 class TracedProcess {
  public:
@@ -114,7 +114,7 @@ class TracedProcess {
     await_end();
   }
 
-  /// Waits for its end, whoever brings it about. Only then its parent hears of it.
+  /// Waits for its end, whoever brings it about. Only then its parent is notified.
   void await_end() {
     const auto deadline = Clock::now() + kLongestStep;
     while (attached_) {
@@ -125,9 +125,9 @@ class TracedProcess {
   }
 
   /// Lets it go on by itself.
-  void let_go() {
+  void release_task() {
     if (!attached_) return;
-    if (running_) interrupt();  // only who stands still can be left
+    if (running_) interrupt();  // only a stopped one can be left
     if (!attached_) return;
     if (::ptrace(PTRACE_DETACH, pid_, nullptr, nullptr) == 0) attached_ = false;
     else await_end();  // somebody has killed it
@@ -173,7 +173,7 @@ class TracedProcess {
       if (looks < 100) continue;
       ::sched_yield();
       if (looks % 500 != 0) continue;
-      // More than once, for it may have slept only until another process let go of a lock of the kernel's.
+      // More than once, for it may have slept only until another process released a lock of the kernel's.
       asleep = process_info(pid_).state == 'S' ? asleep + 1 : 0;
       if (asleep > 2) return Seen::nothing;
       nap(200us);

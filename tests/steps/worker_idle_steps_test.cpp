@@ -31,7 +31,7 @@ class GoingIdle : public OneFreeWorker {
     worker->run_to_marker();
     if (!others_.busy) {
       release();
-      await([&] { return open_.is_asleep(1 - seat_); }, "the other worker's sleep");
+      await([&] { return open_.is_asleep(1 - worker_index_); }, "the other worker's sleep");
     }
     return worker;
   }
@@ -39,7 +39,7 @@ class GoingIdle : public OneFreeWorker {
   void act(TracedProcess& worker) override {
     if (act_ != Act::kill) next_ = open_.pool.submit(square, 3);
     ending_tag_ = open_.tag_at(ending_at_);
-    if (act_ == Act::submit_and_go_on) worker.let_go();
+    if (act_ == Act::submit_and_go_on) worker.release_task();
     else worker.kill();
   }
 
@@ -123,7 +123,7 @@ class Woken : public Scene {
 
  private:
   OpenPool open_;
-  std::optional<Aside> batch_;
+  std::optional<BesideThread> batch_;
   int met_ = 0;
 };
 
@@ -152,8 +152,8 @@ class Spinning : public OneFreeWorker {
     board().counters[kGo].store(1);
     worker->run_to_marker();
     release();
-    await([&] { return open_.is_asleep(1 - seat_); }, "the other worker's sleep");
-    if (!spinning_) spinning_ = place_of_spinning(*worker, open_, seat_);
+    await([&] { return open_.is_asleep(1 - worker_index_); }, "the other worker's sleep");
+    if (!spinning_) spinning_ = place_of_spinning(*worker, open_, worker_index_);
     else if (worker->run_to(*spinning_) != Stop::arrived) throw std::runtime_error("the worker does not spin");
     EXPECT_EQ(end_of(before, text(10)), "value");
 
@@ -176,7 +176,7 @@ class Spinning : public OneFreeWorker {
 
  private:
   std::optional<Place> spinning_;
-  std::optional<Aside> batch_;
+  std::optional<BesideThread> batch_;
   int met_ = 0;
 };
 

@@ -19,10 +19,10 @@ class Leaving : public Scene {
     ending_ = open_->pool.submit(first_task, std::size_t{10});
     ending_at_ = open_->last_position();
     await([] { return board().counters[kReady].load() != 0; }, "the task");
-    const auto seat = State::worker(open_->state_at(ending_at_));
-    await([&] { return open_->pid_of(seat) != 0; }, "the fork server's note");
-    victim_ = open_->pid_of(seat);
-    seat_ = &open_->memory.seats[seat];
+    const auto index = SlotState::worker(open_->state_at(ending_at_));
+    await([&] { return open_->pid_of(index) != 0; }, "the fork server's note");
+    victim_ = open_->pid_of(index);
+    record_ = &open_->memory.worker_records[index];
     auto worker = std::make_unique<TracedProcess>(victim_);
     board().counters[kGo].store(1);
     worker->run_to_marker();
@@ -44,7 +44,7 @@ class Leaving : public Scene {
   Future<std::string> ending_;
   std::uint64_t ending_at_ = 0;
   pid_t victim_ = 0;
-  retinue::detail::Seat* seat_ = nullptr;
+  retinue::detail::WorkerRecord* record_ = nullptr;
   Tag ending_tag_{};
 };
 
@@ -54,7 +54,7 @@ class Retiring : public Leaving {
   Retiring() : Leaving(2, 1) {}
 
   void act(TracedProcess& worker) override {
-    retires_ = worker.is_over() || seat_->retiring.load() != 0;
+    retires_ = worker.is_over() || record_->retiring.load() != 0;
     Leaving::act(worker);
   }
   void settle(bool acted) override {
@@ -93,26 +93,26 @@ class RetiringSpinner : public Scene {
     await([&] { return open_->is_asleep(0) && open_->is_asleep(1); }, "the workers' sleep");
     const auto held = open_->pool.submit(hold, 0);
     await([] { return board().counters[kHeld].load() != 0; }, "the other worker");
-    const unsigned seat = open_->is_asleep(0) ? 0 : 1;
-    seat_ = &open_->memory.seats[seat];
+    const unsigned index = open_->is_asleep(0) ? 0 : 1;
+    record_ = &open_->memory.worker_records[index];
     const auto before = open_->pool.submit(first_task, std::size_t{10});
     await([] { return board().counters[kReady].load() != 0; }, "the task before");
-    auto worker = std::make_unique<TracedProcess>(open_->pid_of(seat));
+    auto worker = std::make_unique<TracedProcess>(open_->pid_of(index));
     board().counters[kGo].store(1);
     worker->run_to_marker();
-    if (!spinning_) spinning_ = place_of_spinning(*worker, *open_, seat);
+    if (!spinning_) spinning_ = place_of_spinning(*worker, *open_, index);
     else if (worker->run_to(*spinning_) != Stop::arrived) throw std::runtime_error("the worker does not spin");
     last_ = open_->pool.submit(first_task, std::size_t{10});
     last_at_ = open_->last_position();
     worker->run_to_marker();
     board().gate.store(1);
-    await([&] { return open_->is_asleep(1 - seat); }, "the other worker's sleep");
-    EXPECT_EQ(open_->memory.control->idlers[0].spinning.load(), std::uint64_t{1} << seat) << "the scene is another";
+    await([&] { return open_->is_asleep(1 - index); }, "the other worker's sleep");
+    EXPECT_EQ(open_->memory.control->idlers[0].spinning.load(), std::uint64_t{1} << index) << "the scene is another";
     return worker;
   }
 
   void act(TracedProcess& worker) override {
-    const bool retires = !worker.is_over() && seat_->retiring.load() != 0;
+    const bool retires = !worker.is_over() && record_->retiring.load() != 0;
     last_tag_ = open_->tag_at(last_at_);
     next_ = open_->pool.submit(square, 3);
     if (retires) {
@@ -134,7 +134,7 @@ class RetiringSpinner : public Scene {
 
  private:
   std::optional<OpenPool> open_;
-  retinue::detail::Seat* seat_ = nullptr;
+  retinue::detail::WorkerRecord* record_ = nullptr;
   std::optional<Place> spinning_;
   Future<std::string> last_;
   Future<int> next_;
@@ -157,7 +157,7 @@ class ShuttingDown : public Leaving {
   std::unique_ptr<TracedProcess> begin() override {
     auto worker = Leaving::begin();
     shutdown_.emplace([this] { open_->pool.shutdown(); });
-    await([&] { return (open_->state_at(ending_at_) & State::kRingOwner) != 0; }, "the wait for the last task");
+    await([&] { return (open_->state_at(ending_at_) & SlotState::kRingOwner) != 0; }, "the wait for the last task");
     return worker;
   }
   void settle(bool acted) override {
@@ -170,7 +170,7 @@ class ShuttingDown : public Leaving {
   }
 
  private:
-  std::optional<Aside> shutdown_;
+  std::optional<BesideThread> shutdown_;
 };
 
 TEST(WorkerLeaveSteps, killed_anywhere_in_a_shutdown_the_pool_ends) {

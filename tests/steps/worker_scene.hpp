@@ -20,7 +20,7 @@ using retinue::Future;
 using retinue::ProcessPool;
 using retinue::ProcessPoolOptions;
 using retinue::detail::PoolMemory;
-using retinue::detail::State;
+using retinue::detail::SlotState;
 using retinue::detail::Tag;
 
 /// The board's counters in these tests.
@@ -78,15 +78,15 @@ std::string end_of(const Future<R>& task, const R& right, pid_t victim = 0) {
 }
 
 /// A thread of the owner that must come to its end.
-class Aside {
+class BesideThread {
  public:
   template <class F>
-  explicit Aside(F body)
+  explicit BesideThread(F body)
       : thread_([this, body] {
           body();
           done_.store(true);
         }) {}
-  ~Aside() {
+  ~BesideThread() {
     EXPECT_TRUE(eventually([&] { return done_.load(); })) << "a thread of the owner waits in vain";
     thread_.join();
   }
@@ -100,23 +100,23 @@ class Aside {
 struct OpenPool {
   explicit OpenPool(const ProcessPoolOptions& options) : OpenPool(options, find(options)) {}
 
-  bool is_asleep(unsigned seat) const {
-    return (memory.control->idlers[0].asleep.load() >> seat & 1) != 0 && process_info(pid_of(seat)).state == 'S';
+  bool is_asleep(unsigned index) const {
+    return (memory.control->idlers[0].asleep.load() >> index & 1) != 0 && process_info(pid_of(index)).state == 'S';
   }
-  pid_t pid_of(unsigned seat) const { return memory.seats[seat].pid.load(); }
-  unsigned seat_of(pid_t pid) const {
+  pid_t pid_of(unsigned index) const { return memory.worker_records[index].pid.load(); }
+  unsigned index_of(pid_t pid) const {
     for (unsigned i = 0; i < memory.workers; ++i)
       if (pid_of(i) == pid) return i;
-    throw std::runtime_error("no seat is that worker's");
+    throw std::runtime_error("no record is that worker's");
   }
   /// Where the task is that was submitted last.
   std::uint64_t last_position() const { return memory.control->tail.load() - 1; }
   std::uint64_t state_at(std::uint64_t position) const {
     const std::uint64_t state = memory.slot(position).state.load();
-    if (!State::is_at(state, position)) throw std::runtime_error("a task is not in the slot where it should be");
+    if (!SlotState::is_at(state, position)) throw std::runtime_error("a task is not in the slot where it should be");
     return state;
   }
-  Tag tag_at(std::uint64_t position) const { return State::tag(state_at(position)); }
+  Tag tag_at(std::uint64_t position) const { return SlotState::tag(state_at(position)); }
 
   ProcessPool pool;
   PoolMemory memory;
@@ -128,8 +128,8 @@ struct OpenPool {
   /// Where the pool that is made next will have its memory: the first place that is free.
   static std::byte* find(const ProcessPoolOptions& options) {
     auto& region = retinue::detail::Region::of_this_process();
-    const auto extent = region.take_control(PoolMemory::bytes_needed(options.workers, kSlots));
-    region.give_control(extent);
+    const auto extent = region.allocate_control(PoolMemory::bytes_needed(options.workers, kSlots));
+    region.free_control(extent);
     return region.at(extent.offset);
   }
 };
@@ -199,10 +199,10 @@ class OneFreeWorker : public Scene {
     board().counters[kFree].store(free_);
     both[1 - held].wait();
     // A new worker may run before the fork server has noted which it is.
-    await([&] { return open_.pid_of(0) == free_ || open_.pid_of(1) == free_; }, "the free worker's seat");
-    seat_ = open_.seat_of(free_);
+    await([&] { return open_.pid_of(0) == free_ || open_.pid_of(1) == free_; }, "the free worker's record");
+    worker_index_ = open_.index_of(free_);
     // So that it begins each time as one that was woken.
-    await([&] { return open_.is_asleep(seat_); }, "the free worker's sleep");
+    await([&] { return open_.is_asleep(worker_index_); }, "the free worker's sleep");
   }
   void release() {
     board().gate.store(1);
@@ -211,7 +211,7 @@ class OneFreeWorker : public Scene {
 
   OpenPool open_;
   pid_t busy_ = 0, free_ = 0;
-  unsigned seat_ = 0;  // of the free one
+  unsigned worker_index_ = 0;  // of the free one
 
  private:
   Future<int> held_;

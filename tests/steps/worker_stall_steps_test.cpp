@@ -1,4 +1,4 @@
-// A worker stands still at every instruction between two tasks, while the owner stops one of them: that works anywhere,
+// A worker is stopped at every instruction between two tasks, while the owner stops one of them: that works anywhere,
 // and costs no other task.
 #include <algorithm>
 #include <set>
@@ -63,7 +63,7 @@ class Cancelling : public Stalled {
     EXPECT_EQ(cancelled, tag != Tag::done);
     if (cancelled) (the_next_ ? expected_next_ : expected_ending_) = {"cancelled"};
     if (tag == Tag::running) worker.await_end();
-    else worker.let_go();
+    else worker.release_task();
   }
 
  private:
@@ -114,14 +114,14 @@ class TimingOut : public Stalled {
     if (worker.is_over()) {
       expected = {"timed out"};
       give(2 * time_);
-    } else if (tag == Tag::running || tag == Tag::condemned) {  // it stands still: only the clock can end this
+    } else if (tag == Tag::running || tag == Tag::marked_for_kill) {  // it is stopped: only the clock can end this
       expected = {"timed out"};
       worker.await_end();
       give(std::max(least_, time_ / 2));
     } else {
       // It has ended in time, or will begin only now; on a busy machine neither is certain.
       if (the_next_ || Clock::now() - began_ >= time_) expected.insert("timed out");
-      worker.let_go();
+      worker.release_task();
     }
   }
 

@@ -11,7 +11,7 @@ class FinishAndClaim : public OneFreeWorker {
   struct Tasks {
     std::size_t bytes = 0;  ///< of the results
     retinue::TaskOptions options{};
-    bool rings = false;   ///< a thread is asleep until the task ends, and a callback is owed
+    bool rings = false;   ///< a thread is asleep until the task ends, and a callback is pending
     unsigned before = 0;  ///< tasks of the same kind that the worker has run already
   };
   explicit FinishAndClaim(const Tasks& tasks) : OneFreeWorker(pool_options(2, 0ns)), tasks_(tasks) {}
@@ -33,7 +33,8 @@ class FinishAndClaim : public OneFreeWorker {
       waiter_.emplace([&] { EXPECT_EQ(ending_.wait_for(2 * kSoon), retinue::FutureStatus::ready); });
       callbacks_.store(0);
       ending_.on_done([&](auto&) { callbacks_.fetch_add(1); });
-      await([&] { return (open_.state_at(ending_at_) & State::kRings) == State::kRings; }, "the marks for rings");
+      await([&] { return (open_.state_at(ending_at_) & SlotState::kRings) == SlotState::kRings; },
+            "the marks for rings");
     }
     board().counters[kGo].store(1);
     worker->run_to_marker();
@@ -88,7 +89,7 @@ class FinishAndClaim : public OneFreeWorker {
   Future<int> behind_;
   Future<std::string> ending_, next_;
   std::uint64_t ending_at_ = 0, next_at_ = 0;
-  std::optional<Aside> waiter_;
+  std::optional<BesideThread> waiter_;
   std::atomic<int> callbacks_{0};
   std::optional<std::pair<Tag, Tag>> before_;
   Place last_;
@@ -101,7 +102,7 @@ TEST(WorkerSteps, killed_anywhere_between_two_tasks_costs_the_one_it_runs) {
   act_at_every_place(scene, "from task to task", {"finish", "claim"});
 }
 
-TEST(WorkerSteps, killed_anywhere_while_it_leaves_a_block_and_owes_rings_loses_neither) {
+TEST(WorkerSteps, killed_anywhere_with_a_block_and_doorbells_to_ring_loses_neither) {
   SKIP_WITHOUT_STEPS();
   FinishAndClaim scene({.bytes = 1000, .options = {.timeout = 60s}, .rings = true});
   act_at_every_place(scene, "with a block and rings", {"finish", "ring_owner", "ring_service", "claim"});

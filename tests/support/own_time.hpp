@@ -16,7 +16,7 @@ std::chrono::nanoseconds waited_for_cpu(pid_t pid);
 /// A clock that stands while processes wait for a CPU: on a busy machine that is no time of theirs.
 class OwnTime {
  public:
-  /// To be told often of the processes that are there; counts this one, too, which waits for their ends.
+  /// To be called often with the processes that are there; counts this one, too, which waits for their ends.
   void look_at(const std::set<pid_t>& pids);
   /// The time since this was made, less what those processes have waited since they were first looked at.
   std::chrono::milliseconds passed() const;

@@ -1,5 +1,5 @@
 // Jobs of a shell: stopped and continued, in the background, in a pipe, beyond the terminal's end.
-#include "blows.hpp"
+#include "interruptions.hpp"
 
 namespace job_control_test {
 

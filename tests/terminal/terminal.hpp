@@ -64,8 +64,8 @@ class Terminal {
     if (::mkdtemp(folder) == nullptr) std::abort();
     folder_ = folder;
     const winsize size{.ws_row = 25, .ws_col = 132, .ws_xpixel = 0, .ws_ypixel = 0};
-    int tty = -1, tell[2];
-    if (::openpty(&screen_, &tty, nullptr, nullptr, &size) != 0 || ::pipe2(tell, O_CLOEXEC) != 0) std::abort();
+    int tty = -1, to_test[2];
+    if (::openpty(&screen_, &tty, nullptr, nullptr, &size) != 0 || ::pipe2(to_test, O_CLOEXEC) != 0) std::abort();
     ::fcntl(screen_, F_SETFD, FD_CLOEXEC);
     ::fcntl(tty, F_SETFD, FD_CLOEXEC);
     ::tcgetattr(screen_, &settings_);
@@ -81,13 +81,14 @@ class Terminal {
       const rlimit no_core{0, 0};
       ::setrlimit(RLIMIT_CORE, &no_core);
       if (leads) run(words);
-      lead(words, tell[1]);
+      lead(words, to_test[1]);
     }
     ::close(tty);
-    ::close(tell[1]);
-    told_ = tell[0];
+    ::close(to_test[1]);
+    from_leader_ = to_test[0];
     ::fcntl(screen_, F_SETFL, O_NONBLOCK);
-    if (leads || ::read(told_, &program_, sizeof program_) != static_cast<ssize_t>(sizeof program_)) program_ = leader_;
+    if (leads || ::read(from_leader_, &program_, sizeof program_) != static_cast<ssize_t>(sizeof program_))
+      program_ = leader_;
   }
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
@@ -99,7 +100,7 @@ class Terminal {
       nap(1ms);
     }
     hang_up();
-    ::close(told_);
+    ::close(from_leader_);
     std::filesystem::remove_all(folder_);
   }
 
@@ -189,7 +190,7 @@ class Terminal {
   }
 
   // What a shell does with a job. Stays to the end of the test, or until the terminal hangs up.
-  [[noreturn]] static void lead(const std::vector<char*>& words, int tell) {
+  [[noreturn]] static void lead(const std::vector<char*>& words, int to_test) {
     ::signal(SIGTTOU, SIG_IGN);
     int go[2];
     if (::pipe(go) != 0) ::_exit(120);
@@ -206,9 +207,9 @@ class Terminal {
     ::setpgid(job, job);
     ::tcsetpgrp(0, job);
     (void)!::write(go[1], "", 1);
-    (void)!::write(tell, &job, sizeof job);
+    (void)!::write(to_test, &job, sizeof job);
     int status = 0;
-    if (::waitpid(job, &status, 0) == job) (void)!::write(tell, &status, sizeof status);
+    if (::waitpid(job, &status, 0) == job) (void)!::write(to_test, &status, sizeof status);
     for (;;) ::pause();
   }
 
@@ -243,9 +244,10 @@ class Terminal {
     char bytes[4096];
     for (ssize_t n; screen_ >= 0 && (n = ::read(screen_, bytes, sizeof bytes)) > 0;)
       shown_.append(bytes, static_cast<std::size_t>(n));
-    if (pollfd fd{told_, POLLIN, 0}; told_ >= 0 && ::poll(&fd, 1, 0) > 0) {
+    if (pollfd fd{from_leader_, POLLIN, 0}; from_leader_ >= 0 && ::poll(&fd, 1, 0) > 0) {
       int status = 0;
-      if (::read(told_, &status, sizeof status) == static_cast<ssize_t>(sizeof status)) statuses_[program_] = status;
+      if (::read(from_leader_, &status, sizeof status) == static_cast<ssize_t>(sizeof status))
+        statuses_[program_] = status;
     }
     int status = 0;
     for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) statuses_.emplace(pid, status);
@@ -253,7 +255,7 @@ class Terminal {
 
   std::string folder_, shown_;
   std::size_t seen_ = 0;
-  int screen_ = -1, told_ = -1;
+  int screen_ = -1, from_leader_ = -1;
   pid_t leader_ = 0, program_ = 0;
   termios settings_{};
   std::map<pid_t, int> statuses_;

@@ -1,5 +1,5 @@
 // Keys typed into a terminal, its loss, and signals from outside, in every phase of a program with pools.
-#include "blows.hpp"
+#include "interruptions.hpp"
 
 namespace terminal_test {
 
@@ -18,30 +18,30 @@ INSTANTIATE_TEST_SUITE_P(Phases, AtATerminal,
                          name_of);
 
 TEST_P(AtATerminal, an_interrupted_program_dies_of_the_signal_and_leaves_nothing) {
-  for (const Blow& blow : kBlows) {
+  for (const Interruption& interruption : kInterruptions) {
     Terminal terminal(program(phase));
-    ASSERT_TRUE(terminal.shows("reached " + phase + "\r\n")) << blow.name << ": " << terminal.shown();
-    blow.strike(terminal);
+    ASSERT_TRUE(terminal.shows("reached " + phase + "\r\n")) << interruption.name << ": " << terminal.shown();
+    interruption.apply(terminal);
     const TerminalEnd end = terminal.end();
-    EXPECT_TRUE(end.died_of(blow.signal)) << blow.name << ": " << end;
-    EXPECT_TRUE(end.clean()) << blow.name << ": " << end;
+    EXPECT_TRUE(end.died_of(interruption.signal)) << interruption.name << ": " << end;
+    EXPECT_TRUE(end.clean()) << interruption.name << ": " << end;
     // Not a word but the terminal's own echo.
-    const std::string echo = blow.signal == SIGINT ? "^C" : blow.signal == SIGQUIT ? "^\\" : "";
-    EXPECT_EQ(end.shown, "reached " + phase + "\r\n" + echo) << blow.name;
+    const std::string echo = interruption.signal == SIGINT ? "^C" : interruption.signal == SIGQUIT ? "^\\" : "";
+    EXPECT_EQ(end.shown, "reached " + phase + "\r\n" + echo) << interruption.name;
   }
 }
 
 TEST_P(AtATerminal, a_program_that_handles_the_signal_ends_in_its_own_way) {
   for (const char* option : {"handler", "late_handler"}) {
     if ((phase == "lives" || phase == "exit") && option != std::string("handler")) continue;
-    for (const Blow& blow : kBlows) {
-      if (blow.signal == SIGKILL) continue;
+    for (const Interruption& interruption : kInterruptions) {
+      if (interruption.signal == SIGKILL) continue;
       Terminal terminal(program(phase, option));
-      ASSERT_TRUE(terminal.shows("reached " + phase + "\r\n")) << blow.name << ": " << terminal.shown();
-      blow.strike(terminal);
+      ASSERT_TRUE(terminal.shows("reached " + phase + "\r\n")) << interruption.name << ": " << terminal.shown();
+      interruption.apply(terminal);
       const TerminalEnd end = terminal.end();
-      EXPECT_TRUE(end.exited_with(40)) << option << ", " << blow.name << ": " << end;
-      EXPECT_TRUE(end.clean()) << option << ", " << blow.name << ": " << end;
+      EXPECT_TRUE(end.exited_with(40)) << option << ", " << interruption.name << ": " << end;
+      EXPECT_TRUE(end.clean()) << option << ", " << interruption.name << ": " << end;
     }
   }
 }
@@ -60,24 +60,24 @@ TEST_P(AtATerminal, a_second_ctrl_c_at_once_does_no_harm) {
 }
 
 TEST_P(AtATerminal, a_program_that_leads_its_session_ends_just_so) {
-  for (const Blow& blow : {kCtrlCTyped, kHangUp, kKilled}) {
+  for (const Interruption& interruption : {kCtrlCTyped, kHangUp, kKilled}) {
     Terminal terminal(program(phase), true);
-    ASSERT_TRUE(terminal.shows("reached " + phase + "\r\n")) << blow.name << ": " << terminal.shown();
-    blow.strike(terminal);
+    ASSERT_TRUE(terminal.shows("reached " + phase + "\r\n")) << interruption.name << ": " << terminal.shown();
+    interruption.apply(terminal);
     const TerminalEnd end = terminal.end();
-    EXPECT_TRUE(end.died_of(blow.signal)) << blow.name << ": " << end;
-    EXPECT_TRUE(end.clean()) << blow.name << ": " << end;
+    EXPECT_TRUE(end.died_of(interruption.signal)) << interruption.name << ": " << end;
+    EXPECT_TRUE(end.clean()) << interruption.name << ": " << end;
   }
 }
 
 TEST(Terminal, workers_that_print_are_cut_short_without_a_word_of_their_own) {
-  for (const Blow& blow : kBlows) {
+  for (const Interruption& interruption : kInterruptions) {
     Terminal terminal(program("print"));
     ASSERT_TRUE(terminal.shows("reached print\r\n")) << terminal.shown();
-    blow.strike(terminal);
+    interruption.apply(terminal);
     const TerminalEnd end = terminal.end();
-    EXPECT_TRUE(end.died_of(blow.signal)) << blow.name;
-    EXPECT_TRUE(end.clean()) << blow.name << ": " << end.left;
+    EXPECT_TRUE(end.died_of(interruption.signal)) << interruption.name;
+    EXPECT_TRUE(end.clean()) << interruption.name << ": " << end.left;
     EXPECT_EQ(end.shown.find("terminate"), std::string::npos);
     EXPECT_EQ(end.shown.find("retinue"), std::string::npos);
   }

@@ -91,7 +91,7 @@ TEST_P(AnyExecutorOverEach, ends_a_task_whose_time_has_passed_without_running_it
   EXPECT_THROW(*results.begin(), retinue::TaskTimeout);
 }
 
-TEST_P(AnyExecutorOverEach, ends_a_task_that_overstays_where_its_executor_does) {
+TEST_P(AnyExecutorOverEach, ends_a_task_past_its_timeout_where_its_executor_does) {
   AnyExecutor any = made();
   auto f = any.with({.timeout = 20ms}).submit([] { std::this_thread::sleep_for(100ms); });
   if (is_serial()) EXPECT_NO_THROW(f.get());

@@ -308,7 +308,7 @@ TEST(Backend, lets_a_subscriber_subscribe_and_leave) {
   EXPECT_THROW((void)value_of(*submit(*backend, named<&die>(), {1})), retinue::WorkerDied);
   ASSERT_TRUE(eventually([&] { return outer == 1; }));
   EXPECT_THROW((void)value_of(*submit(*backend, named<&die>(), {1})), retinue::WorkerDied);
-  ASSERT_TRUE(eventually([&] { return inner == 1; })) << "it hears of the next death";
+  ASSERT_TRUE(eventually([&] { return inner == 1; })) << "it is notified of the next death";
   EXPECT_EQ(outer, 1);
   pool.shutdown();  // before what the subscribers refer to goes
 }

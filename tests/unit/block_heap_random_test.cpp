@@ -40,7 +40,7 @@ class Books {
   void allocate(std::uint64_t bytes) {
     const std::uint64_t offset = heap_.allocate(bytes), footprint = BlockHeap::footprint(bytes);
     ASSERT_EQ(offset % 64, 0u);
-    ASSERT_TRUE(heap_.part().holds(offset, footprint));
+    ASSERT_TRUE(heap_.arena().holds(offset, footprint));
     const auto [at, fresh] = taken_.emplace(offset, footprint);
     ASSERT_TRUE(fresh) << "given twice: " << offset;
     ASSERT_TRUE(at == taken_.begin() || std::prev(at)->first + std::prev(at)->second <= offset) << "overlaps";
@@ -81,7 +81,7 @@ class Books {
 
 TEST(BlockHeapRandom, no_block_overlaps_and_all_memory_comes_back) {
   const std::uint64_t seed = random_seed();
-  SCOPED_TRACE(told(seed));
+  SCOPED_TRACE(describe(seed));
   Random random(seed);
   Books books(kGiB);
   std::uint64_t most_pages = 0;
@@ -106,9 +106,9 @@ TEST(BlockHeapRandom, no_block_overlaps_and_all_memory_comes_back) {
   }
 }
 
-TEST(BlockHeapRandom, a_part_that_is_always_full_goes_on) {
+TEST(BlockHeapRandom, an_arena_that_is_always_full_goes_on) {
   const std::uint64_t seed = random_seed();
-  SCOPED_TRACE(told(seed));
+  SCOPED_TRACE(describe(seed));
   Random random(seed);
   Books books(16 * kMiB);
   int refused = 0;

@@ -19,7 +19,7 @@ namespace codec_call_test {
 using retinue::Reach;
 using retinue::detail::Call;
 
-/// What the engine does with a task, in one process. `where` tells what memory the payload was in.
+/// What the engine does with a task, in one process. `where` says what memory the payload was in.
 template <class F, class... A>
 auto run(F&& f, A&&... a) {
   using TheCall = Call<F, A...>;

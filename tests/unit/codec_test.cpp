@@ -342,7 +342,7 @@ TEST(Codec, a_types_own_codec_comes_first_even_inside_others) {
   EXPECT_EQ(round_trip(std::pair(Handle{7}, 1)).first.fd, 8);
 }
 
-TEST(Codec, a_vouched_type_is_copied_as_it_is) {
+TEST(Codec, a_type_declared_bitwise_is_copied_as_it_is) {
   int x = 0;
   EXPECT_EQ(round_trip(HoldsWindow{{&x}, 1}).w.shared, &x);
 }

@@ -214,7 +214,7 @@ TEST(Entry, a_child_does_not_publish_to_its_parents_table) {
   EXPECT_EQ((*table).count, before);
 }
 
-TEST(Entry, a_worker_may_serve_one_table_and_own_another) {
+TEST(Entry, a_worker_may_read_one_table_and_own_another) {
   SharedTable outer;
   attach_modules(*outer);
   Child worker([&outer](EntryRef ref) {

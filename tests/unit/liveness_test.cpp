@@ -1,4 +1,4 @@
-// Who hears of a process's death, in which order, and how often.
+// Who is notified of a process's death, in which order, and how often.
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -166,7 +166,7 @@ TEST(Liveness, a_forked_child_has_none_of_its_parents_subscriptions) {
   EXPECT_EQ(heard, 0);
 }
 
-/// Deaths as one subscriber has heard of them.
+/// Deaths of which one subscriber was notified.
 class Heard {
  public:
   Heard()

@@ -79,7 +79,7 @@ TYPED_TEST(MapRange, a_failed_item_throws_where_it_is_used_and_the_rest_goes_on)
   EXPECT_EQ(bad, 1);
 }
 
-TYPED_TEST(MapRange, outcomes_tell_each_items_end_and_place) {
+TYPED_TEST(MapRange, outcomes_report_each_items_end_and_place) {
   const auto odd = [](int x) { return x % 2 == 0 ? throw std::runtime_error("even") : std::to_string(x); };
   std::uint64_t i = 0;
   for (auto& outcome : this->executor.map(odd, std::views::iota(0, 100)).outcomes()) {
@@ -177,7 +177,7 @@ TYPED_TEST(MapRange, goes_on_where_an_earlier_loop_left_off) {
   EXPECT_EQ(rest, 4 + 9 + 16 + 25 + 36 + 49 + 64 + 81);
 }
 
-TEST(MapOfThreads, left_early_takes_back_what_has_not_started_and_owns_what_runs) {
+TEST(MapOfThreads, left_early_cancels_what_has_not_started_and_owns_what_runs) {
   retinue::ThreadPool pool(2);
   auto held = std::make_shared<std::atomic<int>>(0);
   std::weak_ptr<std::atomic<int>> watch = held;
@@ -211,7 +211,7 @@ TEST(MapOfThreads, delivers_an_early_result_while_a_slow_one_holds_up_another_th
   EXPECT_NE(first, 0U);
 }
 
-TEST(MapOfThreads, ends_items_that_overstay_and_goes_on) {
+TEST(MapOfThreads, ends_items_past_their_timeout_and_goes_on) {
   retinue::ThreadPool pool(2);
   for (const bool ordered : {true, false}) {
     auto open = std::make_shared<std::atomic<bool>>(false);

@@ -21,8 +21,8 @@ using retinue::detail::Region;
 /// Where the pool that is made next will have its memory: the first place that is free.
 inline std::uintptr_t place_of_next_pool(unsigned workers, std::uint64_t slots) {
   Region& region = Region::of_this_process();
-  const auto extent = region.take_control(PoolMemory::bytes_needed(workers, slots));
-  region.give_control(extent);
+  const auto extent = region.allocate_control(PoolMemory::bytes_needed(workers, slots));
+  region.free_control(extent);
   return reinterpret_cast<std::uintptr_t>(region.at(extent.offset));
 }
 

@@ -213,7 +213,7 @@ TEST(ProcessPoolFuture, a_callback_may_end_the_pool) {
   EXPECT_TRUE(eventually([&] { return ended.load(); }));
 }
 
-TEST(ProcessPoolFuture, callbacks_owed_when_the_pool_ends_still_come) {
+TEST(ProcessPoolFuture, callbacks_pending_when_the_pool_ends_are_still_called) {
   for (int round = 0; round < 5; ++round) {
     std::atomic<int> calls{0};
     {

@@ -1,4 +1,4 @@
-// Tasks that overstay their time.
+// Tasks that run longer than their timeout.
 #include "pool_tasks.hpp"
 
 #include <ranges>
@@ -13,7 +13,7 @@ using retinue::Future;
 using retinue::ProcessPool;
 using retinue::TaskTimeout;
 
-TEST(ProcessPool, a_task_that_overstays_is_stopped_and_its_worker_replaced) {
+TEST(ProcessPool, a_task_past_its_timeout_is_stopped_and_its_worker_replaced) {
   ProcessPool pool(2);
   auto neighbour = pool.submit([] {
     board().pass_gate();
@@ -52,7 +52,7 @@ TEST(ProcessPool, tasks_that_busy_loop_are_stopped_too) {
   EXPECT_EQ(pool.submit(square, 3).get(), 9);
 }
 
-TEST(ProcessPool, a_stopped_worker_is_a_task_that_overstays) {
+TEST(ProcessPool, a_task_whose_worker_is_stopped_times_out) {
   ProcessPool pool(1);
   auto f = pool.with({.timeout = 100ms}).submit([] { ::kill(::getpid(), SIGSTOP); });
   EXPECT_THROW(f.get(), TaskTimeout);
@@ -70,7 +70,7 @@ TEST(ProcessPool, tasks_within_their_timeouts_are_not_touched) {
   EXPECT_EQ(pool.stats().failed, 0u);
 }
 
-TEST(ProcessPool, a_map_with_timeouts_loses_only_those_that_overstay) {
+TEST(ProcessPool, a_map_with_timeouts_loses_only_the_tasks_past_them) {
   ProcessPool pool(2);
   int good = 0, late = 0;
   for (auto& outcome : pool.with({.timeout = 1s * kPatience})

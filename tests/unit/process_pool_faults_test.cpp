@@ -38,7 +38,7 @@ TEST(ProcessPool, an_exception_comes_back_as_what_it_was) {
   EXPECT_EQ(pool.stats().workers_died, 0u);
 }
 
-TEST(ProcessPool, an_exception_that_does_not_travel_is_told_by_name) {
+TEST(ProcessPool, an_exception_that_does_not_travel_is_reported_by_name) {
   ProcessPool pool(2);
   auto f = pool.submit([](int) -> int { throw Odd("how odd"); }, 1);
   auto e = thrown_by<RemoteError>([&] { f.get(); });
@@ -131,7 +131,7 @@ TEST(ProcessPool, a_killed_worker_costs_one_task) {
   EXPECT_TRUE(eventually([&] { return pool.worker_pids().size() == 2; }));
 }
 
-TEST(ProcessPool, a_death_tells_its_signal) {
+TEST(ProcessPool, a_death_reports_its_signal) {
   ProcessPool pool(1);
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, SIGPIPE}) {
     auto e = death_of(pool, meet_signal, signal);
@@ -141,7 +141,7 @@ TEST(ProcessPool, a_death_tells_its_signal) {
   }
 }
 
-TEST(ProcessPool, a_death_tells_its_exit_code) {
+TEST(ProcessPool, a_death_reports_its_exit_code) {
   ProcessPool pool(1);
   for (const int code : {0, 1, 3, 121, 255}) {
     auto e = death_of(pool, leave_with, code);
@@ -162,7 +162,7 @@ TEST(ProcessPool, a_death_tells_its_exit_code) {
   *nowhere = 1;
 }
 
-TEST(ProcessPool, a_crash_tells_where_it_was) {
+TEST(ProcessPool, a_crash_reports_where_it_was) {
   ProcessPool pool(1);
   auto e = death_of(pool, [] { crash_in_a_named_function(8); });
   ASSERT_TRUE(e);

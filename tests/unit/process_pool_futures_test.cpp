@@ -37,7 +37,7 @@ TEST(ProcessPoolFuture, an_empty_future_says_so) {
   EXPECT_EQ(g.get(), 9);
 }
 
-TEST(ProcessPoolFuture, waiting_with_a_limit_tells_what_it_found) {
+TEST(ProcessPoolFuture, waiting_with_a_limit_returns_what_it_found) {
   HeldPool held;
   auto& f = held.held[0];
   EXPECT_EQ(f.wait_for(0ms), FutureStatus::timeout);
@@ -148,7 +148,7 @@ TEST(ProcessPoolFuture, large_results_are_freed_with_their_future) {
 
 // Cancelling ---------------------------------------------------------------------------------------
 
-TEST(ProcessPoolFuture, a_task_that_has_not_started_is_taken_back) {
+TEST(ProcessPoolFuture, a_task_that_has_not_started_is_cancelled) {
   HeldPool held;
   auto f = held.pool.submit([] { board().counters[0].fetch_add(1); });
   EXPECT_TRUE(f.cancel());
@@ -161,7 +161,7 @@ TEST(ProcessPoolFuture, a_task_that_has_not_started_is_taken_back) {
   EXPECT_EQ(board().counters[0].load(), 0) << "it never starts";
 }
 
-TEST(ProcessPoolFuture, a_task_that_waits_for_a_slot_is_taken_back) {
+TEST(ProcessPoolFuture, a_task_that_waits_for_a_slot_is_cancelled) {
   HeldPool held;
   std::vector<Future<void>> futures;
   for (int i = 0; i < 500; ++i) futures.push_back(held.pool.submit([] { board().counters[0].fetch_add(1); }));
@@ -230,14 +230,14 @@ TEST(ProcessPoolFuture, cancelling_at_any_moment_ends_the_task_once) {
         },
         i);
     if (i % 3) nap(std::chrono::microseconds(i % 40));
-    const bool taken_back = f.cancel();
+    const bool cancelled_in_time = f.cancel();
     try {
       EXPECT_EQ(f.get(), i);
-      EXPECT_FALSE(taken_back);
+      EXPECT_FALSE(cancelled_in_time);
       EXPECT_EQ(board().runs[i].load(), 1);
       ++values;
     } catch (const Cancelled&) {
-      EXPECT_TRUE(taken_back);
+      EXPECT_TRUE(cancelled_in_time);
       EXPECT_EQ(board().runs[i].load(), 0);
       ++cancelled;
     }

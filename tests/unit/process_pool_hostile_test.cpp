@@ -23,8 +23,8 @@ using retinue::WorkerDied;
 using retinue::detail::Control;
 using retinue::detail::PoolMemory;
 using retinue::detail::Region;
-using retinue::detail::Seat;
 using retinue::detail::Slot;
+using retinue::detail::WorkerRecord;
 
 int twice(int x) { return 2 * x; }
 ProcessPoolOptions small_ring(unsigned workers) {
@@ -56,10 +56,10 @@ struct OpenPool {
 PoolMemory memory_at(std::uintptr_t where) {
   return PoolMemory::at(reinterpret_cast<std::byte*>(where), OpenPool::kWorkers, OpenPool::kSlots);
 }
-Seat& own_seat(const PoolMemory& m) {
+WorkerRecord& own_record(const PoolMemory& m) {
   for (int tries = 0; tries < 2000; ++tries, nap())  // a fresh worker may run before its pid is noted
     for (unsigned i = 0; i < m.workers; ++i)
-      if (m.seats[i].pid.load() == ::getpid()) return m.seats[i];
+      if (m.worker_records[i].pid.load() == ::getpid()) return m.worker_records[i];
   std::abort();  // an earlier task has overwritten it
 }
 
@@ -178,7 +178,7 @@ TEST(ProcessPoolHostile, a_worker_that_overwrites_its_slots_state_and_dies_costs
     auto f = open.pool.submit(
         [](std::uintptr_t where, std::uint64_t s) {
           const PoolMemory m = memory_at(where);
-          m.slot(own_seat(m).current.load() - 1).state.store(s);
+          m.slot(own_record(m).current.load() - 1).state.store(s);
           std::raise(SIGKILL);
         },
         open.where(), state);
@@ -194,7 +194,7 @@ TEST(ProcessPoolHostile, a_worker_that_overwrites_its_slots_state_and_goes_on_do
     auto f = open.pool.submit(
         [](std::uintptr_t where, std::uint64_t s) {
           const PoolMemory m = memory_at(where);
-          m.slot(own_seat(m).current.load() - 1).state.store(s);
+          m.slot(own_record(m).current.load() - 1).state.store(s);
           nap(20ms);
           return 5;
         },
@@ -212,7 +212,7 @@ TEST(ProcessPoolHostile, a_task_that_overwrote_its_slots_state_can_still_be_stop
   OpenPool open;
   auto vandal = [](std::uintptr_t where, std::uint64_t s) {
     const PoolMemory m = memory_at(where);
-    m.slot(own_seat(m).current.load() - 1).state.store(s);
+    m.slot(own_record(m).current.load() - 1).state.store(s);
     board().at_gate.fetch_add(1);
     for (;;) nap(1s);
   };
@@ -252,15 +252,15 @@ TEST(ProcessPoolHostile, a_done_slot_that_a_dying_worker_overwrote_still_ends) {
   }
 }
 
-TEST(ProcessPoolHostile, a_worker_that_overwrites_its_seat_costs_no_more_than_itself) {
+TEST(ProcessPoolHostile, a_worker_that_overwrites_its_record_costs_no_more_than_itself) {
   OpenPool open;
   for (const int fill : {0x00, 0xff, 0x01, 0x55}) {
     for (const bool dies : {false, true}) {
       auto f = open.pool.submit(
           [](std::uintptr_t where, int byte, bool die) {
             const PoolMemory m = memory_at(where);
-            Seat& seat = own_seat(m);
-            std::memset(static_cast<void*>(&seat), byte, sizeof seat);
+            WorkerRecord& record = own_record(m);
+            std::memset(static_cast<void*>(&record), byte, sizeof record);
             if (die) std::raise(SIGKILL);
             return 5;
           },
@@ -275,7 +275,7 @@ TEST(ProcessPoolHostile, a_worker_that_overwrites_its_seat_costs_no_more_than_it
   }
 }
 
-TEST(ProcessPoolHostile, a_crash_record_of_nonsense_is_told_without_harm) {
+TEST(ProcessPoolHostile, a_crash_record_of_nonsense_is_reported_without_harm) {
   OpenPool open;
   for (const int fill : {0x00, 0xff, 0x41}) {
     auto e = thrown_by<WorkerDied>([&] {
@@ -283,9 +283,9 @@ TEST(ProcessPoolHostile, a_crash_record_of_nonsense_is_told_without_harm) {
           .submit(
               [](std::uintptr_t where, int byte) {
                 const PoolMemory m = memory_at(where);
-                Seat& seat = own_seat(m);
-                std::memset(static_cast<void*>(&seat.crash_stack), byte, sizeof seat.crash_stack);
-                seat.crash_signal.store(byte == 0 ? SIGSEGV : byte);
+                WorkerRecord& record = own_record(m);
+                std::memset(static_cast<void*>(&record.crash_stack), byte, sizeof record.crash_stack);
+                record.crash_signal.store(byte == 0 ? SIGSEGV : byte);
                 std::raise(SIGKILL);
               },
               open.where(), fill)

@@ -84,7 +84,7 @@ TEST(ProcessPoolLife, shutdown_may_be_called_again_and_refuses_new_work) {
   EXPECT_EQ(stats.workers_alive, 0u);
 }
 
-TEST(ProcessPoolLife, shutdown_may_take_back_what_has_not_started) {
+TEST(ProcessPoolLife, shutdown_may_cancel_what_has_not_started) {
   ProcessPoolOptions options;
   options.workers = 2;
   options.slots = 64;

@@ -43,7 +43,7 @@ auto counted(std::atomic<int>& read) {
          });
 }
 
-TEST(ProcessPoolMap, for_each_throws_the_first_failure_and_takes_back_the_rest) {
+TEST(ProcessPoolMap, for_each_throws_the_first_failure_and_cancels_the_rest) {
   ProcessPool pool(1);
   EXPECT_THROW(pool.for_each(
                    [](int i) {
@@ -171,7 +171,7 @@ TEST(ProcessPoolMap, a_result_that_cannot_be_encoded_fails_alone) {
   EXPECT_EQ(pool.stats().workers_died, 0u);
 }
 
-TEST(ProcessPoolMap, a_map_left_half_way_takes_back_what_has_not_started) {
+TEST(ProcessPoolMap, a_map_left_half_way_cancels_what_has_not_started) {
   ProcessPool pool(2);
   for (int round = 0; round < 20; ++round) {
     int taken = 0;
@@ -274,7 +274,7 @@ TEST(ProcessPoolMap, a_map_may_outlive_its_pool_and_then_ends_with_pool_closed) 
   EXPECT_THROW(never_begun.begin(), retinue::PoolClosed);
 }
 
-TEST(ProcessPoolMap, a_map_whose_pool_ends_gives_what_was_handed_in_before_it_says_so) {
+TEST(ProcessPoolMap, a_map_whose_pool_ends_gives_what_was_submitted_before_it_says_so) {
   std::optional<ProcessPool> pool(1);
   auto results = pool->map(square, std::views::iota(0));
   auto it = results.begin();

@@ -24,7 +24,7 @@ using retinue::ProcessPool;
 using retinue::SharedArray;
 using retinue::SharedSpan;
 using retinue::WorkerDied;
-using retinue::detail::Part;
+using retinue::detail::Arena;
 using retinue::detail::Region;
 using retinue::detail::ReturnStack;
 
@@ -189,15 +189,15 @@ class Storm {
 /// What must be as it was when all is over.
 struct Memory {
   Region::Usage usage;
-  std::uint64_t pages, part_offset, part_length;
+  std::uint64_t pages, arena_offset, arena_length;
 
   static Memory now() {
     Region& region = Region::of_this_process();
     region.trim();
     ReturnStack stack;
-    Part* part = region.make_part(&stack, 4);  // gets the first addresses that are free
-    const auto extent = part->extent();
-    region.retire(part);
+    Arena* arena = region.make_arena(&stack, 4);  // gets the first addresses that are free
+    const auto extent = arena->extent();
+    region.retire(arena);
     return {region.usage(), pages_of(region.memfd()), extent.offset, extent.length};
   }
   void expect_now() const {
@@ -206,8 +206,8 @@ struct Memory {
     EXPECT_EQ(after.usage.owner_bytes, usage.owner_bytes);
     EXPECT_EQ(after.usage.result_bytes, usage.result_bytes);
     EXPECT_EQ(after.usage.warm_bytes, 0u);
-    EXPECT_EQ(after.part_offset, part_offset) << "addresses are lost";
-    EXPECT_EQ(after.part_length, part_length) << "addresses are lost";
+    EXPECT_EQ(after.arena_offset, arena_offset) << "addresses are lost";
+    EXPECT_EQ(after.arena_length, arena_length) << "addresses are lost";
     // The owner keeps chunks for small blocks, as many as it needed at the most: here about 2 MiB.
     EXPECT_LE(after.pages, pages + 8 * kMiB);
   }
@@ -217,7 +217,7 @@ enum class End { dropped, outlived, terminated };
 
 void storm_that_ends(End end) {
   const std::uint64_t seed = random_seed();
-  SCOPED_TRACE(told(seed));
+  SCOPED_TRACE(describe(seed));
   Random random(seed);
   const Memory before = Memory::now();
   {

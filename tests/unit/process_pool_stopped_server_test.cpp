@@ -1,4 +1,4 @@
-// Process pools whose fork server stands still for a while: nobody can be killed, reaped or replaced meanwhile. Tasks
+// Process pools whose fork server is stopped for a while: nobody can be killed, reaped or replaced meanwhile. Tasks
 // are stopped by force at random moments around that, and pools end in each way.
 #include <chrono>
 #include <deque>
@@ -142,9 +142,9 @@ unsigned rounds(unsigned usual) {
   return given != nullptr ? static_cast<unsigned>(std::atoi(given)) : usual / kSlowdown;
 }
 
-TEST(ProcessPoolStoppedServer, tasks_stopped_by_force_end_whenever_it_stands_still) {
+TEST(ProcessPoolStoppedServer, tasks_stopped_by_force_end_whenever_it_is_stopped) {
   const std::uint64_t seed = random_seed();
-  SCOPED_TRACE(told(seed));
+  SCOPED_TRACE(describe(seed));
   Random random(seed);
   for (unsigned n = rounds(20); n-- > 0 && !HasFailure();) {
     Round round(random);
@@ -165,9 +165,9 @@ TEST(ProcessPoolStoppedServer, tasks_stopped_by_force_end_whenever_it_stands_sti
   }
 }
 
-TEST(ProcessPoolStoppedServer, a_pool_ends_in_each_way_while_it_stands_still) {
+TEST(ProcessPoolStoppedServer, a_pool_ends_in_each_way_while_it_is_stopped) {
   const std::uint64_t seed = random_seed();
-  SCOPED_TRACE(told(seed));
+  SCOPED_TRACE(describe(seed));
   Random random(seed);
   for (unsigned n = rounds(80); n-- > 0 && !HasFailure();) {
     Round round(random);
@@ -195,22 +195,22 @@ TEST(ProcessPoolStoppedServer, a_pool_ends_in_each_way_while_it_stands_still) {
 }
 
 // They go on side by side, since all wait for some seconds.
-TEST(ProcessPoolStoppedServer, what_waits_for_it_ends_also_if_it_never_goes_on) {
+TEST(ProcessPoolStoppedServer, what_waits_for_it_ends_also_if_it_never_resumes) {
   const auto endless = [] {
     board().at_gate.fetch_add(1);
     return never_end();
   };
   ProcessPool terminated(2), shut_down(2), open(2);
   const auto running = terminated.submit(endless);
-  const auto condemned = shut_down.submit(endless), cancelled = open.submit(endless);
+  const auto doomed = shut_down.submit(endless), cancelled = open.submit(endless);
   EXPECT_TRUE(eventually([] { return board().at_gate.load() == 3; }));
   for (const pid_t server : fork_servers_of(::getpid())) ::kill(server, SIGSTOP);
-  EXPECT_TRUE(condemned.cancel(true));
+  EXPECT_TRUE(doomed.cancel(true));
   EXPECT_TRUE(cancelled.cancel(true));
   const auto late = open.with({.timeout = 10ms}).submit(never_end);
   std::thread terminator([&] { terminated.terminate(); }), closer([&] { shut_down.shutdown(); });
   EXPECT_EQ(end_of(running), "closed");
-  EXPECT_EQ(end_of(condemned), "cancelled");
+  EXPECT_EQ(end_of(doomed), "cancelled");
   EXPECT_EQ(end_of(cancelled), "cancelled");
   EXPECT_EQ(end_of(late), "timed out");
   terminator.join();
@@ -220,7 +220,7 @@ TEST(ProcessPoolStoppedServer, what_waits_for_it_ends_also_if_it_never_goes_on) 
   EXPECT_NE(std::string(refused->what()).find("was stopped"), std::string::npos) << refused->what();
 }
 
-TEST(ProcessPoolStoppedServer, a_task_behind_workers_that_retired_ends_also_if_it_never_goes_on) {
+TEST(ProcessPoolStoppedServer, a_task_behind_workers_that_retired_ends_also_if_it_never_resumes) {
   ProcessPoolOptions options;
   options.workers = 1;
   options.max_tasks_per_worker = 1;
@@ -234,7 +234,7 @@ TEST(ProcessPoolStoppedServer, a_task_behind_workers_that_retired_ends_also_if_i
   EXPECT_EQ(end_of(behind), "closed");
 }
 
-TEST(ProcessPoolStoppedServer, it_may_stand_still_for_a_moment) {
+TEST(ProcessPoolStoppedServer, it_may_be_stopped_for_a_moment) {
   ProcessPool pool(2);
   const pid_t server = fork_servers_of(::getpid()).at(0);
   const auto cancelled = pool.submit([] {
@@ -250,7 +250,7 @@ TEST(ProcessPoolStoppedServer, it_may_stand_still_for_a_moment) {
   EXPECT_EQ(pool.submit(square, 5).get(), 25);
 }
 
-TEST(ProcessPoolStoppedServer, no_task_counts_on_a_worker_that_waits_for_its_death) {
+TEST(ProcessPoolStoppedServer, no_task_waits_for_a_worker_that_is_to_be_killed) {
   for (int n = 0; n < 20 && !HasFailure(); ++n) {
     ProcessPoolOptions options;
     options.workers = 2;
@@ -261,13 +261,13 @@ TEST(ProcessPoolStoppedServer, no_task_counts_on_a_worker_that_waits_for_its_dea
     for (int i = 0; i < 20; ++i) pool.submit(square, i).get();
     board().gate.store(0);
     board().at_gate.store(0);
-    const auto condemned = pool.submit([] { board().pass_gate(); });
+    const auto doomed = pool.submit([] { board().pass_gate(); });
     EXPECT_TRUE(eventually([] { return board().at_gate.load() == 1; }));
     nap(5ms);  // the other worker goes to sleep
     ::kill(server, SIGSTOP);
-    EXPECT_TRUE(condemned.cancel(true));
+    EXPECT_TRUE(doomed.cancel(true));
     board().gate.store(1);
-    EXPECT_THROW(condemned.get(), retinue::Cancelled);
+    EXPECT_THROW(doomed.get(), retinue::Cancelled);
     const auto after = pool.submit(square, 3);
     EXPECT_EQ(after.wait_for(kSoon), retinue::FutureStatus::ready) << "the other worker is asleep and nobody rang";
     ::kill(server, SIGCONT);

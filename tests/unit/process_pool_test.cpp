@@ -83,7 +83,7 @@ TEST(ProcessPool, has_as_many_workers_as_asked_for_or_as_there_are_cpus) {
   EXPECT_EQ(pool.worker_pids().size(), retinue::cpu_count());
 }
 
-TEST(ProcessPool, refuses_more_workers_than_it_has_seats_for) {
+TEST(ProcessPool, refuses_more_workers_than_it_has_records_for) {
   auto e = thrown_by<retinue::Error>([] { ProcessPool pool(1025); });
   ASSERT_TRUE(e);
   EXPECT_NE(std::string(e->what()).find("1025"), std::string::npos);
@@ -178,7 +178,7 @@ TEST(ProcessPool, arguments_and_results_of_every_size_arrive_whole) {
   }
 }
 
-TEST(ProcessPool, fifty_megabytes_there_and_back_are_given_free_again) {
+TEST(ProcessPool, fifty_megabytes_there_and_back_are_freed) {
   ProcessPool pool(2);
   const std::size_t n = 50'000'000 / kSlowdown;
   const std::string sent = pattern(n, 1);
@@ -269,7 +269,7 @@ TEST(ProcessPool, every_task_is_finished_in_a_slot_or_waiting_for_one) {
   EXPECT_EQ(pool.stats().finished, 300u);
 }
 
-#if !defined(__SANITIZE_THREAD__)  // there the fork server polls, because signals are put off until the next call
+#if !defined(__SANITIZE_THREAD__)  // there the fork server polls, because signals are delayed until the next call
 TEST(ProcessPool, an_idle_pool_uses_no_processor) {
   ProcessPool pool(2);
   for (int y : pool.map(square, std::views::iota(0, 10'000))) (void)y;
@@ -283,7 +283,7 @@ TEST(ProcessPool, an_idle_pool_uses_no_processor) {
     }
     return sum;
   };
-  // Once it has gone quiet (warm memory is given back after a while), it stays so.
+  // Once it is idle (warm memory is freed after a while), it stays so.
   EXPECT_TRUE(eventually(
       [&] {
         const long before = ticks();

@@ -22,8 +22,8 @@ using retinue::Future;
 using retinue::FutureStatus;
 using retinue::MemoryOverwritten;
 using retinue::detail::RegionHead;
-using retinue::detail::Seat;
 using retinue::detail::Slot;
+using retinue::detail::WorkerRecord;
 using Random = std::mt19937_64;
 
 /// Where a word may be hit: more often where much hangs on it.
@@ -39,8 +39,8 @@ std::uint64_t* any_word(Random& random, const PoolMemory& m, std::byte* region_h
     }
     case 1: return within(m.control, sizeof *m.control);
     case 2:
-    case 3: return within(&m.seats[random() % m.workers], 208);
-    case 4: return within(m.seats, m.workers * sizeof(Seat));
+    case 3: return within(&m.worker_records[random() % m.workers], 208);
+    case 4: return within(m.worker_records, m.workers * sizeof(WorkerRecord));
     case 5:
     case 6: return within(&m.slots[random() % (m.slot_mask + 1)], 32);
     case 7: {  // one that is in use
@@ -148,7 +148,7 @@ struct Rounds {
       for (int tries = 0; tries < 50 && !works; ++tries) {
         try {
           auto f = open->pool.with({.retries = 5}).submit(twice, 21);
-          if (!ends(f, "a task of a pool that was mended")) return false;
+          if (!ends(f, "a task of a pool that was repaired")) return false;
           works = f.get() == 42;
         } catch (const std::exception& e) {
           why = e.what();
@@ -183,7 +183,7 @@ int times(int usual) {
   return given != nullptr ? usual * std::max(1, std::atoi(given)) : std::max(usual / kSlowdown, 3);
 }
 
-TEST(ProcessPoolWildWrites, at_random_places_end_no_future_never_and_the_pool_goes_on) {
+TEST(ProcessPoolWildWrites, at_random_places_leave_no_future_pending_and_the_pool_goes_on) {
   std::vector<std::uint64_t> seeds{1, 2, 3};
   if (const char* given = std::getenv("RETINUE_TEST_SEED")) seeds = {std::strtoull(given, nullptr, 0)};
   for (const std::uint64_t seed : seeds) {

@@ -29,10 +29,10 @@ using retinue::detail::Control;
 using retinue::detail::PoolMemory;
 using retinue::detail::Region;
 using retinue::detail::RegionHead;
-using retinue::detail::Seat;
 using retinue::detail::Slot;
-using retinue::detail::State;
+using retinue::detail::SlotState;
 using retinue::detail::Tag;
+using retinue::detail::WorkerRecord;
 using Random = std::mt19937_64;
 
 void expect_well(ProcessPool& pool) {
@@ -53,7 +53,7 @@ struct Queue {
     for (int i = 0; i < ready; ++i) futures.push_back(open.pool.with({.retries = retries}).submit(twice, i));
   }
   ~Queue() { board().gate.store(1); }
-  void let_go() {
+  void release_task() {
     board().gate.store(1);
     for (auto& f : held) EXPECT_EQ(f.wait_for(kLongest), FutureStatus::ready);
   }
@@ -79,12 +79,12 @@ struct Queue {
 TEST(ProcessPoolWildWrites, a_ready_slot_whose_state_was_overwritten_costs_its_task) {
   OpenPool open;
   for (const std::uint64_t state : {std::uint64_t{0}, ~std::uint64_t{0}, std::uint64_t{0x1234567890abcdef},
-                                    State::ready(77777, 0), std::uint64_t{5}}) {
+                                    SlotState::ready(77777, 0), std::uint64_t{5}}) {
     board().gate.store(0);
     board().at_gate.store(0);
     Queue queue(open, 10);
     open.memory.slot(queue.first + 3).state.store(state);
-    queue.let_go();
+    queue.release_task();
     EXPECT_EQ(queue.overwritten(), 1) << std::hex << state;
     expect_well(open.pool);
   }
@@ -92,17 +92,17 @@ TEST(ProcessPoolWildWrites, a_ready_slot_whose_state_was_overwritten_costs_its_t
 
 TEST(ProcessPoolWildWrites, a_slot_that_names_a_worker_which_runs_something_else_or_nothing_costs_its_task) {
   OpenPool open;
-  for (const Tag tag : {Tag::running, Tag::condemned}) {
+  for (const Tag tag : {Tag::running, Tag::marked_for_kill}) {
     for (unsigned worker = 0; worker < kWorkers; ++worker) {
       board().gate.store(0);
       board().at_gate.store(0);
       Queue queue(open, 10);
       const std::uint64_t ready = open.memory.slot(queue.first + 3).state.load();
-      open.memory.slot(queue.first + 3).state.store(State::with_tag(State::running(ready, worker), tag));
+      open.memory.slot(queue.first + 3).state.store(SlotState::with_tag(SlotState::running(ready, worker), tag));
       if (worker == 1) {
         EXPECT_EQ(queue.futures[3].wait_for(kLongest), FutureStatus::ready) << "also while the worker is busy";
       }
-      queue.let_go();
+      queue.release_task();
       EXPECT_EQ(queue.overwritten(), 1) << worker;
       expect_well(open.pool);
     }
@@ -114,7 +114,7 @@ TEST(ProcessPoolWildWrites, with_retries_a_task_whose_slot_was_overwritten_runs)
   Queue queue(open, 10, 1);
   for (int i = 0; i < 10; i += 2)
     open.memory.slot(queue.first + static_cast<unsigned>(i)).state.store(~std::uint64_t{0} << i);
-  queue.let_go();
+  queue.release_task();
   EXPECT_EQ(queue.overwritten(), 0);
   EXPECT_EQ(open.pool.stats().retried, 5u);
 }
@@ -126,7 +126,7 @@ TEST(ProcessPoolWildWrites, a_running_slot_that_was_overwritten_is_still_its_wor
     open.memory.slot(p).state.store(p == queue.first - 1 ? 0 : ~std::uint64_t{0});
   nap(1s);  // several looks
   for (auto& f : queue.held) EXPECT_FALSE(f.done()) << "its worker runs it, and says so";
-  queue.let_go();
+  queue.release_task();
   for (auto& f : queue.held) EXPECT_NO_THROW(f.get());
   EXPECT_EQ(queue.overwritten(), 0);
 }
@@ -161,7 +161,7 @@ TEST(ProcessPoolWildWrites, a_tail_or_head_that_was_overwritten_costs_nothing) {
   }
 }
 
-TEST(ProcessPoolWildWrites, tasks_that_all_workers_have_gone_past_run_all_the_same) {
+TEST(ProcessPoolWildWrites, tasks_that_all_workers_have_skipped_still_run) {
   OpenPool open;
   for (int again = 0; again < 3; ++again) {
     board().gate.store(0);
@@ -169,7 +169,7 @@ TEST(ProcessPoolWildWrites, tasks_that_all_workers_have_gone_past_run_all_the_sa
     Queue queue(open, 20);
     open.memory.control->head.store(queue.first + 15);
     open.memory.slot(queue.first).state.fetch_xor(std::uint64_t{1} << 50);  // who meets it goes to `head`
-    queue.let_go();
+    queue.release_task();
     EXPECT_LE(queue.overwritten(), 1);
     expect_well(open.pool);
   }
@@ -190,13 +190,13 @@ TEST(ProcessPoolWildWrites, bits_of_idlers_that_were_overwritten_keep_nobody_asl
   }
 }
 
-TEST(ProcessPoolWildWrites, a_word_that_tells_all_to_leave_is_believed_only_if_it_was_written_on_purpose) {
+TEST(ProcessPoolWildWrites, a_word_that_closes_the_pool_is_believed_only_if_the_owner_wrote_it) {
   OpenPool open;
   for (const std::uint32_t wrong : {1u, ~0u, 0x80000000u}) {
     expect_well(open.pool);
     open.memory.control->closing.store(wrong);
     retinue::detail::ring_all_workers(open.memory);
-    for (unsigned i = 0; i < kWorkers; ++i) open.memory.seats[i].kill_wanted.store(wrong);
+    for (unsigned i = 0; i < kWorkers; ++i) open.memory.worker_records[i].kill_wanted.store(wrong);
     expect_well(open.pool);
   }
   EXPECT_EQ(open.pool.stats().workers_died, 0u);
@@ -210,8 +210,8 @@ TEST(ProcessPoolWildWrites, a_worker_whose_life_was_overwritten_is_not_lost) {
           [](std::uintptr_t where, std::uint32_t wrong, bool die) {
             const PoolMemory m = PoolMemory::at(reinterpret_cast<std::byte*>(where), kWorkers, kSlots);
             for (unsigned i = 0; i < m.workers; ++i) {
-              m.seats[i].life.store(static_cast<retinue::detail::Life>(wrong));
-              if (wrong == 3) m.seats[i].pid.store(1);
+              m.worker_records[i].life.store(static_cast<retinue::detail::Life>(wrong));
+              if (wrong == 3) m.worker_records[i].pid.store(1);
             }
             if (die) std::raise(SIGKILL);
           },
@@ -237,7 +237,7 @@ TEST(ProcessPoolWildWrites, a_kill_that_was_overwritten_is_asked_for_again) {
                      const PoolMemory m = PoolMemory::at(reinterpret_cast<std::byte*>(where), kWorkers, kSlots);
                      for (;;)
                        for (unsigned i = 0; i < m.workers; ++i)
-                         if (m.seats[i].kill_wanted.exchange(0) != 0) {
+                         if (m.worker_records[i].kill_wanted.exchange(0) != 0) {
                            board().counters[0].fetch_add(1);
                            for (;;) nap(1s);
                          }
@@ -261,7 +261,7 @@ TEST(ProcessPoolWildWrites, what_a_task_runs_and_where_its_arguments_lie_is_look
       case 3: slot.size_and_kind = ~std::uint64_t{0}; break;
       default: slot.size_and_kind = 225 << 16;
     }
-    queue.let_go();
+    queue.release_task();
     for (int i = 0; i < 3; ++i) {
       auto& f = queue.futures[static_cast<std::size_t>(i)];
       ASSERT_EQ(f.wait_for(kLongest), FutureStatus::ready);
@@ -302,7 +302,7 @@ TEST(ProcessPoolWildWrites, blocks_on_their_way_back_are_not_taken_for_others) {
   std::optional<Future<std::string>> kept(open.pool.submit(make, 'a'));
   kept->wait();
   const std::uint64_t stale = open.memory.slot(open.memory.control->tail.load() - 1).block;
-  for (unsigned i = 0; i < kWorkers; ++i) open.memory.seats[i].returned.top.store(stale);
+  for (unsigned i = 0; i < kWorkers; ++i) open.memory.worker_records[i].returned.top.store(stale);
   for (int i = 0; i < 50; ++i) EXPECT_EQ(open.pool.submit(make, 'b').get(), make('b'));
   EXPECT_EQ(kept->get(), make('a')) << "nobody has written over it";
 }

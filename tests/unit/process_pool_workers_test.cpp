@@ -118,7 +118,7 @@ TEST(ProcessPool, an_initializer_that_throws_ends_the_pool_and_says_why) {
   EXPECT_NE(why.find("no database"), std::string::npos) << why;
 }
 
-TEST(ProcessPool, an_initializer_that_throws_what_does_not_travel_is_told_by_name) {
+TEST(ProcessPool, an_initializer_that_throws_what_does_not_travel_is_reported_by_name) {
   ProcessPoolOptions options;
   options.workers = 2;
   options.initializer = [] { throw Odd("strange"); };

@@ -16,12 +16,12 @@
 
 namespace retinue_test {
 
-/// Another one each time, or RETINUE_TEST_SEED from the environment. Print it with SCOPED_TRACE(told(seed)).
+/// Another one each time, or RETINUE_TEST_SEED from the environment. Print it with SCOPED_TRACE(describe(seed)).
 inline std::uint64_t random_seed() {
   if (const char* given = std::getenv("RETINUE_TEST_SEED")) return std::strtoull(given, nullptr, 0);
   return std::random_device{}();
 }
-inline std::string told(std::uint64_t seed) { return "to repeat: RETINUE_TEST_SEED=" + std::to_string(seed); }
+inline std::string describe(std::uint64_t seed) { return "to repeat: RETINUE_TEST_SEED=" + std::to_string(seed); }
 
 using Random = std::mt19937_64;
 inline bool one_in(Random& random, unsigned n) { return random() % n == 0; }

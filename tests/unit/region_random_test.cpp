@@ -12,8 +12,8 @@
 namespace region_random_test {
 
 using namespace retinue_test;
+using retinue::detail::Arena;
 using retinue::detail::BlockHeap;
-using retinue::detail::Part;
 using retinue::detail::Region;
 using retinue::detail::ReturnStack;
 using retinue::detail::WorkerHeap;
@@ -21,13 +21,13 @@ using retinue::detail::WorkerHeap;
 constexpr std::uint64_t kMiB = 1 << 20;
 constexpr double kDoublings = 23;  // 8 MiB
 
-/// A worker's side of its part, here without a process: what is in `results` the owner has not heard of yet.
-struct Seat {
-  explicit Seat(Region& region)
-      : part(region.make_part(&stack, 4)), heap(std::make_unique<WorkerHeap>(region, part->extent(), stack)) {}
+/// A worker's side of its arena, here without a process: what is in `results` the owner does not know of yet.
+struct FakeWorker {
+  explicit FakeWorker(Region& region)
+      : arena(region.make_arena(&stack, 4)), heap(std::make_unique<WorkerHeap>(region, arena->extent(), stack)) {}
 
   ReturnStack stack;
-  Part* part;
+  Arena* arena;
   std::unique_ptr<WorkerHeap> heap;
   std::vector<Block> results;
   KeptChunks kept;
@@ -35,30 +35,30 @@ struct Seat {
 
 TEST(RegionRandom, results_outlive_their_workers_and_nothing_else_does) {
   const std::uint64_t seed = random_seed();
-  SCOPED_TRACE(told(seed));
+  SCOPED_TRACE(describe(seed));
   Random random(seed);
   Region& region = Region::of_this_process();
   region.trim();
   const auto before = region.usage();
   const auto pages_before = pages_of(region.memfd());
   ReturnStack probe;
-  Part* part = region.make_part(&probe, 4);
-  const auto addresses_before = part->extent();
-  region.retire(part);
+  Arena* arena = region.make_arena(&probe, 4);
+  const auto addresses_before = arena->extent();
+  region.retire(arena);
 
   struct Held : Block {
-    Part* part;
+    Arena* arena;
     KeptChunks* kept;  // null once the worker is dead
   };
   std::vector<Held> held;
   std::vector<Block> own;
-  std::vector<std::unique_ptr<Seat>> seats;
+  std::vector<std::unique_ptr<FakeWorker>> workers;
   std::uint64_t marks = 0, owner_bytes = 0, result_bytes = 0;
   KeptChunks kept;
   const auto intact = [&](const Block& b) { return is_filled(region.at(b.offset), b.bytes, b.mark); };
   const auto release = [&](const Held& b) {
     ASSERT_TRUE(intact(b)) << "a result of " << b.bytes << " bytes has changed in the owner's hands";
-    region.release(b.part, b.offset, b.bytes);
+    region.release(b.arena, b.offset, b.bytes);
     result_bytes -= BlockHeap::footprint(b.bytes);
     if (b.kept != nullptr) b.kept->count(b.bytes, -1);
   };
@@ -69,36 +69,36 @@ TEST(RegionRandom, results_outlive_their_workers_and_nothing_else_does) {
     kept.count(b.bytes, -1);
   };
 
-  const auto die = [&](Seat& seat) {
+  const auto die = [&](FakeWorker& worker) {
     for (Held& b : held)
-      if (b.part == seat.part) b.kept = nullptr;
-    seat.heap.reset();
-    region.retire(seat.part);
+      if (b.arena == worker.arena) b.kept = nullptr;
+    worker.heap.reset();
+    region.retire(worker.arena);
   };
 
-  for (int i = 0; i < 4; ++i) seats.push_back(std::make_unique<Seat>(region));
+  for (int i = 0; i < 4; ++i) workers.push_back(std::make_unique<FakeWorker>(region));
   for (int step = 0; step < 6000 / kSlowdown; ++step) {
-    auto& seat = seats[random() % seats.size()];
+    auto& worker = workers[random() % workers.size()];
     const bool full = owner_bytes + result_bytes > 64 * kMiB;
     switch (random() % 16) {
       case 0:
       case 1:
       case 2:
       case 3: {  // the worker makes a result
-        if (seat->results.size() > 3) break;
+        if (worker->results.size() > 3) break;
         const std::uint64_t bytes = any_size(random, kDoublings);
-        seat->results.push_back({seat->heap->allocate(bytes), bytes, ++marks});
-        fill(region.at(seat->results.back().offset), bytes, marks);
-        seat->kept.count(bytes, 1);
+        worker->results.push_back({worker->heap->allocate(bytes), bytes, ++marks});
+        fill(region.at(worker->results.back().offset), bytes, marks);
+        worker->kept.count(bytes, 1);
         break;
       }
       case 4:
       case 5:
       case 6:
       case 7:  // the owner takes one
-        if (seat->results.empty() || full) break;
-        held.push_back({take_out(seat->results, random() % seat->results.size()), seat->part, &seat->kept});
-        region.adopt(seat->part, held.back().offset, held.back().bytes);
+        if (worker->results.empty() || full) break;
+        held.push_back({take_out(worker->results, random() % worker->results.size()), worker->arena, &worker->kept});
+        region.adopt(worker->arena, held.back().offset, held.back().bytes);
         result_bytes += BlockHeap::footprint(held.back().bytes);
         break;
       case 8:
@@ -124,13 +124,13 @@ TEST(RegionRandom, results_outlive_their_workers_and_nothing_else_does) {
         break;
       default:
         if (one_in(random, 2)) {
-          die(*seat);
-          seat = std::make_unique<Seat>(region);
+          die(*worker);
+          worker = std::make_unique<FakeWorker>(region);
         } else if (one_in(random, 4)) {
           region.trim();
         } else {
-          for (const Block& b : seat->results) ASSERT_TRUE(intact(b)) << "a result of " << b.bytes << " bytes";
-          if (one_in(random, 4)) seat->heap->trim();
+          for (const Block& b : worker->results) ASSERT_TRUE(intact(b)) << "a result of " << b.bytes << " bytes";
+          if (one_in(random, 4)) worker->heap->trim();
         }
     }
     const auto usage = region.usage();
@@ -140,7 +140,7 @@ TEST(RegionRandom, results_outlive_their_workers_and_nothing_else_does) {
   }
 
   for (const Block& b : own) ASSERT_NO_FATAL_FAILURE(free_own(b));
-  die(*seats[0]);
+  die(*workers[0]);
   while (!held.empty()) ASSERT_NO_FATAL_FAILURE(release(take_out(held, random() % held.size())));
   EXPECT_EQ(region.usage().blocks, before.blocks);
   EXPECT_EQ(region.usage().owner_bytes, before.owner_bytes);
@@ -148,19 +148,19 @@ TEST(RegionRandom, results_outlive_their_workers_and_nothing_else_does) {
   region.trim();
   const std::uint64_t most_kept = kept.most_bytes();
   std::uint64_t most_kept_by_workers = 0;
-  for (std::size_t i = 1; i < seats.size(); ++i) {  // those that live have all of their memory back
-    for (const Block& b : seats[i]->results) seats[i]->heap->free(b.offset, b.bytes);
-    seats[i]->heap->trim();
-    EXPECT_FALSE(seats[i]->heap->has_warm_memory());
-    most_kept_by_workers += seats[i]->kept.most_bytes();
+  for (std::size_t i = 1; i < workers.size(); ++i) {  // those that live have all of their memory back
+    for (const Block& b : workers[i]->results) workers[i]->heap->free(b.offset, b.bytes);
+    workers[i]->heap->trim();
+    EXPECT_FALSE(workers[i]->heap->has_warm_memory());
+    most_kept_by_workers += workers[i]->kept.most_bytes();
   }
   EXPECT_LE(pages_of(region.memfd()), pages_before + most_kept + most_kept_by_workers);
-  for (std::size_t i = 1; i < seats.size(); ++i) die(*seats[i]);
+  for (std::size_t i = 1; i < workers.size(); ++i) die(*workers[i]);
   EXPECT_LE(pages_of(region.memfd()), pages_before + most_kept);
-  part = region.make_part(&probe, 4);
-  EXPECT_EQ(part->extent().offset, addresses_before.offset) << "addresses are lost";
-  EXPECT_EQ(part->extent().length, addresses_before.length);
-  region.retire(part);
+  arena = region.make_arena(&probe, 4);
+  EXPECT_EQ(arena->extent().offset, addresses_before.offset) << "addresses are lost";
+  EXPECT_EQ(arena->extent().length, addresses_before.length);
+  region.retire(arena);
 }
 
 }  // namespace region_random_test

@@ -1,4 +1,4 @@
-// The region: blocks, parts of workers, and what a worker may not do to the owner's books.
+// The region: blocks, arenas of workers, and what a worker may not do to the owner's books.
 #include "support/process_watch.hpp"
 
 #include <algorithm>
@@ -24,9 +24,9 @@ namespace region_test {
 using namespace retinue_test;
 using retinue::CodecError;
 using retinue::ResourceExhausted;
+using retinue::detail::Arena;
 using retinue::detail::BlockHeap;
 using retinue::detail::Extent;
-using retinue::detail::Part;
 using retinue::detail::Region;
 using retinue::detail::ReturnStack;
 
@@ -105,7 +105,7 @@ TEST(BlockHeap, blocks_never_overlap_and_keep_their_bytes) {
       Block b{0, size(), static_cast<unsigned char>(1 + random() % 255)};
       b.offset = own.heap.allocate(b.bytes);
       ASSERT_EQ(b.offset % BlockHeap::kAlignment, 0u);
-      ASSERT_TRUE(own.heap.part().holds(b.offset, BlockHeap::footprint(b.bytes)));
+      ASSERT_TRUE(own.heap.arena().holds(b.offset, BlockHeap::footprint(b.bytes)));
       const auto after = extents.lower_bound(b.offset);
       if (after != extents.end()) {
         ASSERT_LE(b.offset + BlockHeap::footprint(b.bytes), after->first);
@@ -122,7 +122,7 @@ TEST(BlockHeap, blocks_never_overlap_and_keep_their_bytes) {
   EXPECT_EQ(own.heap.bytes_in_use(), 0u);
 }
 
-TEST(BlockHeap, freed_memory_is_used_first_and_given_back_by_trim) {
+TEST(BlockHeap, freed_memory_is_used_first_and_returned_to_the_system_by_trim) {
   OwnHeap own;
   const auto a = own.heap.allocate(10 * kMiB);
   std::memset(own.base + a, 1, 10 * kMiB);
@@ -152,7 +152,7 @@ TEST(BlockHeap, trim_leaves_live_blocks_alone) {
       ASSERT_EQ(static_cast<std::size_t>(own.base[blocks[i] + k]), i + 1);
 }
 
-TEST(BlockHeap, a_part_that_is_used_up_says_so_and_recovers) {
+TEST(BlockHeap, an_arena_that_is_used_up_says_so_and_recovers) {
   OwnHeap own(8 * kMiB);
   std::vector<std::uint64_t> blocks;
   auto e = thrown_by<ResourceExhausted>([&] {
@@ -194,22 +194,22 @@ TEST(BlockHeap, a_failed_reservation_loses_nothing) {
 
 // Region -------------------------------------------------------------------------------------------
 
-TEST(Region, control_memory_comes_zeroed_also_where_a_dead_worker_left_pages_that_could_not_be_given_back) {
+TEST(Region, control_memory_comes_zeroed_also_where_a_dead_worker_left_pages_that_could_not_be_freed) {
   Region& region = Region::of_this_process();
   retinue::detail::ReturnStack home;
-  retinue::detail::Part* part = region.make_part(&home, 1024);
-  const retinue::detail::Extent extent = part->extent();
+  retinue::detail::Arena* arena = region.make_arena(&home, 1024);
+  const retinue::detail::Extent extent = arena->extent();
   retinue::detail::reserve(region.memfd(), extent.offset, kMiB);
   std::memset(region.at(extent.offset), 0x55, kMiB);
   retinue::detail::set_fault_injector(
       [](const char* call) noexcept { return std::strcmp(call, "punch_hole") == 0 ? ENOMEM : 0; });
-  region.retire(part);
+  region.retire(arena);
   retinue::detail::set_fault_injector(nullptr);
-  const retinue::detail::Extent control = region.take_control(kMiB);
+  const retinue::detail::Extent control = region.allocate_control(kMiB);
   ASSERT_EQ(control.offset, extent.offset);
   const std::byte* from = region.at(control.offset);
   EXPECT_EQ(std::count(from, from + control.length, std::byte{0}), static_cast<std::ptrdiff_t>(control.length));
-  region.give_control(control);
+  region.free_control(control);
 }
 
 TEST(Region, is_one_for_a_process_and_another_in_its_child) {
@@ -269,30 +269,30 @@ TEST(Region, blocks_are_counted) {
 TEST(Region, control_memory_comes_zeroed_also_the_second_time) {
   Region& region = Region::of_this_process();
   for (int round = 0; round < 5; ++round) {
-    const Extent e = region.take_control(100'000);
+    const Extent e = region.allocate_control(100'000);
     EXPECT_EQ(e.offset % 4096, 0u);
     for (std::uint64_t k = 0; k < 100'000; ++k) ASSERT_EQ(region.at(e.offset)[k], std::byte{0});
     std::memset(region.at(e.offset), 0xff, e.length);
-    region.give_control(e);
+    region.free_control(e);
   }
 }
 
-/// A part with blocks that a worker would have written.
+/// An arena with blocks that a worker would have written.
 struct OwnPart {
   ReturnStack stack;
   Region& region = Region::of_this_process();
-  Part* part = region.make_part(&stack, 2);
-  std::uint64_t at(std::uint64_t offset) const { return part->extent().offset + offset; }
+  Arena* arena = region.make_arena(&stack, 2);
+  std::uint64_t at(std::uint64_t offset) const { return arena->extent().offset + offset; }
 };
 
 TEST(Region, a_result_passes_into_the_owners_hands_and_back) {
   OwnPart own;
   const auto before = own.region.usage().blocks;
-  own.region.adopt(own.part, own.at(0), 1000);
-  own.region.adopt(own.part, own.at(4096), 5000);
+  own.region.adopt(own.arena, own.at(0), 1000);
+  own.region.adopt(own.arena, own.at(4096), 5000);
   EXPECT_EQ(own.region.usage().blocks, before + 2);
-  own.region.release(own.part, own.at(0), 1000);
-  own.region.release(own.part, own.at(4096), 5000);
+  own.region.release(own.arena, own.at(0), 1000);
+  own.region.release(own.arena, own.at(4096), 5000);
   EXPECT_EQ(own.region.usage().blocks, before);
   std::vector<std::uint64_t> returned;
   for (std::uint64_t offset = own.stack.top.load(); offset != 0;) {
@@ -300,12 +300,12 @@ TEST(Region, a_result_passes_into_the_owners_hands_and_back) {
     std::memcpy(&offset, own.region.at(offset), sizeof offset);
   }
   EXPECT_EQ(returned, (std::vector<std::uint64_t>{own.at(4096), own.at(0)}));
-  own.region.retire(own.part);
+  own.region.retire(own.arena);
 }
 
-TEST(Region, a_result_outside_of_its_part_is_refused) {
+TEST(Region, a_result_outside_of_its_arena_is_refused) {
   OwnPart own;
-  const Extent e = own.part->extent();
+  const Extent e = own.arena->extent();
   const auto before = own.region.usage().blocks;
   const std::pair<std::uint64_t, std::uint64_t> wrong[] = {{0, 100},
                                                            {e.offset - 64, 100},
@@ -317,25 +317,25 @@ TEST(Region, a_result_outside_of_its_part_is_refused) {
                                                            {~std::uint64_t{0} - 63, 128},
                                                            {e.offset, ~std::uint64_t{0} - 64}};
   for (const auto& [offset, bytes] : wrong)
-    EXPECT_THROW(own.region.adopt(own.part, offset, bytes), CodecError) << offset << " " << bytes;
+    EXPECT_THROW(own.region.adopt(own.arena, offset, bytes), CodecError) << offset << " " << bytes;
   EXPECT_EQ(own.region.usage().blocks, before);
-  own.region.retire(own.part);
+  own.region.retire(own.arena);
 }
 
 TEST(Region, the_same_memory_cannot_be_two_results) {
   OwnPart own;
-  own.region.adopt(own.part, own.at(64 * 1024), 5000);
-  EXPECT_THROW(own.region.adopt(own.part, own.at(64 * 1024), 5000), CodecError);
-  EXPECT_THROW(own.region.adopt(own.part, own.at(64 * 1024 + 64), 10), CodecError);
-  EXPECT_THROW(own.region.adopt(own.part, own.at(64 * 1024 - 64), 5000), CodecError);
-  EXPECT_THROW(own.region.adopt(own.part, own.at(0), 200'000), CodecError);
-  EXPECT_NO_THROW(own.region.adopt(own.part, own.at(0), 5000));
-  own.region.release(own.part, own.at(0), 5000);
-  own.region.release(own.part, own.at(64 * 1024), 5000);
-  own.region.retire(own.part);
+  own.region.adopt(own.arena, own.at(64 * 1024), 5000);
+  EXPECT_THROW(own.region.adopt(own.arena, own.at(64 * 1024), 5000), CodecError);
+  EXPECT_THROW(own.region.adopt(own.arena, own.at(64 * 1024 + 64), 10), CodecError);
+  EXPECT_THROW(own.region.adopt(own.arena, own.at(64 * 1024 - 64), 5000), CodecError);
+  EXPECT_THROW(own.region.adopt(own.arena, own.at(0), 200'000), CodecError);
+  EXPECT_NO_THROW(own.region.adopt(own.arena, own.at(0), 5000));
+  own.region.release(own.arena, own.at(0), 5000);
+  own.region.release(own.arena, own.at(64 * 1024), 5000);
+  own.region.retire(own.arena);
 }
 
-TEST(Region, a_retired_part_keeps_what_the_owner_holds_and_gives_the_rest_back) {
+TEST(Region, a_retired_arena_keeps_what_the_owner_holds_and_frees_the_rest) {
   OwnPart own;
   Region& region = own.region;
   auto pages = [&] {
@@ -348,42 +348,42 @@ TEST(Region, a_retired_part_keeps_what_the_owner_holds_and_gives_the_rest_back) 
   std::memset(region.at(rest), 1, 3 * kMiB);
   std::memset(region.at(held), 2, kMiB);
   std::memset(region.at(held) + kMiB, 3, 2 * kMiB);
-  region.adopt(own.part, held, kMiB);
+  region.adopt(own.arena, held, kMiB);
   EXPECT_GE(pages(), before + 6 * kMiB);
-  region.retire(own.part);
+  region.retire(own.arena);
   EXPECT_LE(pages(), before + kMiB + 256 * 1024);
   for (std::uint64_t k = 0; k < kMiB; k += 511) ASSERT_EQ(region.at(held)[k], std::byte{2});
   // Its addresses are not given to others while it lives.
   OwnPart other;
-  EXPECT_FALSE(other.part->extent().holds(held, 1));
-  EXPECT_FALSE(Extent({held, kMiB}).holds(other.part->extent().offset, 1));
-  region.release(own.part, held, kMiB);
+  EXPECT_FALSE(other.arena->extent().holds(held, 1));
+  EXPECT_FALSE(Extent({held, kMiB}).holds(other.arena->extent().offset, 1));
+  region.release(own.arena, held, kMiB);
   EXPECT_LE(pages(), before + 256 * 1024);
-  region.retire(other.part);
+  region.retire(other.arena);
 }
 
-TEST(Region, parts_come_and_go_without_using_up_the_addresses) {
+TEST(Region, arenas_come_and_go_without_using_up_the_addresses) {
   Region& region = Region::of_this_process();
   for (int i = 0; i < 3000; ++i) {
     OwnPart own;
-    ASSERT_GE(own.part->extent().length, kMiB);
-    region.retire(own.part);
+    ASSERT_GE(own.arena->extent().length, kMiB);
+    region.retire(own.arena);
   }
 }
 
 TEST(Region, held_results_of_many_dead_workers_cost_what_they_hold) {
   Region& region = Region::of_this_process();
-  std::vector<std::pair<Part*, std::uint64_t>> held;
+  std::vector<std::pair<Arena*, std::uint64_t>> held;
   std::vector<std::unique_ptr<ReturnStack>> stacks;
   for (int i = 0; i < 500; ++i) {
     stacks.push_back(std::make_unique<ReturnStack>());
-    Part* part = region.make_part(stacks.back().get(), 1);
-    const std::uint64_t offset = part->extent().offset;
-    region.adopt(part, offset, 1000);
-    region.retire(part);
-    held.emplace_back(part, offset);
+    Arena* arena = region.make_arena(stacks.back().get(), 1);
+    const std::uint64_t offset = arena->extent().offset;
+    region.adopt(arena, offset, 1000);
+    region.retire(arena);
+    held.emplace_back(arena, offset);
   }
-  for (const auto& [part, offset] : held) region.release(part, offset, 1000);
+  for (const auto& [arena, offset] : held) region.release(arena, offset, 1000);
 }
 
 TEST(Region, is_used_by_many_threads_at_once) {

@@ -1,4 +1,4 @@
-// The state word of a slot, the bells, and how long to poll.
+// The state word of a slot, the doorbells, and how long to poll.
 #include "support/process_watch.hpp"
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 
 #include "processes/control.hpp"
 #include "processes/slot.hpp"
@@ -16,34 +16,35 @@
 namespace slot_test {
 
 using namespace retinue_test;
-using retinue::detail::OwnerBell;
+using retinue::detail::OwnerDoorbell;
 using retinue::detail::PoolMemory;
 using retinue::detail::ResultKind;
 using retinue::detail::Slot;
+using retinue::detail::SlotState;
 using retinue::detail::SpinBudget;
-using retinue::detail::State;
 using retinue::detail::Tag;
 
 TEST(SlotState, carries_position_worker_and_rings_side_by_side) {
   for (const std::uint64_t position :
-       {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{12'345'678'901}, State::kPositionMask}) {
+       {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{12'345'678'901}, SlotState::kPositionMask}) {
     for (const unsigned worker : {0u, 1u, 63u, 1023u}) {
-      for (const std::uint64_t rings : {std::uint64_t{0}, State::kRingOwner, State::kRingService, State::kRings}) {
-        const auto ready = State::ready(position, rings);
-        EXPECT_EQ(State::tag(ready), Tag::ready);
-        EXPECT_TRUE(State::is_at(ready, position));
-        EXPECT_FALSE(State::is_at(ready, position + 1));
-        const auto running = State::running(ready, worker);
-        EXPECT_EQ(State::tag(running), Tag::running);
-        EXPECT_EQ(State::worker(running), worker);
-        EXPECT_EQ(State::position(running), position);
-        EXPECT_EQ(running & State::kRings, rings);
-        for (const Tag tag : {Tag::free, Tag::done, Tag::condemned}) {
-          const auto changed = State::with_tag(running, tag);
-          EXPECT_EQ(State::tag(changed), tag);
-          EXPECT_EQ(State::worker(changed), worker);
-          EXPECT_EQ(State::position(changed), position);
-          EXPECT_EQ(changed & State::kRings, rings);
+      for (const std::uint64_t rings :
+           {std::uint64_t{0}, SlotState::kRingOwner, SlotState::kRingService, SlotState::kRings}) {
+        const auto ready = SlotState::ready(position, rings);
+        EXPECT_EQ(SlotState::tag(ready), Tag::ready);
+        EXPECT_TRUE(SlotState::is_at(ready, position));
+        EXPECT_FALSE(SlotState::is_at(ready, position + 1));
+        const auto running = SlotState::running(ready, worker);
+        EXPECT_EQ(SlotState::tag(running), Tag::running);
+        EXPECT_EQ(SlotState::worker(running), worker);
+        EXPECT_EQ(SlotState::position(running), position);
+        EXPECT_EQ(running & SlotState::kRings, rings);
+        for (const Tag tag : {Tag::free, Tag::done, Tag::marked_for_kill}) {
+          const auto changed = SlotState::with_tag(running, tag);
+          EXPECT_EQ(SlotState::tag(changed), tag);
+          EXPECT_EQ(SlotState::worker(changed), worker);
+          EXPECT_EQ(SlotState::position(changed), position);
+          EXPECT_EQ(changed & SlotState::kRings, rings);
         }
       }
     }
@@ -51,9 +52,9 @@ TEST(SlotState, carries_position_worker_and_rings_side_by_side) {
 }
 
 TEST(SlotState, positions_are_told_apart_for_forty_bits) {
-  EXPECT_FALSE(State::is_at(State::ready(5, 0), 5 + 4096));
-  EXPECT_FALSE(State::is_at(State::ready(5, 0), 5 + (std::uint64_t{1} << 39)));
-  EXPECT_TRUE(State::is_at(State::ready(5, 0), 5 + (std::uint64_t{1} << 40)));
+  EXPECT_FALSE(SlotState::is_at(SlotState::ready(5, 0), 5 + 4096));
+  EXPECT_FALSE(SlotState::is_at(SlotState::ready(5, 0), 5 + (std::uint64_t{1} << 39)));
+  EXPECT_TRUE(SlotState::is_at(SlotState::ready(5, 0), 5 + (std::uint64_t{1} << 40)));
 }
 
 TEST(Slot, describes_its_payload) {
@@ -79,16 +80,16 @@ TEST(Slot, is_claimed_by_one_of_many) {
     threads.emplace_back([&, t] {
       for (int r = 0; r < kRounds; ++r) {
         while (round.load() < r) std::this_thread::yield();
-        std::uint64_t seen = State::ready(static_cast<std::uint64_t>(r), 0);
-        if (state.compare_exchange_strong(seen, State::running(seen, t))) {
+        std::uint64_t seen = SlotState::ready(static_cast<std::uint64_t>(r), 0);
+        if (state.compare_exchange_strong(seen, SlotState::running(seen, t))) {
           ++claims;
-          EXPECT_EQ(State::worker(state.load()), t);
+          EXPECT_EQ(SlotState::worker(state.load()), t);
         }
         ++waiting;
       }
     });
   for (int r = 0; r < kRounds; ++r) {
-    state.store(State::ready(static_cast<std::uint64_t>(r), 0));
+    state.store(SlotState::ready(static_cast<std::uint64_t>(r), 0));
     round.store(r);
     while (waiting.load() < kThreads * (r + 1)) std::this_thread::yield();
     ASSERT_EQ(claims.load(), r + 1);
@@ -115,12 +116,13 @@ TEST(PoolMemory, lies_within_its_bytes_on_lines_of_its_own) {
     const auto* begin = static_cast<std::byte*>(own.at);
     const auto* end = begin + own.bytes;
     EXPECT_LE(reinterpret_cast<const std::byte*>(m.slots + 128), end);
-    EXPECT_LE(reinterpret_cast<const std::byte*>(m.seats + workers), reinterpret_cast<const std::byte*>(m.slots));
+    EXPECT_LE(reinterpret_cast<const std::byte*>(m.worker_records + workers),
+              reinterpret_cast<const std::byte*>(m.slots));
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(m.slots) % 64, 0u);
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(m.seats) % 64, 0u);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(m.worker_records) % 64, 0u);
     EXPECT_EQ(m.idler_words(), (workers + 63) / 64);
     EXPECT_EQ(&m.slot(5), &m.slot(5 + 128));
-    for (int i = 0; i < 128; ++i) EXPECT_EQ(State::tag(m.slots[i].state.load()), Tag::free);
+    for (int i = 0; i < 128; ++i) EXPECT_EQ(SlotState::tag(m.slots[i].state.load()), Tag::free);
   }
 }
 
@@ -130,15 +132,15 @@ TEST(PoolMemory, one_sleeper_is_woken_at_a_time) {
   idlers[0].asleep = 1u << 3;
   idlers[2].asleep = 1u << 1;
   wake_one(own.memory);
-  EXPECT_EQ(own.memory.seats[3].bell.load(), 1u);
-  EXPECT_EQ(own.memory.seats[129].bell.load(), 0u);
+  EXPECT_EQ(own.memory.worker_records[3].doorbell.load(), 1u);
+  EXPECT_EQ(own.memory.worker_records[129].doorbell.load(), 0u);
   EXPECT_EQ(idlers[0].asleep.load(), 0u);
   wake_one(own.memory);
-  EXPECT_EQ(own.memory.seats[129].bell.load(), 1u);
+  EXPECT_EQ(own.memory.worker_records[129].doorbell.load(), 1u);
   EXPECT_EQ(idlers[2].asleep.load(), 0u);
   wake_one(own.memory);
   unsigned rung = 0;
-  for (unsigned i = 0; i < 130; ++i) rung += own.memory.seats[i].bell.load();
+  for (unsigned i = 0; i < 130; ++i) rung += own.memory.worker_records[i].doorbell.load();
   EXPECT_EQ(rung, 2u);
 }
 
@@ -148,7 +150,7 @@ TEST(PoolMemory, bits_beyond_the_last_worker_are_no_worker) {
   idlers[0].asleep = ~std::uint64_t{0} << 2;  // as if scribbled
   idlers[0].spinning = ~std::uint64_t{0} << 2;
   wake_one(own.memory);
-  EXPECT_EQ(own.memory.seats[0].bell.load() + own.memory.seats[1].bell.load(), 0u);
+  EXPECT_EQ(own.memory.worker_records[0].doorbell.load() + own.memory.worker_records[1].doorbell.load(), 0u);
   EXPECT_FALSE(somebody_spins(own.memory, true));
 }
 
@@ -157,77 +159,77 @@ TEST(PoolMemory, a_busy_worker_does_not_count_as_spinning_when_looked_at_closely
   own.memory.control->idlers[0].spinning = 2;
   EXPECT_TRUE(somebody_spins(own.memory, false));
   EXPECT_TRUE(somebody_spins(own.memory, true));
-  own.memory.seats[1].current = 77;
+  own.memory.worker_records[1].current = 77;
   EXPECT_FALSE(somebody_spins(own.memory, true));
 }
 
-// The owner's bell ---------------------------------------------------------------------------------
+// The owner's doorbell ---------------------------------------------------------------------------------
 
-TEST(OwnerBell, is_one_for_a_process_and_another_in_its_child) {
-  OwnerBell& bell = OwnerBell::of_this_process();
-  EXPECT_EQ(&bell, &OwnerBell::of_this_process());
+TEST(OwnerDoorbell, is_one_for_a_process_and_another_in_its_child) {
+  OwnerDoorbell& doorbell = OwnerDoorbell::of_this_process();
+  EXPECT_EQ(&doorbell, &OwnerDoorbell::of_this_process());
   const pid_t child = ::fork();
   if (child == 0) {
     ::alarm(20);
-    OwnerBell& own = OwnerBell::of_this_process();
-    ::_exit(&own != &bell && &own == &OwnerBell::of_this_process() ? 0 : 1);
+    OwnerDoorbell& own = OwnerDoorbell::of_this_process();
+    ::_exit(&own != &doorbell && &own == &OwnerDoorbell::of_this_process() ? 0 : 1);
   }
   int status = 0;
   ::waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
-  EXPECT_EQ(&bell, &OwnerBell::of_this_process());
+  EXPECT_EQ(&doorbell, &OwnerDoorbell::of_this_process());
 }
 
-TEST(OwnerBell, a_ring_before_the_sleep_is_not_missed) {
-  OwnerBell& bell = OwnerBell::of_this_process();
-  const auto seen = bell.value();
-  bell.ring(1);
-  EXPECT_TRUE(bell.wait(seen, Clock::now() + kSoon, 1));
-  EXPECT_TRUE(bell.wait(seen, Clock::now() + kSoon, 2)) << "whatever the mask: the word has changed";
+TEST(OwnerDoorbell, a_ring_before_the_sleep_is_not_missed) {
+  OwnerDoorbell& doorbell = OwnerDoorbell::of_this_process();
+  const auto seen = doorbell.value();
+  doorbell.ring(1);
+  EXPECT_TRUE(doorbell.wait(seen, Clock::now() + kSoon, 1));
+  EXPECT_TRUE(doorbell.wait(seen, Clock::now() + kSoon, 2)) << "whatever the mask: the word has changed";
 }
 
-TEST(OwnerBell, a_sleep_ends_at_its_deadline) {
-  OwnerBell& bell = OwnerBell::of_this_process();
+TEST(OwnerDoorbell, a_sleep_ends_at_its_deadline) {
+  OwnerDoorbell& doorbell = OwnerDoorbell::of_this_process();
   const auto start = Clock::now();
-  EXPECT_TRUE(eventually([&] { return !bell.wait(bell.value(), Clock::now() + 20ms); }));
+  EXPECT_TRUE(eventually([&] { return !doorbell.wait(doorbell.value(), Clock::now() + 20ms); }));
   EXPECT_GE(Clock::now() - start, 20ms);
-  EXPECT_FALSE(bell.wait(bell.value(), Clock::now() - 1h));
+  EXPECT_FALSE(doorbell.wait(doorbell.value(), Clock::now() - 1h));
 }
 
-TEST(OwnerBell, is_heard_from_a_child) {
-  OwnerBell& bell = OwnerBell::of_this_process();
-  const auto seen = bell.value();
+TEST(OwnerDoorbell, wakes_its_owner_when_a_child_rings) {
+  OwnerDoorbell& doorbell = OwnerDoorbell::of_this_process();
+  const auto seen = doorbell.value();
   const pid_t child = ::fork();
   if (child == 0) {
     nap(20ms);
-    bell.ring(4);
+    doorbell.ring(4);
     ::_exit(0);
   }
-  EXPECT_TRUE(eventually([&] { return bell.wait(seen, Clock::now() + 1s, 4) && bell.value() != seen; }));
+  EXPECT_TRUE(eventually([&] { return doorbell.wait(seen, Clock::now() + 1s, 4) && doorbell.value() != seen; }));
   ::waitpid(child, nullptr, 0);
 }
 
-TEST(OwnerBell, wakes_those_whose_mask_it_meets) {
-  OwnerBell& bell = OwnerBell::of_this_process();
+TEST(OwnerDoorbell, wakes_those_whose_mask_it_meets) {
+  OwnerDoorbell& doorbell = OwnerDoorbell::of_this_process();
   for (int round = 0; round < 50; ++round) {
     std::atomic<bool> stop{false};
     std::atomic<int> woken{0};
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t)
       threads.emplace_back([&, t] {
-        const std::uint32_t mask = t % 2 ? 1u : OwnerBell::kEveryone;
+        const std::uint32_t mask = t % 2 ? 1u : OwnerDoorbell::kEveryone;
         while (!stop.load()) {
-          const auto seen = bell.value();
+          const auto seen = doorbell.value();
           if (stop.load()) break;
-          bell.wait(seen, std::nullopt, mask);
+          doorbell.wait(seen, std::nullopt, mask);
         }
         ++woken;
       });
     nap(std::chrono::microseconds(round * 20));
     stop = true;
-    bell.ring(1);
+    doorbell.ring(1);
     EXPECT_TRUE(eventually([&] { return woken.load() == 4; }));
-    while (woken.load() < 4) bell.ring();
+    while (woken.load() < 4) doorbell.ring();
     for (auto& thread : threads) thread.join();
   }
 }

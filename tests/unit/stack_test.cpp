@@ -18,7 +18,7 @@
 
 #include "diagnostics/stack.hpp"
 
-// Each function below keeps a frame and a name of its own, and does its wrong deed unreported.
+// Each function below keeps a frame and a name of its own, and makes its error without a report.
 #if defined(__clang__)
 #define NOINLINE __attribute__((noinline, no_sanitize("undefined", "address")))
 #else

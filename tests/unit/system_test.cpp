@@ -1,4 +1,4 @@
-// The wrappers of src/system: futex, bells, memfd, what is known of processes.
+// The wrappers of src/system: futex, doorbells, memfd, what is known of processes.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -23,7 +23,7 @@
 #include "system/fault.hpp"
 #include "system/fd.hpp"
 #include "system/futex.hpp"
-#include "system/life_bell.hpp"
+#include "system/liveness_doorbell.hpp"
 #include "system/memfd.hpp"
 #include "system/process_state.hpp"
 
@@ -31,7 +31,7 @@ namespace system_test {
 
 using namespace std::chrono_literals;
 using retinue::detail::Doorbell;
-using retinue::detail::LifeBell;
+using retinue::detail::LivenessDoorbell;
 using retinue::detail::ProcessState;
 using retinue::detail::UniqueFd;
 namespace detail = retinue::detail;
@@ -143,37 +143,37 @@ class Shared {
 };
 
 TEST(Doorbell, many_rings_are_drained_as_one) {
-  Doorbell bell;
-  EXPECT_FALSE(bell.drain());
-  for (int i = 0; i < 3; ++i) bell.ring();
-  bell.wait(std::nullopt);
-  EXPECT_TRUE(bell.drain());
-  EXPECT_FALSE(bell.drain());
+  Doorbell doorbell;
+  EXPECT_FALSE(doorbell.drain());
+  for (int i = 0; i < 3; ++i) doorbell.ring();
+  doorbell.wait(std::nullopt);
+  EXPECT_TRUE(doorbell.drain());
+  EXPECT_FALSE(doorbell.drain());
 }
 
 TEST(Doorbell, wakes_a_sleeper_in_another_process) {
-  const Shared<Doorbell> bell;
+  const Shared<Doorbell> doorbell;
   const pid_t child = ::fork();
   if (child == 0) {
     ::alarm(20);
-    while (!bell->drain()) bell->wait(std::nullopt);
+    while (!doorbell->drain()) doorbell->wait(std::nullopt);
     ::_exit(0);
   }
   while (ProcessState::of(child).state() != 'S') std::this_thread::sleep_for(1ms);
   errno = ENOENT;
-  bell->ring();
+  doorbell->ring();
   EXPECT_EQ(errno, ENOENT);
   reap(child);
 }
 
-/// Forks a process that waits until the bell's holder has ended, and then exits with 0.
-pid_t fork_listener(LifeBell& bell) {
+/// Forks a process that waits until the doorbell's holder has ended, and then exits with 0.
+pid_t fork_listener(LivenessDoorbell& doorbell) {
   const pid_t child = ::fork();
   if (child != 0) return child;
   ::alarm(20);
-  while (!bell.holder_ended()) {
-    bell.drain();
-    bell.wait(std::nullopt);
+  while (!doorbell.holder_ended()) {
+    doorbell.drain();
+    doorbell.wait(std::nullopt);
   }
   ::_exit(0);
 }
@@ -184,30 +184,30 @@ void expect_heard(pid_t listener) {
   EXPECT_EQ(status, 0);
 }
 
-TEST(LifeBell, is_rung_by_the_kernel_when_its_holder_is_killed) {
-  const Shared<LifeBell> bell;
+TEST(LivenessDoorbell, is_rung_by_the_kernel_when_its_holder_is_killed) {
+  const Shared<LivenessDoorbell> doorbell;
   const pid_t holder = ::fork();
   if (holder == 0) {
-    const LifeBell::Hold hold(*bell);
+    const LivenessDoorbell::Hold hold(*doorbell);
     for (;;) ::pause();
   }
-  const pid_t listener = fork_listener(*bell);
-  while (bell->holder() != holder || ProcessState::of(listener).state() != 'S') std::this_thread::sleep_for(1ms);
+  const pid_t listener = fork_listener(*doorbell);
+  while (doorbell->holder() != holder || ProcessState::of(listener).state() != 'S') std::this_thread::sleep_for(1ms);
   ::kill(holder, SIGKILL);
   reap(holder);
   expect_heard(listener);
 }
 
-TEST(LifeBell, is_rung_by_the_kernel_when_another_thread_of_its_process_execs) {
-  const Shared<LifeBell> bell;
-  const pid_t listener = fork_listener(*bell);
+TEST(LivenessDoorbell, is_rung_by_the_kernel_when_another_thread_of_its_process_execs) {
+  const Shared<LivenessDoorbell> doorbell;
+  const pid_t listener = fork_listener(*doorbell);
   const pid_t holder = ::fork();
   if (holder == 0) {
     std::thread([&] {
-      const LifeBell::Hold hold(*bell);
+      const LivenessDoorbell::Hold hold(*doorbell);
       for (;;) ::pause();
     }).detach();
-    while (bell->holder() == 0) std::this_thread::sleep_for(1ms);
+    while (doorbell->holder() == 0) std::this_thread::sleep_for(1ms);
     ::execl("/bin/sleep", "sleep", "20", static_cast<char*>(nullptr));
     ::_exit(1);
   }
@@ -216,41 +216,41 @@ TEST(LifeBell, is_rung_by_the_kernel_when_another_thread_of_its_process_execs) {
   reap(holder);
 }
 
-TEST(LifeBell, is_not_rung_by_children_of_its_holder) {
-  LifeBell bell;
-  const LifeBell::Hold hold(bell);
+TEST(LivenessDoorbell, is_not_rung_by_children_of_its_holder) {
+  LivenessDoorbell doorbell;
+  const LivenessDoorbell::Hold hold(doorbell);
   const pid_t child = ::fork();
   if (child == 0) ::_exit(0);
   reap(child);
   const pid_t other = ::vfork();
   if (other == 0) ::execl("/bin/true", "true", static_cast<char*>(nullptr));
   reap(other);
-  EXPECT_FALSE(bell.holder_ended());
-  EXPECT_EQ(bell.holder(), ::getpid());
+  EXPECT_FALSE(doorbell.holder_ended());
+  EXPECT_EQ(doorbell.holder(), ::getpid());
 }
 
-TEST(LifeBell, is_nobodys_once_its_holder_lets_go) {
-  LifeBell bell;
-  std::thread([&] { const LifeBell::Hold hold(bell); }).join();
-  EXPECT_FALSE(bell.holder_ended());
-  EXPECT_EQ(bell.holder(), 0);
+TEST(LivenessDoorbell, has_no_holder_once_it_is_released) {
+  LivenessDoorbell doorbell;
+  std::thread([&] { const LivenessDoorbell::Hold hold(doorbell); }).join();
+  EXPECT_FALSE(doorbell.holder_ended());
+  EXPECT_EQ(doorbell.holder(), 0);
 }
 
-TEST(LifeBell, a_ring_before_the_sleep_is_not_missed) {
-  LifeBell bell;
-  bell.drain();
-  bell.ring();
-  bell.wait(std::nullopt);
+TEST(LivenessDoorbell, a_ring_before_the_sleep_is_not_missed) {
+  LivenessDoorbell doorbell;
+  doorbell.drain();
+  doorbell.ring();
+  doorbell.wait(std::nullopt);
 }
 
-TEST(LifeBell, who_scribbles_over_it_is_put_right) {
-  LifeBell bell;
-  const LifeBell::Hold hold(bell);
-  const pid_t holder = bell.holder();
-  std::memset(static_cast<void*>(&bell), 0x5f, sizeof bell);
-  bell.restore(holder);
-  EXPECT_EQ(bell.holder(), holder);
-  EXPECT_FALSE(bell.holder_ended());
+TEST(LivenessDoorbell, what_is_written_over_it_is_repaired) {
+  LivenessDoorbell doorbell;
+  const LivenessDoorbell::Hold hold(doorbell);
+  const pid_t holder = doorbell.holder();
+  std::memset(static_cast<void*>(&doorbell), 0x5f, sizeof doorbell);
+  doorbell.restore(holder);
+  EXPECT_EQ(doorbell.holder(), holder);
+  EXPECT_FALSE(doorbell.holder_ended());
 }
 
 TEST(ProcessState, tells_a_stopped_process_from_a_dead_one) {
@@ -308,7 +308,7 @@ TEST(Memfd, reserved_bytes_have_pages_and_keep_what_they_held) {
   EXPECT_EQ(std::memcmp(held, "kept", 4), 0);
 }
 
-TEST(Memfd, a_punched_hole_gives_back_whole_pages_and_reads_as_zero) {
+TEST(Memfd, a_punched_hole_frees_whole_pages_and_reads_as_zero) {
   const UniqueFd fd = detail::create_memfd("retinue-test");
   detail::reserve(fd.get(), 0, 4 * kMiB);
   ASSERT_EQ(::pwrite(fd.get(), "x", 1, 2 * kMiB), 1);

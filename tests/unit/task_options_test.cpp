@@ -23,7 +23,7 @@ using retinue::TaskTimeout;
 using retinue::ThreadPool;
 using retinue::WorkerDied;
 
-/// An executor that tells what it was asked for.
+/// An executor that records what it was asked for.
 class Recorder : public retinue::ExecutorInterface<Recorder> {
  public:
   unsigned workers() const noexcept { return 1; }
@@ -144,7 +144,7 @@ TEST(TaskOptions, a_negative_timeout_has_passed_for_a_serial_executor) {
   expect_that_nothing_runs(serial);
 }
 
-TEST(TaskOptions, whoever_waits_for_a_negative_time_waits_for_none) {
+TEST(TaskOptions, a_wait_with_a_negative_timeout_does_not_wait) {
   ProcessPool pool(1);
   ThreadPool threads(1);
   std::vector<retinue::Future<void>> futures;

@@ -170,7 +170,7 @@ TEST(ThreadPool, never_runs_more_tasks_at_once_than_it_has_workers) {
   EXPECT_LE(most, 2);
 }
 
-TEST(ThreadPool, takes_back_what_has_not_started_and_only_that) {
+TEST(ThreadPool, cancels_what_has_not_started_and_only_that) {
   ThreadPool pool(1);
   Gate gate;
   std::atomic<bool> ran = false;
@@ -181,7 +181,7 @@ TEST(ThreadPool, takes_back_what_has_not_started_and_only_that) {
   EXPECT_TRUE(waiting.cancel());
   EXPECT_TRUE(waiting.cancel());
   EXPECT_TRUE(waiting.cancelled());
-  EXPECT_EQ(held.use_count(), 1) << "what the task captured is let go at once";
+  EXPECT_EQ(held.use_count(), 1) << "what the task captured is released at once";
   EXPECT_THROW(waiting.get(), retinue::Cancelled);
   EXPECT_FALSE(running.cancel(true));
   gate.open();
@@ -276,7 +276,7 @@ TEST(ThreadPool, a_task_is_not_buried_under_one_that_waits_for_it) {
     return inner.get() + 1;
   });
   auto second = pool.submit([&] {
-    if (!soon([&] { return ready.load(); })) throw std::runtime_error("not told");
+    if (!soon([&] { return ready.load(); })) throw std::runtime_error("not notified");
     return first.get() + 1;
   });
   ready = true;
@@ -315,14 +315,14 @@ TEST(ThreadPool, a_thousand_tasks_may_wait_for_one) {
 TEST(ThreadPool, calls_back_when_a_task_is_done_and_at_once_when_it_was) {
   ThreadPool pool(1);
   Gate gate;
-  auto told = pool.submit([&gate] {
+  auto reported = pool.submit([&gate] {
     gate.pass();
     return 3;
   });
   std::mutex mutex;
   std::vector<int> calls;
   for (int i = 0; i < 3; ++i) {
-    told.on_done([&, i](retinue::Future<int>& f) {
+    reported.on_done([&, i](retinue::Future<int>& f) {
       const std::lock_guard lock(mutex);
       calls.push_back(10 * i + f.get());
       if (i == 1) throw std::runtime_error("dropped");
@@ -335,7 +335,7 @@ TEST(ThreadPool, calls_back_when_a_task_is_done_and_at_once_when_it_was) {
   }));
   const auto here = std::this_thread::get_id();
   bool at_once = false;
-  told.on_done([&](retinue::Future<int>&) { at_once = std::this_thread::get_id() == here; });
+  reported.on_done([&](retinue::Future<int>&) { at_once = std::this_thread::get_id() == here; });
   EXPECT_TRUE(at_once);
 }
 
@@ -365,7 +365,7 @@ TEST(ThreadPool, takes_nothing_after_a_shutdown) {
   EXPECT_THROW(for ([[maybe_unused]] int s : range){}, retinue::PoolClosed);
 }
 
-TEST(ThreadPool, a_shutdown_can_take_back_what_has_not_started) {
+TEST(ThreadPool, a_shutdown_can_cancel_what_has_not_started) {
   ThreadPool pool(1);
   Gate gate;
   auto running = pool.submit([&] {

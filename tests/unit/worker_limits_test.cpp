@@ -339,7 +339,7 @@ TEST_F(WorkerLimitsUser, workers_run_as_that_user_without_privileges) {
       << "it still dies with its pool";
 }
 
-TEST_F(WorkerLimitsUser, a_number_will_do_and_faults_are_told_as_ever) {
+TEST_F(WorkerLimitsUser, a_number_will_do_and_faults_are_reported_as_usual) {
   retinue::ProcessPool pool(limited({.user = "64999"}));
   EXPECT_EQ(pool.submit(::getuid).get(), 64999u);
   EXPECT_EQ(pool.submit(::getgid).get(), 64999u);

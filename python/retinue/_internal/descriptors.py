@@ -3,9 +3,9 @@
 A number of a descriptor means something in its own process only. So a pickle holds a key, and who loads it asks for the
 descriptor behind that, through a socket of the pool's owner:
 
-- The owner lends: it keeps a duplicate under the key as long as the ``Lent`` lives, which a task holds until it has ended.
-  Unless the pickle may be loaded again, the duplicate is closed once a worker has fetched it, so that the other end of a
-  pipe sees its end when the worker closes it.
+- The owner lends: it keeps a duplicate under the key as long as the ``LentDescriptor`` lives, which a task holds until
+  it has ended. Unless the pickle may be loaded again, the duplicate is closed once a worker has fetched it, so that the
+  other end of a pipe sees its end when the worker closes it.
 - A worker sends the descriptors of a result ahead of it. They wait in the owner until the result is loaded, also when the
   worker has long gone.
 
@@ -38,7 +38,7 @@ def _identity(fd: int) -> tuple[int, int, int]:
     return it.st_dev, it.st_ino, it.st_mode
 
 
-class Lent:
+class LentDescriptor:
     """A descriptor of this process that workers may fetch, while this lives."""
 
     def __init__(self, fd: int, again: bool) -> None:
@@ -190,7 +190,7 @@ class _Server:
     def __init__(self) -> None:
         self.address = "\0retinue-" + os.urandom(16).hex()
         self.secret = os.urandom(16)
-        self.lent: weakref.WeakValueDictionary[bytes, Lent] = weakref.WeakValueDictionary()
+        self.lent: weakref.WeakValueDictionary[bytes, LentDescriptor] = weakref.WeakValueDictionary()
         self._returned: dict[bytes, list[int]] = {}
         self._arrived = threading.Condition()
         self._thread: Optional[threading.Thread] = None
@@ -339,7 +339,7 @@ def reduced(fd: int) -> Any:
         return Returned(len(travelling.fds) - 1)
     if travelling.lent is None:
         raise TypeError("an open connection, socket or file can only travel as a part of a task")
-    lent = Lent(fd, travelling.again)
+    lent = LentDescriptor(fd, travelling.again)
     prepare().serve()
     travelling.lent.append(lent)
     return lent

@@ -28,7 +28,7 @@ HELPERS: dict[str, object] = {
     "function_bytes": pickling.function_bytes,
     "load_function": pickling.load_function,
     "split_partial": pickling.split_partial,
-    "let_go_of_deleted": scope.let_go_of_deleted,
+    "release_deleted": scope.release_deleted,
     "import_arrays": import_arrays,
     # Exceptions on theirs
     "describe_error": remote.describe,
@@ -38,8 +38,8 @@ HELPERS: dict[str, object] = {
     # Futures
     "future_class": _futures.ProcessFuture,
     "make_condition": _futures.make_condition,
-    "tell_waiters": _futures.tell,
-    "tell_in_thread": _futures.tell_in_thread,
+    "notify_waiters": _futures.tell,
+    "notify_in_thread": _futures.notify_in_thread,
     "run_callback": _futures.run_callback,
     # Workers
     "begin_worker": worker.begin,

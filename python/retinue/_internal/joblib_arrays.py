@@ -1,7 +1,7 @@
 """Large arrays among the arguments of joblib's tasks: written to shared memory once, however many tasks get them.
 
 joblib's own backends do so through files. As there, a task gets such an array as `mmap_mode` says, and what is written to it
-while it is alive and tasks are still being handed in may go unseen.
+while it is alive and tasks are still being submitted may go unseen.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def _is_same(a: Any, b: Any) -> bool:
     return a is b or (type(a) is type(b) and isinstance(a, (int, float, complex, str, bytes)) and a == b)
 
 
-class _Lent:
+class _SharedPool:
     """A pool and how many calls use it now: a nested or concurrent one of the same size shares it."""
 
     def __init__(self, key: _Key, pool: ProcessPoolExecutor) -> None:
@@ -69,7 +69,7 @@ class _Lent:
 
 
 _lock = threading.Lock()
-_pools: dict[_Key, _Lent] = {}
+_pools: dict[_Key, _SharedPool] = {}
 
 
 def _forget() -> None:
@@ -92,7 +92,7 @@ def _begin_worker(
 
 def _limit_threads(environment: Mapping[str, str]) -> None:
     """Limits the threads that numerical libraries run beneath each worker. Those not loaded yet read the
-    environment; those that were there when the worker was forked have to be told."""
+    environment; those that were there when the worker was forked have to be set."""
     os.environ.update(environment)
     if "numpy" not in sys.modules:
         return
@@ -104,11 +104,11 @@ def _limit_threads(environment: Mapping[str, str]) -> None:
 
 
 def lend(workers: int, environment: Mapping[str, str], settings: Settings) -> ProcessPoolExecutor:
-    """A pool of that size whose workers have that environment; to be given back."""
+    """A pool of that size whose workers have that environment; to be released."""
     key = (workers, settings, *sorted(environment.items()))
     with _lock:
-        lent = _pools.get(key)
-        if lent is None or lent.pool._shutdown:
+        shared = _pools.get(key)
+        if shared is None or shared.pool._shutdown:
             pool = _Executor(
                 workers,
                 settings.context,
@@ -116,45 +116,45 @@ def lend(workers: int, environment: Mapping[str, str], settings: Settings) -> Pr
                 (dict(environment), settings.initializer, settings.initargs),
                 max_tasks_per_child=settings.maxtasksperchild,
             )
-            lent = _pools[key] = _Lent(key, pool)
-        lent.users += 1
-        lent.calls += 1
-        lent.idle_timeout = settings.idle_worker_timeout
+            shared = _pools[key] = _SharedPool(key, pool)
+        shared.users += 1
+        shared.calls += 1
+        shared.idle_timeout = settings.idle_worker_timeout
         idle = [other for other in _pools.values() if other.users == 0]
         for other in idle:
             del _pools[other.key]
     for other in idle:
         other.pool.shutdown(wait=False)
-    return lent.pool
+    return shared.pool
 
 
 def _find(pool: ProcessPoolExecutor) -> Any:
-    return next((lent for lent in _pools.values() if lent.pool is pool), None)
+    return next((shared for shared in _pools.values() if shared.pool is pool), None)
 
 
-def give_back(pool: ProcessPoolExecutor) -> None:
+def release_pool(pool: ProcessPoolExecutor) -> None:
     with _lock:
-        lent = _find(pool)
-        if lent is None:
+        shared = _find(pool)
+        if shared is None:
             return
-        lent.users -= 1
-        if lent.users == 0 and lent.idle_timeout is not None:
-            timer = threading.Timer(max(lent.idle_timeout, 0), _end_if_idle, (lent, lent.calls))
+        shared.users -= 1
+        if shared.users == 0 and shared.idle_timeout is not None:
+            timer = threading.Timer(max(shared.idle_timeout, 0), _end_if_idle, (shared, shared.calls))
             timer.daemon = True
             timer.start()
 
 
-def _end_if_idle(lent: _Lent, calls: int) -> None:
+def _end_if_idle(shared: _SharedPool, calls: int) -> None:
     with _lock:
-        if lent.users != 0 or lent.calls != calls or _pools.get(lent.key) is not lent:
+        if shared.users != 0 or shared.calls != calls or _pools.get(shared.key) is not shared:
             return
-        del _pools[lent.key]
-    lent.pool.shutdown(wait=False)
+        del _pools[shared.key]
+    shared.pool.shutdown(wait=False)
 
 
 def drop(pool: ProcessPoolExecutor) -> None:
     """Takes no more calls to a pool that is over."""
     with _lock:
-        lent = _find(pool)
-        if lent is not None:
-            del _pools[lent.key]
+        shared = _find(pool)
+        if shared is not None:
+            del _pools[shared.key]

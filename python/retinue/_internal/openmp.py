@@ -12,7 +12,7 @@ import os
 _SOFT = 1  # of omp_pause_resource_t: what the program has set, such as the number of threads, stays
 
 
-def let_threads_go() -> None:
+def release_threads() -> None:
     """To be called before a fork, by the thread that forks: its are the threads that a child would wait for."""
     try:
         with open("/proc/self/maps", "rb") as file:

@@ -254,7 +254,7 @@ def _not_loaded(what: str, error: BaseException) -> Exception:
 
 
 def is_ctrl_c(error: BaseException) -> bool:
-    """Which only the main thread is told of. All else that is raised while a value is loaded is the value's own."""
+    """Of which only the main thread is notified. All else that is raised while a value is loaded is the value's own."""
     return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
@@ -276,7 +276,7 @@ def load_function(data: Any) -> Any:
         raise _not_loaded("the function of a task cannot be loaded in the worker", error) from error
 
 
-_ASIDE = 64 * 1024  # buffers of this size go beside a pickle
+_OUT_OF_BAND_BYTES = 64 * 1024  # buffers of this size go beside a pickle
 
 
 def split_partial(it: Any, scope: Optional[Scope]) -> Any:
@@ -289,7 +289,7 @@ def split_partial(it: Any, scope: Optional[Scope]) -> Any:
     buffers: list[pickle.PickleBuffer] = []
 
     def in_band(buffer: pickle.PickleBuffer) -> bool:
-        if buffer.raw().nbytes < _ASIDE:
+        if buffer.raw().nbytes < _OUT_OF_BAND_BYTES:
             return True
         buffers.append(buffer)
         return False

@@ -67,7 +67,7 @@ class MapWithProgress:
         return value
 
     def close(self) -> None:
-        """Takes back the tasks that have not started; the iterator is then at its end."""
+        """Cancels the tasks that have not started; the iterator is then at its end."""
         self._results.close()
         self._end_bar()
 

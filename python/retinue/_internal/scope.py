@@ -33,8 +33,8 @@ def named(names: dict[str, Any], qualname: str) -> Any:
 
 
 class _Held:
-    """An object of ``__main__`` that cannot be referred to weakly, for all scopes together. It is let go of when nobody else
-    has it, which is looked at when garbage is collected and when a map begins."""
+    """An object of ``__main__`` that cannot be referred to weakly, for all scopes together. It is released when nobody
+    else has it, which is looked at when garbage is collected and when a map begins."""
 
     __slots__ = ("it", "__weakref__")
 
@@ -59,8 +59,8 @@ def _count(held: _Held) -> int:
 _COUNT_OF_OURS = _count(_Held(object()))
 
 
-def let_go_of_deleted() -> None:
-    """Lets go of what nobody but the scopes has."""
+def release_deleted() -> None:
+    """Releases what nobody but the scopes has."""
     for held in list(_all_held.values()):
         if _count(held) <= _COUNT_OF_OURS:
             held.it = _MISSING
@@ -68,7 +68,7 @@ def let_go_of_deleted() -> None:
 
 def _on_collection(phase: str, details: dict[str, int]) -> None:
     if phase == "stop" and details["generation"] > 0 and _all_held:
-        let_go_of_deleted()
+        release_deleted()
 
 
 gc.callbacks.append(_on_collection)
@@ -80,9 +80,8 @@ class Scope:
     """What workers have because they were forked from this process: the names of ``__main__`` as they were then, and the
     modules. Functions and classes of these go by name, others by value.
 
-    It does not keep objects of ``__main__`` alive: it refers to them weakly, or where that cannot be (lists, dicts) lets go
-    of them when nobody else has them.
-    """
+    It does not keep objects of ``__main__`` alive: it refers to them weakly, or where that cannot be (lists, dicts)
+    releases them when nobody else has them. """
 
     inherits = True  # the workers see what this process sees, also shared memory of its owner
     follows_modules = False  # functions by value take the globals of imported modules with them, as they are now

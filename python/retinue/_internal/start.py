@@ -45,7 +45,7 @@ def start(pool: Any, options: PoolOptions, mp_context: Any) -> None:
     if method == "fork":
         from retinue._internal import openmp
 
-        openmp.let_threads_go()
+        openmp.release_threads()
         arrays = sys.modules.get("retinue._arrays")
         if arrays is not None and options.initializer is not None:  # tasks receive the values of shared objects ...
             function, initargs = options.initializer  # ... and so do initializers

@@ -24,12 +24,12 @@ def _leave_to_owner(number: int, frame: Any) -> None:
     """Ctrl-C is the owner's to handle."""
 
 
-def begin(seat: int) -> None:
+def begin(worker: int) -> None:
     """Makes this process what multiprocessing calls a child of the owner. Little is made here: each page that a worker
     writes to is copied for it."""
     me = _me
-    me._identity = (seat + 1,)  # people choose devices and ports by it
-    me._name = f"RetinueWorker-{seat + 1}"
+    me._identity = (worker + 1,)  # people choose devices and ports by it
+    me._name = f"RetinueWorker-{worker + 1}"
     process._current_process = me  # type: ignore[attr-defined]
     process._children = set()  # type: ignore[attr-defined]
     try:

@@ -33,7 +33,7 @@ class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
         worker is replaced. "break": it ends the whole pool, as in the standard library.
     limits: a ``retinue.WorkerLimits``: CPU time, memory and descriptors of workers, and whether they may use the network.
 
-    The workers are forked when the first task is handed in, so they see all that existed then. Thread-safe.
+    The workers are forked when the first task is submitted, so they see all that existed then. Thread-safe.
     ``shutdown`` may be called by a signal handler at any moment.
 
     In a child of ``os.fork`` or ``multiprocessing``, an executor that was not used before the fork works as if it were
@@ -136,7 +136,7 @@ class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
         return ExecutorWithOptions(self, timeout, retries, ordered)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Takes no more tasks. Finishes those submitted, or with ``cancel_futures`` takes back what has not started."""
+        """Takes no more tasks. Finishes those submitted, or with ``cancel_futures`` cancels what has not started."""
         first, self._shutdown = not self._shutdown, True
         self._refuse()
         if wait:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Callback = Optional[Callable[[Any], object]]
 
 
-class _Telling:
+class _Callbacks:
     """Calls the callback for a result. The result is ready only then: who has waited for it finds the callback done."""
 
     def __init__(self, callback: Callback, error_callback: Callback) -> None:
@@ -29,7 +29,7 @@ class _Telling:
         self._thread = 0
         self._process = os.getpid()
 
-    def tell(self, value: Any, error: Optional[BaseException]) -> None:
+    def run(self, value: Any, error: Optional[BaseException]) -> None:
         self._thread = threading.get_ident()
         try:
             if isinstance(error, CancelledError):  # by the pool's end
@@ -54,26 +54,26 @@ class AsyncResult:
     def __init__(self, pool: "Pool", future: Any, callback: Callback, error_callback: Callback) -> None:
         self._pool = pool  # kept alive until the result is
         self._future = future
-        self._telling: Optional[_Telling] = None
+        self._callbacks: Optional[_Callbacks] = None
         if callback is not None or error_callback is not None:
-            self._telling = _Telling(callback, error_callback)
+            self._callbacks = _Callbacks(callback, error_callback)
             self._caller = threading.get_ident()
-            future.add_done_callback(self._tell)
+            future.add_done_callback(self._run_callbacks)
             self._caller = 0
 
-    def _tell(self, future: Any) -> None:
+    def _run_callbacks(self, future: Any) -> None:
         if threading.get_ident() == self._caller:  # done so soon; the caller may hold a lock that the callback wants
-            self._pool._tell_in_thread(self._tell, future)
-        elif self._telling is not None:
+            self._pool._call_in_thread(self._run_callbacks, future)
+        elif self._callbacks is not None:
             error = CancelledError() if future.cancelled() else future.exception()
-            self._telling.tell(None if error is not None else future.result(), error)
+            self._callbacks.run(None if error is not None else future.result(), error)
 
     def _wait(self, timeout: Optional[float]) -> bool:
-        if self._telling is None:
+        if self._callbacks is None:
             done: bool = self._future._wait(timeout)
             return done
         end = _end_of(timeout)
-        return self._future._wait(timeout) and self._telling.wait(_left_until(end))
+        return self._future._wait(timeout) and self._callbacks.wait(_left_until(end))
 
     def ready(self) -> bool:
         """True once the task has ended, in whichever way, and its callback has been called."""
@@ -117,20 +117,20 @@ class MapResult(AsyncResult):
         self._error: Optional[BaseException] = None
         self._done = False
         self._lock = threading.Lock()
-        self._telling = None
+        self._callbacks = None
         results._read_all_in_call()
         if callback is not None or error_callback is not None:
-            self._telling = _Telling(callback, error_callback)
-            pool._tell_in_thread(self._gather_and_tell)
+            self._callbacks = _Callbacks(callback, error_callback)
+            pool._call_in_thread(self._gather_and_call)
 
-    def _gather_and_tell(self) -> None:
+    def _gather_and_call(self) -> None:
         self._gather(None)
-        if self._telling is not None:
-            self._telling.tell(self._values, self._error)
+        if self._callbacks is not None:
+            self._callbacks.run(self._values, self._error)
 
     def _wait(self, timeout: Optional[float]) -> bool:
         end = _end_of(timeout)
-        return self._gather(timeout) and (self._telling is None or self._telling.wait(_left_until(end)))
+        return self._gather(timeout) and (self._callbacks is None or self._callbacks.wait(_left_until(end)))
 
     def _gather(self, timeout: Optional[float]) -> bool:
         end = _end_of(timeout)

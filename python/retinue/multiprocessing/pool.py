@@ -74,7 +74,7 @@ class Pool(ProcessesOnce):
             limits=_limits.as_tuple(limits),
         )
         self._processes = processes
-        self._tellers: "weakref.WeakSet[threading.Thread]" = weakref.WeakSet()
+        self._callback_threads: "weakref.WeakSet[threading.Thread]" = weakref.WeakSet()
         self._readers_changed = threading.Condition()
         self._readers = 0  # threads that read the inputs of an imap
         self._refused = False  # nothing more is taken, and the last reader to end may shut the pool down
@@ -182,13 +182,14 @@ class Pool(ProcessesOnce):
         if last and self._state == _CLOSE:
             self._shut_down_later(False)
 
-    def _tell_in_thread(self, tell: Callable[..., None], *args: Any) -> None:
-        thread = threading.Thread(target=tell, args=args, name="retinue-callback", daemon=True)
-        self._tellers.add(thread)
+    def _call_in_thread(self, call: Callable[..., None], *args: Any) -> None:
+        thread = threading.Thread(target=call, args=args, name="retinue-callback", daemon=True)
+        self._callback_threads.add(thread)
         thread.start()
 
     def close(self) -> None:
-        """Takes no more tasks; those handed in, with all inputs of an ``imap``, are finished, and then the workers end."""
+        """Takes no more tasks; those submitted, with all inputs of an ``imap``, are finished, and then the workers
+        end."""
         if self._state == _RUN:
             self._state = _CLOSE
             try:
@@ -223,7 +224,7 @@ class Pool(ProcessesOnce):
                 self.terminate()
                 raise
         self._shut_down(False)
-        for thread in list(self._tellers):  # whoever has joined the pool finds all callbacks done
+        for thread in list(self._callback_threads):  # whoever has joined the pool finds all callbacks done
             if thread is not threading.current_thread():
                 thread.join()
 

@@ -10,7 +10,7 @@
 namespace retinue::python {
 namespace {
 
-constexpr int kMostDepth = 32;
+constexpr int kMaxDepth = 32;
 
 [[noreturn]] void damaged() { throw CodecError("damaged payload: it is not what was written"); }
 
@@ -88,7 +88,7 @@ Object Decoder::shared_array() {
 }
 
 Object Decoder::value(int depth) {
-  if (depth > kMostDepth) damaged();
+  if (depth > kMaxDepth) damaged();
   switch (number<ValueTag>()) {
     case ValueTag::none: return Object::borrowed(Py_None);
     case ValueTag::yes: return Object::borrowed(Py_True);

@@ -20,7 +20,7 @@ struct Origin {
   enum Kind { argument, result } kind = result;
   /// Holds the bytes of a result; if null they are copied. An argument's are held by its task.
   std::shared_ptr<const void> source = nullptr;
-  /// The task whose argument it is: told before Python code runs, for that may be an import.
+  /// The task whose argument it is: set before Python code runs, for that may be an import.
   detail::TaskContext* task = nullptr;
 };
 

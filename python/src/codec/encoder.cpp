@@ -13,7 +13,7 @@ namespace retinue::python {
 namespace {
 
 constexpr std::size_t kMuch = std::size_t{1} << 20;  // to copy while others wait for the GIL
-constexpr std::size_t kMostInHead = std::numeric_limits<std::uint32_t>::max() / 2;
+constexpr std::size_t kMaxInHead = std::numeric_limits<std::uint32_t>::max() / 2;
 
 struct ViewGuard {
   explicit ViewGuard(Py_buffer& v) noexcept : view(v) {}
@@ -58,7 +58,7 @@ Encoder::~Encoder() {
 
 std::byte* Encoder::grow(std::size_t n) {
   if (head_size_ + n > capacity_) {
-    if (head_size_ + n > kMostInHead) {
+    if (head_size_ + n > kMaxInHead) {
       PyErr_SetString(PyExc_OverflowError, "a value of more than 2 GB of small parts cannot be sent");
       throw PythonError{};
     }
@@ -83,7 +83,7 @@ void Encoder::outside(const void* data, std::size_t size, PyObject* owner) {
 void Encoder::roll_back(const Mark& mark) noexcept {
   head_size_ = mark.head;
   containers_ = mark.containers;
-  if (common_ != nullptr) common_->take_back(mark.placed);
+  if (common_ != nullptr) common_->roll_back(mark.placed);
   while (externals_.size() > mark.externals) {
     if (externals_.back().view.obj != nullptr) PyBuffer_Release(&externals_.back().view);
     externals_.pop_back();

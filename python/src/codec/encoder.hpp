@@ -48,7 +48,7 @@ enum class ValueTag : std::uint8_t {
   pickle_with_buffers  ///< u32 count, count x (u8 BufferFlags, u64 length; an external, or u64 address), then a pickle
 };
 
-/// What is told of a buffer beside a pickle.
+/// What is recorded of a buffer beside a pickle.
 enum BufferFlags : std::uint8_t { kReadOnly = 1, kElsewhere = 2 };
 
 constexpr std::size_t kExternalAlignment = 64;
@@ -65,7 +65,7 @@ void check_reach(Reach reach, PyObject* kept);
 /// Writes one payload. Used by one thread, with the GIL held; pickling runs Python code.
 class Encoder {
  public:
-  /// `scope` tells which names of `__main__` the other side knows (retinue._pickling.Scope), or null for all.
+  /// `scope` says which names of `__main__` the other side knows (retinue._pickling.Scope), or null for all.
   /// `common`: where large contents go that other tasks may have too, or null.
   /// `again`: the payload may be read more than once.
   /// `reach`: whether the reader has this process's shared memory. If not, what is in it travels by content or not at all.
@@ -102,7 +102,7 @@ class Encoder {
 
   /// Of the whole payload.
   std::size_t size() const noexcept;
-  /// Writes all of it to `room`, of size() bytes; lets go of the GIL while it copies much.
+  /// Writes all of it to `room`, of size() bytes; releases the GIL while it copies much.
   void write_to(std::byte* room) const noexcept;
 
  private:

@@ -13,7 +13,7 @@ namespace {
 
 /// What a C++ exception says, read while it is caught; the Python one is made afterwards. CPython may end a thread in any of
 /// its calls, and such an unwinding cannot be caught while another exception is.
-struct Told {
+struct ErrorSummary {
   enum class Kind { python, memory, named, worker_died } kind = Kind::named;
   const char* name = "Error";
   std::string what;
@@ -21,13 +21,13 @@ struct Told {
   std::optional<WorkerDied> death;
 };
 
-Told tell(const std::exception_ptr& error) {
+ErrorSummary summarize(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const PythonError&) {
-    return {.kind = Told::Kind::python};
+    return {.kind = ErrorSummary::Kind::python};
   } catch (const WorkerDied& e) {
-    return {.kind = Told::Kind::worker_died, .what = e.what(), .death = e};
+    return {.kind = ErrorSummary::Kind::worker_died, .what = e.what(), .death = e};
   } catch (const TaskTimeout& e) {
     return {.name = "TaskTimeout", .what = e.what()};
   } catch (const Cancelled& e) {
@@ -39,7 +39,7 @@ Told tell(const std::exception_ptr& error) {
   } catch (const MemoryOverwritten& e) {
     return {.name = "MemoryOverwritten", .what = e.what()};
   } catch (const std::bad_alloc&) {
-    return {.kind = Told::Kind::memory};
+    return {.kind = ErrorSummary::Kind::memory};
   } catch (const std::exception& e) {
     return {.what = e.what()};
   } catch (...) {
@@ -51,23 +51,23 @@ Object text(const std::string& s) {
   return check(PyUnicode_DecodeUTF8(s.data(), static_cast<Py_ssize_t>(s.size()), "replace"));
 }
 
-Object object_of(const Told& told) {
-  switch (told.kind) {
-    case Told::Kind::python: return take_error();
-    case Told::Kind::memory: return Object::borrowed(PyExc_MemoryError);
-    case Told::Kind::worker_died: {
-      const WorkerDied& e = *told.death;
+Object object_of(const ErrorSummary& summary) {
+  switch (summary.kind) {
+    case ErrorSummary::Kind::python: return take_error();
+    case ErrorSummary::Kind::memory: return Object::borrowed(PyExc_MemoryError);
+    case ErrorSummary::Kind::worker_died: {
+      const WorkerDied& e = *summary.death;
       const Object signal = check(PyLong_FromLong(e.signal())), code = check(PyLong_FromLong(e.exit_code())),
                    pid = check(PyLong_FromLong(e.worker_pid())),
                    index = check(PyLong_FromUnsignedLongLong(e.task_index()));
-      return helpers::make_worker_died(text(told.what).get(), signal.get(), code.get(), pid.get(), index.get(),
+      return helpers::make_worker_died(text(summary.what).get(), signal.get(), code.get(), pid.get(), index.get(),
                                        text(e.stack()).get());
     }
-    case Told::Kind::named: break;
+    case ErrorSummary::Kind::named: break;
   }
-  const Object class_name = check(PyUnicode_FromString(told.name));
-  const Object number = check(PyLong_FromLong(told.error_number));
-  return helpers::make_error(class_name.get(), text(told.what).get(), number.get());
+  const Object class_name = check(PyUnicode_FromString(summary.name));
+  const Object number = check(PyLong_FromLong(summary.error_number));
+  return helpers::make_error(class_name.get(), text(summary.what).get(), number.get());
 }
 
 }  // namespace
@@ -84,9 +84,9 @@ Object take_error() {
 
 Object error_object(const std::exception_ptr& error) noexcept {
   try {
-    const Told told = tell(error);
-    if (told.kind != Told::Kind::python) PyErr_Clear();  // what was set before is what this one came of
-    return object_of(told);
+    const ErrorSummary summary = summarize(error);
+    if (summary.kind != ErrorSummary::Kind::python) PyErr_Clear();  // what was set before is what this one came of
+    return object_of(summary);
   } catch (const abi::__forced_unwind&) {
     stay_for_good();
   } catch (const PythonError&) {  // making the exception failed
@@ -99,7 +99,7 @@ Object error_object(const std::exception_ptr& error) noexcept {
 void set_error(const std::exception_ptr& error) noexcept {
   const Object object = error_object(error);
   if (!object) {
-    PyErr_SetString(PyExc_RuntimeError, "retinue: an error could not be told");
+    PyErr_SetString(PyExc_RuntimeError, "retinue: an error could not be reported");
   } else if (PyType_Check(object.get())) {
     PyErr_SetNone(object.get());
   } else {

@@ -14,8 +14,8 @@ namespace helpers {
 Helper make_error, make_worker_died;
 Helper dumps, loads, function_bytes, load_function, split_partial;
 Helper describe_error, rebuild_error, note_item, text_of_initializer;
-Helper let_go_of_deleted;
-Helper future_class, make_condition, tell_waiters, tell_in_thread, run_callback;
+Helper release_deleted;
+Helper future_class, make_condition, notify_waiters, notify_in_thread, run_callback;
 Helper begin_worker, idle_worker, end_worker, freeze_garbage;
 Helper repeat_class, count_class, timeout_class;
 Helper import_arrays;

@@ -37,8 +37,8 @@ extern Helper make_error, make_worker_died;
 // By the import of what makes pools.
 extern Helper dumps, loads, function_bytes, load_function, split_partial;
 extern Helper describe_error, rebuild_error, note_item, text_of_initializer;
-extern Helper let_go_of_deleted;
-extern Helper future_class, make_condition, tell_waiters, tell_in_thread, run_callback;
+extern Helper release_deleted;
+extern Helper future_class, make_condition, notify_waiters, notify_in_thread, run_callback;
 extern Helper begin_worker, idle_worker, end_worker, freeze_garbage;
 extern Helper repeat_class, count_class;  ///< itertools'
 extern Helper timeout_class;              ///< multiprocessing.TimeoutError

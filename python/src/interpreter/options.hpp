@@ -21,9 +21,9 @@ struct Option {
   void (*set)(T& options, PyObject* value);
 };
 
-constexpr std::size_t kMostOptions = 16;
+constexpr std::size_t kMaxOptions = 16;
 /// Where each of `names` stands among the `_fields` of a class.
-using OptionPlaces = std::array<std::uint8_t, kMostOptions>;
+using OptionPlaces = std::array<std::uint8_t, kMaxOptions>;
 
 /// Throws PythonError: an ImportError that names the fields that only one side has.
 OptionPlaces find_places(PyObject* cls, std::span<const char* const> names);
@@ -36,7 +36,7 @@ class OptionTable {
  public:
   template <std::size_t N>
   explicit constexpr OptionTable(const Option<T> (&rows)[N]) noexcept : rows_(rows) {
-    static_assert(N <= kMostOptions);
+    static_assert(N <= kMaxOptions);
   }
   /// From now on options of this class can be read. Throws PythonError if its fields are not those of the rows.
   void match(PyObject* cls) {

@@ -59,7 +59,7 @@ inline void check(int result) {
   for (;;) ::pause();
 }
 
-/// Calls what takes the GIL, or may let go of it and take it again: any code written in Python.
+/// Calls what takes the GIL, or may release it and take it again: any code written in Python.
 template <class F>
 auto in_python(F&& f) noexcept -> decltype(f()) {
   try {
@@ -96,12 +96,12 @@ class WithGil {
 };
 
 /// Puts the Python exception that is set aside, and back at the end.
-class ErrorAside {
+class SavedError {
  public:
-  ErrorAside() noexcept { PyErr_Fetch(&type_, &value_, &traceback_); }
-  ~ErrorAside() { PyErr_Restore(type_, value_, traceback_); }
-  ErrorAside(const ErrorAside&) = delete;
-  ErrorAside& operator=(const ErrorAside&) = delete;
+  SavedError() noexcept { PyErr_Fetch(&type_, &value_, &traceback_); }
+  ~SavedError() { PyErr_Restore(type_, value_, traceback_); }
+  SavedError(const SavedError&) = delete;
+  SavedError& operator=(const SavedError&) = delete;
 
  private:
   PyObject *type_, *value_, *traceback_;

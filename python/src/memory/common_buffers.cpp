@@ -37,8 +37,8 @@ bool pickles_without_code(PyObject* object) noexcept {
 }  // namespace
 
 // What is not an argument itself may be part of one, such as an array of objects, which have code.
-bool CommonBuffers::is_quiet(PyObject* owner) const noexcept {
-  return quiet_ && ready_ && std::find(arguments_, arguments_ + count_, owner) != arguments_ + count_ &&
+bool CommonBuffers::is_pure(PyObject* owner) const noexcept {
+  return pure_ && ready_ && std::find(arguments_, arguments_ + count_, owner) != arguments_ + count_ &&
          std::all_of(arguments_, arguments_ + count_, pickles_without_code);
 }
 
@@ -52,24 +52,24 @@ void CommonBuffers::begin_task(PyObject* const* arguments, std::size_t count, bo
 
 std::uint64_t CommonBuffers::place(const void* data, std::size_t size, PyObject* owner) {
   std::shared_ptr<const detail::SharedMemory> block;
-  const bool quiet = is_quiet(owner);
+  const bool pure = is_pure(owner);
   const auto entry =
       std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.data == data && e.size == size; });
   if (entry != entries_.end()) {
     block = entry->block.lock();
     // The comparison lets other threads in, which do nothing with this map, for it is busy.
-    if (block && !(quiet && entry->owner) && !is_same(block->data, data, size)) block.reset();
+    if (block && !(pure && entry->owner) && !is_same(block->data, data, size)) block.reset();
     if (!block) entries_.erase(entry);
   }
   if (!block) {
     block = write(data, size);
     new_bytes_ += size;
-    if (entries_.size() >= kMost) entries_.erase(entries_.begin());
+    if (entries_.size() >= kMax) entries_.erase(entries_.begin());
     entries_.push_back({data, size, Object(), block});
   }
   Entry& found =
       *std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.data == data && e.size == size; });
-  found.owner = quiet ? Object::borrowed(owner) : Object();
+  found.owner = pure ? Object::borrowed(owner) : Object();
   task_.push_back(std::move(block));
   return reinterpret_cast<std::uintptr_t>(task_.back()->data);
 }

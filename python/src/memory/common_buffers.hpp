@@ -26,39 +26,39 @@ class CommonBuffers {
   /// Smaller contents travel with each task.
   static constexpr std::size_t kSmallest = 64 * 1024;
 
-  /// `quiet`: reading inputs runs no code of the program's.
-  explicit CommonBuffers(bool quiet) noexcept : quiet_(quiet) {}
+  /// `pure`: reading inputs runs no code of the program's.
+  explicit CommonBuffers(bool pure) noexcept : pure_(pure) {}
 
   /// The next contents are those of these arguments. `ready`: getting at them ran no code of the program's.
   void begin_task(PyObject* const* arguments, std::size_t count, bool ready) noexcept;
   /// The address of a block with these bytes, which belong to `owner`. Throws ResourceExhausted.
   std::uint64_t place(const void* data, std::size_t size, PyObject* owner);
-  /// What was placed for this task so far; `take_back` forgets what was placed since.
+  /// What was placed for this task so far; `roll_back` forgets what was placed since.
   struct Placed {
     std::size_t blocks, new_bytes;
   };
   Placed placed() const noexcept { return {task_.size(), new_bytes_}; }
-  void take_back(const Placed& placed) {
+  void roll_back(const Placed& placed) {
     task_.resize(placed.blocks);
     new_bytes_ = placed.new_bytes;
   }
   /// What the task must keep, and how many bytes of it are new.
   std::pair<detail::KeptMemory, std::size_t> end_task();
-  /// Lets go of what only a later task may have again; false if there is none.
+  /// Releases what only a later task may have again; false if there is none.
   bool forget_last() noexcept { return !std::exchange(last_, {}).empty(); }
   void clear() noexcept;
 
  private:
-  static constexpr std::size_t kMost = 64;
+  static constexpr std::size_t kMax = 64;
   struct Entry {
     const void* data;
     std::size_t size;
     Object owner;  // null if the next content there must be compared
     std::weak_ptr<const detail::SharedMemory> block;
   };
-  bool is_quiet(PyObject* owner) const noexcept;
+  bool is_pure(PyObject* owner) const noexcept;
 
-  bool quiet_;
+  bool pure_;
   PyObject* const* arguments_ = nullptr;
   std::size_t count_ = 0;
   bool ready_ = false;

@@ -24,7 +24,7 @@ std::unordered_map<std::string, Object>& attached() {
       *new std::unordered_map<std::string, Object>;  // never destroyed: the interpreter may be gone by then
   return all;
 }
-constexpr std::size_t kMostAttached = 256;
+constexpr std::size_t kMaxAttached = 256;
 
 class View {
  public:
@@ -57,7 +57,7 @@ bool name_array(PyObject* object, SharedName& name) {
   View view;
   if (!view.get(object)) return false;
   const Py_buffer& array = *view;
-  if (array.ndim > SharedName::kMostDimensions || !is_plain(array.format)) return false;
+  if (array.ndim > SharedName::kMaxDimensions || !is_plain(array.format)) return false;
   const auto* low = static_cast<const std::byte*>(array.buf);
   const std::byte* high = low + array.itemsize;
   for (int i = 0; i < array.ndim; ++i) {
@@ -89,7 +89,7 @@ bool name_value(PyObject* object, SharedName& name) {
   static PyObject* const memory_name = PyUnicode_InternFromString("_memory");
   const Object token(PyObject_GetAttr(object, token_name));
   if (!token || !PyBytes_CheckExact(token.get()) ||
-      PyBytes_GET_SIZE(token.get()) > static_cast<Py_ssize_t>(SharedName::kMost)) {
+      PyBytes_GET_SIZE(token.get()) > static_cast<Py_ssize_t>(SharedName::kMax)) {
     PyErr_Clear();
     return false;
   }
@@ -127,7 +127,7 @@ bool name_shared(PyObject* object, PyObject* scope, SharedName& name) {
 
 std::size_t rest_of_array_name(const std::byte* head) {
   const auto dimensions = static_cast<int>(head[24]);
-  if (dimensions > SharedName::kMostDimensions) throw CodecError("damaged payload: a shared array of many dimensions");
+  if (dimensions > SharedName::kMaxDimensions) throw CodecError("damaged payload: a shared array of many dimensions");
   return static_cast<std::size_t>(dimensions) * SharedName::kDimension;
 }
 
@@ -140,7 +140,7 @@ Object attach_shared_array(std::span<const std::byte> bytes) {
   if (found == attached().end()) {
     std::uint64_t memory[3];
     std::memcpy(memory, head, sizeof memory);
-    std::int64_t shape[SharedName::kMostDimensions], strides[SharedName::kMostDimensions];
+    std::int64_t shape[SharedName::kMaxDimensions], strides[SharedName::kMaxDimensions];
     for (int i = 0; i < dimensions; ++i) {
       std::memcpy(&shape[i], extents + 16 * i, 8);
       std::memcpy(&strides[i], extents + 16 * i + 8, 8);
@@ -155,7 +155,7 @@ Object attach_shared_array(std::span<const std::byte> bytes) {
     require_arrays();
     Object array = helpers::attach_array(arguments[0].get(), arguments[1].get(), arguments[2].get(), arguments[3].get(),
                                          arguments[4].get(), arguments[5].get());
-    if (attached().size() >= kMostAttached) attached().clear();
+    if (attached().size() >= kMaxAttached) attached().clear();
     found = attached().insert_or_assign(std::move(name), std::move(array)).first;
   }
   static PyObject* const view = PyUnicode_InternFromString("view");

@@ -13,19 +13,19 @@ namespace retinue::python {
 
 /// What stands for such an object in a payload.
 struct SharedName {
-  static constexpr int kMostDimensions = 8;
+  static constexpr int kMaxDimensions = 8;
   static constexpr std::size_t kHead = 3 * 8 + 3, kDimension = 2 * 8;
-  static constexpr std::size_t kMost = kHead + kMostDimensions * kDimension;
+  static constexpr std::size_t kMax = kHead + kMaxDimensions * kDimension;
   bool is_array = false;
   std::size_t size = 0;
-  char bytes[kMost];
+  char bytes[kMax];
   Object keeper;  ///< holds the memory
 };
 
 /// True for the types that `name_shared` may be able to name.
 bool is_shared(const PyTypeObject* type) noexcept;
 /// False if it needs pickle: an array of unusual type or shape, or whose memory is not known here, or not to the workers,
-/// whose `scope` tells whether they inherit what this process sees. Throws PythonError.
+/// whose `scope` says whether they inherit what this process sees. Throws PythonError.
 bool name_shared(PyObject* object, PyObject* scope, SharedName& name);
 /// How many bytes follow the first kHead of an array's name. Throws CodecError.
 std::size_t rest_of_array_name(const std::byte* head);

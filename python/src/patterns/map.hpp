@@ -34,7 +34,7 @@ struct MapPlan {
   FunctionRef function;
   Object bound;                   ///< what split_partial gave, or null: arguments that all tasks have
   Object iterators;               ///< a tuple: walked together, up to the shortest
-  std::size_t length = kUnknown;  ///< how many inputs there are, if one of them tells its length
+  std::size_t length = kUnknown;  ///< how many inputs there are, if one of them has a length
   static constexpr std::size_t kUnknown = ~std::size_t{0};
   Reading reading = Reading::lazily;
   bool results_first = false;  ///< a result that is there is given before code of the inputs runs
@@ -58,14 +58,14 @@ Object with_lists_as_they_are_now(PyObject* iterators);
 /// An input is encoded as it is read, for a generator may fill one buffer again and again. Where it goes from there:
 ///
 ///     lazily     into the window, as far as the engine says. A map nobody has begun to read when it or its pool goes
-///                is not dropped: `read_all` hands in what is left, as with concurrent.futures, where a map runs
+///                is not dropped: `read_all` submits what is left, as with concurrent.futures, where a map runs
 ///                even if nobody looks.
-///     in_call    into the window as long as that holds fewer than kMostHandedIn, and each is handed in before the next
+///     in_call    into the window as long as that holds fewer than kMaxSubmitted, and each is submitted before the next
 ///                is read, for that may wait for it; else into `calls_`. Small results are taken meanwhile.
-///     in_thread  into `calls_`, by the reader (map_reader.cpp). From there it is handed in by whoever is in `next`, or
+///     in_thread  into `calls_`, by the reader (map_reader.cpp). From there it is submitted by whoever is in `next`, or
 ///                by the reader if nobody is.
 ///
-/// The window is touched only by who has `busy_`; the reader takes that without letting go of the GIL. All else is
+/// The window is touched only by who has `busy_`; the reader takes that without releasing the GIL. All else is
 /// guarded by the GIL; what code of the inputs may run under is said where it matters.
 class MapTasks {
  public:
@@ -78,13 +78,13 @@ class MapTasks {
   Object next() { return next(plan_.deadline); }
   /// Likewise, but with a deadline of its own; sets `timed_out` instead of raising TimeoutError.
   Object next_until(const Deadline& deadline, bool& timed_out);
-  /// Reads inputs in the call, if that was asked for: throws PythonError with what they raise, and has then taken back
+  /// Reads inputs in the call, if that was asked for: throws PythonError with what they raise, and has then cancelled
   /// what has not started. Else as far as the window goes, so that tasks start before the first result is asked for; all
   /// of them if they are few and small, for there are programs that never ask.
   void start();
   /// Inputs were more than are read in the call.
   bool was_too_much() const noexcept { return too_much_; }
-  /// Hands in what has been read, and reads the inputs to their end, unless they may have none.
+  /// Submits what has been read, and reads the inputs to their end, unless they may have none.
   void read_all();
   /// Likewise, in the call that makes the map: throws PythonError with what the inputs raise.
   void read_all_in_call();
@@ -94,14 +94,14 @@ class MapTasks {
   bool should_be_read_at_the_end() const noexcept {
     return !inputs_ended_ && !busy_ && !has_reader_ && (may_be_read_to_the_end() || !calls_.empty());
   }
-  /// Takes back what has not started and forgets the inputs.
+  /// Cancels what has not started and forgets the inputs.
   void close() noexcept;
   bool closed() const noexcept { return window_ == nullptr; }
   /// The parent's, in the child of a fork.
-  bool is_foreign() const noexcept { return plan_.core->foreign(); }
+  bool is_made_elsewhere() const noexcept { return plan_.core->made_elsewhere(); }
   /// The pool's end is in `read_all`, in another thread, which has yet to finish.
   bool is_being_read_to_its_end() const noexcept { return busy_ && all_read_by_ != 0; }
-  /// Lets go of results that are there; true if no input and no task is left.
+  /// Releases results that are there; true if no input and no task is left.
   bool drop_results();
   int traverse(visitproc visit, void* arg) const noexcept;
 
@@ -113,17 +113,17 @@ class MapTasks {
   /// The thread's work: reads the inputs to their end. With the GIL held.
   void read_ahead();
   bool has_reader() const noexcept { return has_reader_; }
-  /// All inputs are to be handed in, whether or not somebody takes results.
+  /// All inputs are to be submitted, whether or not somebody takes results.
   void read_without_bound() noexcept;
   /// Nobody will look at results.
   void go_on_alone() noexcept;
-  /// The pool takes no more: what is not handed in is given up. Does not wait for the reader.
+  /// The pool takes no more: what is not submitted is given up. Does not wait for the reader.
   void end_reading() noexcept;
 
  private:
   class Busy;
-  class HandInAtEnd;
-  static constexpr std::size_t kMostHandedIn = 4096;
+  class SubmitAtEnd;
+  static constexpr std::size_t kMaxSubmitted = 4096;
   static constexpr std::size_t kMuch = std::size_t{64} << 20;  // bytes read in the call at most
   static constexpr std::size_t kSmallResult = 512;
 
@@ -147,7 +147,7 @@ class MapTasks {
   void stage_tuple(PyObject* arguments, bool ready);
   void stage_star(PyObject* arguments);
   void stage_error(const Object& error);
-  void put_off(PyObject* const* arguments, std::size_t count);
+  void defer(PyObject* const* arguments, std::size_t count);
   enum class Payload { behind_prefix, whole };
   void stage_encoded(const Encoder& encoder, Payload payload);
   bool goes_to_calls() const noexcept;
@@ -160,10 +160,10 @@ class MapTasks {
   void read_inputs(std::size_t wanted, bool heavy_too = false);
   void publish();
   void publish_what_is_staged();
-  bool hand_in_one();
-  void hand_in(std::size_t most);
-  void hand_in_what_fits();
-  void hand_in_or_read();
+  bool submit_one();
+  void submit_read(std::size_t most);
+  void submit_what_fits();
+  void submit_or_read();
   void fail_oldest(const Object& error);
 
   // The reader, see map_reader.cpp ------------------------------------------------------------------
@@ -177,7 +177,7 @@ class MapTasks {
 
   MapPlan plan_;
   std::unique_ptr<detail::MapWindow> window_;
-  bool quiet_;  // reading inputs runs no code of the program's
+  bool pure_;  // reading inputs runs no code of the program's
   CommonBuffers common_;
   std::string prefix_;  // how the function and the bound arguments travel
   bool has_bound_ = false;
@@ -189,13 +189,13 @@ class MapTasks {
   std::uint64_t staged_ = 0;                        // inputs read and encoded
   std::size_t staged_bytes_ = 0;
   bool read_to_end_ = false;   // the inputs
-  bool inputs_ended_ = false;  // and all are handed in, or given up
+  bool inputs_ended_ = false;  // and all are submitted, or given up
   bool begun_ = false;
   bool busy_ = false;
   unsigned long all_read_by_ = 0;  // the thread that is in read_all, or 0
   bool interrupted_ = false;       // by Ctrl-C, in the last wait: nobody wants what runs, once this is dropped
 
-  Records calls_;  // read and not handed in: arguments, or where marked, whole payloads
+  Records calls_;  // read and not submitted: arguments, or where marked, whole payloads
   struct Named {
     std::uint64_t index;
     detail::KeptMemory memory;

@@ -28,20 +28,20 @@ bool is_repeat(PyObject* iterator) {
 }
 
 // What it gives is there already: reading it runs no code of the caller's.
-bool is_quiet(PyObject* iterator) {
+bool is_pure(PyObject* iterator) {
   const PyTypeObject* const type = Py_TYPE(iterator);
   return type == &PyListIter_Type || type == &PyTupleIter_Type || type == &PyRangeIter_Type ||
          type == &PyLongRangeIter_Type || is_repeat(iterator) ||
          type == reinterpret_cast<PyTypeObject*>(helpers::count_class.get());
 }
 
-bool are_quiet(PyObject* iterators) {
+bool are_pure(PyObject* iterators) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(iterators); ++i)
-    if (!is_quiet(PyTuple_GET_ITEM(iterators, i))) return false;
+    if (!is_pure(PyTuple_GET_ITEM(iterators, i))) return false;
   return true;
 }
 
-// How many items a quiet iterator has left, or -1 if it has no end.
+// How many items a pure iterator (one that runs no code of the program's) has left, or -1 if it has no end.
 Py_ssize_t items_of(PyObject* iterator) {
   const Py_ssize_t n = PyObject_LengthHint(iterator, -1);
   if (n < 0 && PyErr_Occurred() != nullptr) throw PythonError{};
@@ -69,11 +69,11 @@ Object with_lists_as_they_are_now(PyObject* iterators) {
 void take_inputs(MapPlan& plan, PyObject* iterables, Reading reading) {
   const Py_ssize_t count = PyTuple_GET_SIZE(iterables);
   plan.iterators = check(PyTuple_New(count));
-  bool quiet = true, held = false, end = false;
+  bool pure = true, held = false, end = false;
   for (Py_ssize_t i = 0; i < count; ++i) {
     PyObject* iterable = PyTuple_GET_ITEM(iterables, i);
     Object iterator = check(in_python([iterable] { return PyObject_GetIter(iterable); }));
-    if (is_quiet(iterator.get())) {
+    if (is_pure(iterator.get())) {
       const Py_ssize_t left = items_of(iterator.get());
       if (left >= 0) {
         end = true;
@@ -84,7 +84,7 @@ void take_inputs(MapPlan& plan, PyObject* iterables, Reading reading) {
       const bool changes = left >= 0 || !is_repeat(iterator.get());
       if (iterator.get() == iterable && changes && Py_REFCNT(iterable) > 2) held = true;
     } else {
-      quiet = false;
+      pure = false;
       if (const Py_ssize_t length = in_python([iterable] { return PyObject_Size(iterable); }); length >= 0)
         plan.length = std::min(plan.length, static_cast<std::size_t>(length));
       else if (concerns_value()) PyErr_Clear();
@@ -92,7 +92,7 @@ void take_inputs(MapPlan& plan, PyObject* iterables, Reading reading) {
     }
     PyTuple_SET_ITEM(plan.iterators.get(), i, iterator.release());
   }
-  const bool settled = quiet && !(held && end);
+  const bool settled = pure && !(held && end);
   plan.reading = settled ? Reading::lazily : reading;
   if (settled && reading != Reading::lazily) plan.iterators = with_lists_as_they_are_now(plan.iterators.get());
 }
@@ -100,8 +100,8 @@ void take_inputs(MapPlan& plan, PyObject* iterables, Reading reading) {
 MapTasks::MapTasks(MapPlan plan)
     : plan_(std::move(plan)),
       window_(plan_.core->open_map(call_entry(), plan_.options, plan_.order)),
-      quiet_(are_quiet(plan_.iterators.get())),
-      common_(quiet_) {
+      pure_(are_pure(plan_.iterators.get())),
+      common_(pure_) {
   write_prefix();
 }
 
@@ -124,7 +124,7 @@ void MapTasks::write_prefix() {
 
 bool MapTasks::goes_to_calls() const noexcept {
   return has_reader_ ||
-         (in_call_ && (!calls_.empty() || window_->outstanding() >= kMostHandedIn || window_->is_heavy()));
+         (in_call_ && (!calls_.empty() || window_->outstanding() >= kMaxSubmitted || window_->is_heavy()));
 }
 
 void MapTasks::keep_in_window(detail::KeptMemory kept, std::size_t bytes) {
@@ -201,7 +201,7 @@ void MapTasks::stage(PyObject* const* arguments, std::size_t count, bool ready) 
     no_memory = std::current_exception();
   }
   if (no_memory && common_.forget_last()) return stage(arguments, count, ready);
-  if (no_memory && !nothing_under_way()) return put_off(arguments, count);
+  if (no_memory && !nothing_under_way()) return defer(arguments, count);
   stage_error(no_memory ? error_object(no_memory) : take_error());
 }
 
@@ -214,10 +214,10 @@ bool MapTasks::nothing_under_way() const noexcept {
 }
 
 // Until a task has ended, and with it what it was given.
-void MapTasks::put_off(PyObject* const* arguments, std::size_t count) {
+void MapTasks::defer(PyObject* const* arguments, std::size_t count) {
   common_.begin_task(nullptr, 0, false);
   pending_ = tuple_of(arguments, count);
-  if (!has_reader_) window_->hold_back();
+  if (!has_reader_) window_->pause_inputs();
 }
 
 void MapTasks::stage_star(PyObject* arguments) {

@@ -115,7 +115,7 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
 }
 
 void finalize(PyObject* self) {
-  const ErrorAside aside;
+  const SavedError saved;
   guarded([self]() -> PyObject* {
     self_of(self).maps->drop(self_of(self).tasks);
     return Py_None;

@@ -1,11 +1,11 @@
 // The reader: a thread that reads the inputs of one map, so that a result is given also while they wait.
 //
-// It encodes each input as it comes and puts it into `calls_`. If somebody waits in `next`, that one is nudged and hands in
-// what is there; the GIL makes bursts of it, for the reader goes on until its inputs let others in, or until it is far
-// enough ahead. If nobody is in `next`, the reader hands in itself what the window has room for.
+// It encodes each input as it comes and puts it into `calls_`. If somebody waits in `next`, that one is nudged and
+// submits what is there; the GIL makes bursts of it, for the reader goes on until its inputs let others in, or until it
+// is far enough ahead. If nobody is in `next`, the reader submits itself what the window has room for.
 //
 // Nobody waits for the reader: it may be in a generator that never comes back. Who closes the map, or ends its pool, sets
-// `stop_`, takes the window, and leaves the inputs to the reader, which lets go of them when it comes back.
+// `stop_`, takes the window, and leaves the inputs to the reader, which releases them when it comes back.
 #include <algorithm>
 #include <chrono>
 #include <thread>
@@ -19,10 +19,11 @@
 namespace retinue::python {
 namespace {
 
-constexpr std::size_t kFewAhead = 16, kMostAhead = 1000, kMuchAhead = std::size_t{8} << 20;
+constexpr std::size_t kFewAhead = 16, kMaxAhead = 1000, kMuchAhead = std::size_t{8} << 20;
 constexpr std::chrono::milliseconds kTryAgain{5};
 
-// While nobody waits, inputs are handed in many at a time; the first ones as they come, and so are those that come slowly.
+// While nobody waits, inputs are submitted many at a time; the first ones as they come, and so are those that come
+// slowly.
 constexpr std::size_t kAtOnce = 64, kBurst = 256;
 constexpr std::chrono::microseconds kBurstTime{200};
 
@@ -71,8 +72,8 @@ void MapTasks::read_lazily() noexcept {
 }
 
 bool MapTasks::has_room() const noexcept {
-  return without_bound_ || (calls_.count() < std::clamp(look_ahead_, kFewAhead, kMostAhead) &&
-                            calls_.bytes() + named_bytes_ < kMuchAhead);
+  return without_bound_ ||
+         (calls_.count() < std::clamp(look_ahead_, kFewAhead, kMaxAhead) && calls_.bytes() + named_bytes_ < kMuchAhead);
 }
 
 void MapTasks::wake_reader_for_more() noexcept {
@@ -114,8 +115,8 @@ void MapTasks::pass_on() {
     while (window_->next(result, Clock::time_point::min()) == detail::MapWindow::Next::result)
       kept_.erase(result.index);
   }
-  if (without_bound_) hand_in(calls_.count());
-  else hand_in_what_fits();
+  if (without_bound_) submit_read(calls_.count());
+  else submit_what_fits();
   if (read_to_end_ && calls_.empty() && !inputs_ended_) publish();
 }
 

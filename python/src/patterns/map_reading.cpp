@@ -1,4 +1,4 @@
-// When a map reads its inputs, and how what is read is handed in.
+// When a map reads its inputs, and how what is read is submitted.
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -24,7 +24,7 @@ Object no_memory_for_arguments() {
 }  // namespace
 
 void MapTasks::read_inputs(std::size_t wanted, bool heavy_too) {
-  const bool looks = plan_.results_first && !quiet_;
+  const bool looks = plan_.results_first && !pure_;
   Clock::time_point looked = looks ? Clock::now() : Clock::time_point();
   try {
     for (; wanted > 0 && (heavy_too || !window_->is_heavy()); --wanted) {
@@ -40,7 +40,7 @@ void MapTasks::read_inputs(std::size_t wanted, bool heavy_too) {
     }
   } catch (const PythonError&) {
     if (!concerns_value()) {
-      const ErrorAside aside;
+      const SavedError saved;
       publish_what_is_staged();
       throw;
     }
@@ -79,7 +79,7 @@ void MapTasks::publish() {
   }
   if (!inputs_ended_) return;
   window_->inputs_ended();
-  if (has_reader_) return;  // which lets go of all that itself
+  if (has_reader_) return;  // which releases all that itself
   plan_.iterators = Object();
   common_.clear();
   calls_.clear();
@@ -87,7 +87,7 @@ void MapTasks::publish() {
 }
 
 // False if there is no memory for it now.
-bool MapTasks::hand_in_one() {
+bool MapTasks::submit_one() {
   const auto [arguments, whole] = calls_.front();
   try {
     if (whole) {
@@ -124,13 +124,13 @@ void MapTasks::fail_oldest(const Object& error) {
                     [this](const Encoder& encoder) { encoder.write_to(window_->stage(encoder.size())); });
 }
 
-void MapTasks::hand_in(std::size_t most) {
+void MapTasks::submit_read(std::size_t most) {
   for (std::size_t n = 0; n < most && !inputs_ended_ && !calls_.empty();) {
-    if (!hand_in_one()) {
+    if (!submit_one()) {
       if (window_->is_empty()) {
         fail_oldest(no_memory_for_arguments());
       } else {
-        window_->hold_back();
+        window_->pause_inputs();
         break;
       }
     }
@@ -139,23 +139,23 @@ void MapTasks::hand_in(std::size_t most) {
   if (!inputs_ended_) publish();
 }
 
-void MapTasks::hand_in_what_fits() {
+void MapTasks::submit_what_fits() {
   window_->inputs_wait(false);
   while (!inputs_ended_ && !calls_.empty()) {
     const std::size_t wanted = window_->wanted();
     if (wanted == 0) break;
-    hand_in(wanted);
+    submit_read(wanted);
   }
   look_ahead_ = window_->look_ahead();
 }
 
-void MapTasks::hand_in_or_read() {
+void MapTasks::submit_or_read() {
   if (inputs_ended_) {
     if (stop_) window_->inputs_ended();
     return;
   }
   if (has_reader_ || !calls_.empty() || read_to_end_) {
-    hand_in_what_fits();
+    submit_what_fits();
     if (!inputs_ended_ && read_to_end_ && calls_.empty()) publish();
     if (has_reader_) window_->inputs_wait(calls_.empty());
     wake_reader_for_more();
@@ -172,16 +172,16 @@ void MapTasks::start() {
   if (plan_.reading == Reading::in_thread) return;
   if (const std::size_t wanted = window_->wanted(); wanted != 0) read_inputs(wanted);
   constexpr std::size_t kSmall = 16u << 20;
-  if (plan_.length > kMostHandedIn || plan_.options.look_ahead.value_or(0) != 0) return;
+  if (plan_.length > kMaxSubmitted || plan_.options.look_ahead.value_or(0) != 0) return;
   while (!inputs_ended_ && !pending_ && staged_bytes_ < kSmall) read_inputs(4);
 }
 
 void MapTasks::read_in_call() {
   const std::uint64_t limit = shared_memory_usage().bytes_limit;
   const std::size_t most = limit != 0 ? std::min<std::size_t>(kMuch, limit / 8) : kMuch;
-  constexpr std::chrono::microseconds kHandInEvery{100};
+  constexpr std::chrono::microseconds kSubmitEvery{100};
   constexpr unsigned kMany = 64;
-  auto handed_in = Clock::now();
+  auto submitted = Clock::now();
   in_call_ = true;
   try {
     for (unsigned n = 1;; ++n) {
@@ -191,10 +191,10 @@ void MapTasks::read_in_call() {
       }
       if (calls_.empty()) {
         publish();
-      } else if (n % kMany == 0 || Clock::now() - handed_in >= kHandInEvery) {
+      } else if (n % kMany == 0 || Clock::now() - submitted >= kSubmitEvery) {
         take_results();
-        if (window_->outstanding() < kMostHandedIn) hand_in(kMostHandedIn - window_->outstanding());
-        handed_in = Clock::now();
+        if (window_->outstanding() < kMaxSubmitted) submit_read(kMaxSubmitted - window_->outstanding());
+        submitted = Clock::now();
       }
       if (inputs_ended_) raise_input_error();
       if (staged_bytes_ > most || pending_) {
@@ -214,7 +214,7 @@ void MapTasks::read_in_call() {
     publish();
   } catch (...) {
     in_call_ = false;
-    const ErrorAside aside;
+    const SavedError saved;
     give_up();
     throw;
   }
@@ -230,7 +230,7 @@ void MapTasks::read_all() {
   bool none_ran = false;  // when the last item without memory was tried
   while (window_ != nullptr && !inputs_ended_) {
     const std::uint64_t before = staged_ - calls_.count();
-    if (!calls_.empty()) hand_in(calls_.count());
+    if (!calls_.empty()) submit_read(calls_.count());
     else if (!to_the_end) return;
     else if (!read_to_end_) read_inputs(kBatch, true);
     else publish();

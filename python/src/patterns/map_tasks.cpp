@@ -16,24 +16,24 @@ namespace retinue::python {
 
 namespace {}  // namespace
 
-/// What the reader has read while somebody was in `next` is handed in as that one leaves.
-class MapTasks::HandInAtEnd {
+/// What the reader has read while somebody was in `next` is submitted as that one leaves.
+class MapTasks::SubmitAtEnd {
  public:
-  explicit HandInAtEnd(MapTasks& tasks) : tasks_(tasks) {}
-  ~HandInAtEnd() {
+  explicit SubmitAtEnd(MapTasks& tasks) : tasks_(tasks) {}
+  ~SubmitAtEnd() {
     if (!tasks_.has_reader_ || tasks_.window_ == nullptr || tasks_.inputs_ended_ || tasks_.calls_.empty()) return;
-    const ErrorAside aside;
+    const SavedError saved;
     guarded(
         [this] {
-          tasks_.hand_in_what_fits();
+          tasks_.submit_what_fits();
           tasks_.wake_reader_for_more();
           return 0;
         },
         -1);
     if (PyErr_Occurred() != nullptr) PyErr_Clear();  // without memory now: whoever comes next tries again
   }
-  HandInAtEnd(const HandInAtEnd&) = delete;
-  HandInAtEnd& operator=(const HandInAtEnd&) = delete;
+  SubmitAtEnd(const SubmitAtEnd&) = delete;
+  SubmitAtEnd& operator=(const SubmitAtEnd&) = delete;
 
  private:
   MapTasks& tasks_;
@@ -42,7 +42,7 @@ class MapTasks::HandInAtEnd {
 // Tasks that are running go on, with what they need.
 void MapTasks::leave_to_engine() noexcept {
   if (window_ == nullptr) return;
-  if (interrupted_) window_->end_at_once();
+  if (interrupted_) window_->terminate_on_destruction();
   try {
     std::vector<Object> all;
     all.reserve(kept_.size() + 1);
@@ -62,7 +62,7 @@ void MapTasks::close() noexcept {
   if (!busy_) give_up();
 }
 
-// The reader, which may be in the inputs or in what it encodes, lets go of these itself.
+// The reader, which may be in the inputs or in what it encodes, releases these itself.
 void MapTasks::give_up() noexcept {
   leave_to_engine();
   inputs_ended_ = stop_ = true;
@@ -130,9 +130,9 @@ Object MapTasks::give(Outcome outcome, std::uint64_t index) {
   if (!outcome.error) return std::move(outcome.value);
   Object error = std::move(outcome.error);
   if (PyErr_GivenExceptionMatches(error.get(), PyExc_StopIteration)) {  // it would end the loop that reads the results
-    Object told = check(PyObject_CallFunction(PyExc_RuntimeError, "s", "a task of the map raised StopIteration"));
-    PyException_SetCause(told.get(), error.release());
-    error = std::move(told);
+    Object failure = check(PyObject_CallFunction(PyExc_RuntimeError, "s", "a task of the map raised StopIteration"));
+    PyException_SetCause(failure.get(), error.release());
+    error = std::move(failure);
   }
   helpers::note_item(error.get(), check(PyLong_FromUnsignedLongLong(index)).get());
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.get())), error.get());
@@ -227,20 +227,20 @@ Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
   if (timed_out) return Object();
   const Busy busy(*this);
   begun_ = true;
-  if (window_ != nullptr && plan_.core->foreign()) {
+  if (window_ != nullptr && plan_.core->made_elsewhere()) {
     (void)window_.release();  // the parent's: nothing of it is this process's to free
     inputs_ended_ = true;
     plan_.core->check_open();
   }
   if (!results_.empty()) return read_taken();
-  const HandInAtEnd hand_in(*this);
+  const SubmitAtEnd submit_read(*this);
   detail::MapWindow::Result result;
   while (window_ != nullptr) {
     // Inputs may wait, and what waits for them, for this result.
-    const bool results_first = !inputs_ended_ && plan_.results_first && !quiet_;
+    const bool results_first = !inputs_ended_ && plan_.results_first && !pure_;
     Next found = results_first ? window_->next(result, Clock::time_point::min()) : Next::timed_out;
     if (found != Next::result) {
-      hand_in_or_read();
+      submit_or_read();
       found = window_->next(result, Clock::time_point::min());
     }
     if (found == Next::timed_out || (found == Next::over && !inputs_ended_)) {

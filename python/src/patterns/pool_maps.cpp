@@ -13,13 +13,13 @@ std::vector<std::shared_ptr<MapTasks>> PoolMaps::living() const {
 
 void PoolMaps::sweep() {
   std::erase_if(all_, [](const auto& map) { return map.expired(); });
-  // Letting go of a map may run code of the program's, which may submit and so come by here again.
+  // Releasing a map may run code of the program's, which may submit and so call this again.
   for (auto& map : std::exchange(dropped_, {}))
     if (!map->drop_results()) dropped_.push_back(std::move(map));
 }
 
 void PoolMaps::drop(const std::shared_ptr<MapTasks>& tasks) {
-  if (tasks->is_foreign()) return;
+  if (tasks->is_made_elsewhere()) return;
   if (tasks->is_being_read_to_its_end()) return dropped_.push_back(tasks);
   if (tasks->closed() || !tasks->untouched() || ended_) return tasks->close();
   if (tasks->has_reader()) {

@@ -15,11 +15,11 @@ class PoolMaps {
   void add(const std::shared_ptr<MapTasks>& tasks) { all_.push_back(tasks); }
   std::vector<std::shared_ptr<MapTasks>> living() const;
 
-  /// An iterator goes: what its inputs still hold is handed in if nobody has begun to read it. Throws PythonError with
+  /// An iterator goes: what its inputs still hold is submitted if nobody has begun to read it. Throws PythonError with
   /// what the inputs raise.
   void drop(const std::shared_ptr<MapTasks>& tasks);
   bool has_dropped() const noexcept { return !dropped_.empty(); }
-  /// Lets go of results of those, which may run code of the program's (`__del__`).
+  /// Releases results of those, which may run code of the program's (`__del__`).
   void sweep();
   std::vector<std::shared_ptr<MapTasks>> take_dropped() noexcept { return std::exchange(dropped_, {}); }
 

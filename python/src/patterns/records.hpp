@@ -9,7 +9,7 @@
 
 namespace retinue::python {
 
-/// A queue of records: what a map has read and not handed in yet, and results that it has taken before they are asked
+/// A queue of records: what a map has read and not submitted yet, and results that it has taken before they are asked
 /// for. A record costs its bytes and four more. Records lie one behind the other, unaligned, in chunks that are freed
 /// as their last record goes; the first chunk is small, for most maps are. Used by one thread at a time.
 class Records {

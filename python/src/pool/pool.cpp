@@ -41,7 +41,7 @@ PyObject* start(PyObject* self, PyObject* arguments) noexcept {
   });
 }
 
-/// Has the threads that read inputs hand in all of them, for nobody may come to take results.
+/// Has the threads that read inputs submit all of them, for nobody may come to take results.
 PyObject* read_without_bound(PyObject* self, PyObject*) noexcept {
   return guarded([&]() -> PyObject* {
     for (const auto& tasks : pool_of(self).maps.living()) tasks->read_without_bound();
@@ -77,7 +77,7 @@ detail::Ref<detail::ProcessBackend> core_to_end(PyObject* self) {
   return pool_of(self).core;
 }
 
-// From now on nothing can be handed in: `_start` is called, and says why.
+// From now on nothing can be submitted: `_start` is called, and says why.
 PyObject* refuse(PyObject* self, PyObject*) noexcept {
   pool_of(self).closed = true;
   return Py_NewRef(Py_None);
@@ -198,7 +198,7 @@ void dealloc(PyObject* self) {
   PoolObject& object = object_of(self);
   if (object.weak_references != nullptr) PyObject_ClearWeakRefs(self);
   if (const std::shared_ptr<Pool> pool = std::move(object.pool);
-      pool && pool->core.get() != nullptr && !pool->ended && !pool->core->foreign()) {
+      pool && pool->core.get() != nullptr && !pool->ended && !pool->core->made_elsewhere()) {
     // Nobody has shut it down: what was submitted is finished, as with concurrent.futures, but not waited for.
     try {
       closing().begin(pool->core, false, pool);

@@ -43,7 +43,7 @@ PyObject* map(PyObject* self, PyObject* arguments) noexcept {
     plan.core->check_open();
     plan.scope = pool.scope;
     pool.maps.sweep();
-    helpers::let_go_of_deleted();
+    helpers::release_deleted();
     take_inputs(plan, iterables, options.reading);
     if (Object parts = helpers::split_partial(callable, pool.scope.get()); parts.get() != Py_None) {
       callable = PyTuple_GET_ITEM(parts.get(), 0);
@@ -55,7 +55,7 @@ PyObject* map(PyObject* self, PyObject* arguments) noexcept {
     const Object map = make_map(tasks, pool.maps, self);  // from here on it looks after what its tasks need
     tasks->start();
     if (tasks->was_too_much() && warn_of_too_much() < 0) {
-      const ErrorAside aside;
+      const SavedError saved;
       tasks->close();
       return nullptr;
     }

@@ -1,4 +1,4 @@
-// A worker holds the GIL while it runs tasks and lets go of it only to sleep.
+// A worker holds the GIL while it runs tasks and releases it only to sleep.
 #include "processes/interpreter_hooks.hpp"
 
 #include <csignal>
@@ -30,18 +30,18 @@ void before_sleep() noexcept {
 
 void after_sleep() noexcept { PyEval_RestoreThread(std::exchange(sleeping, nullptr)); }
 
-void begin(unsigned seat) noexcept {
-  quietly([seat] {
+void begin(unsigned worker) noexcept {
+  quietly([worker] {
     forget_loaded_functions();
     // What was inherited is not collected here, so that its pages stay shared with the owner.
     helpers::freeze_garbage();
-    const Object number = check(PyLong_FromUnsignedLong(seat));
+    const Object number = check(PyLong_FromUnsignedLong(worker));
     helpers::begin_worker(number.get());
   });
 }
 
 void end() noexcept {
-  // Threads or children that a task has left behind must not keep the seat for ever.
+  // Threads or children that a task has left behind must not keep the record for ever.
   std::signal(SIGALRM, SIG_DFL);
   alarm(5);
   quietly([] { helpers::end_worker(); });
@@ -67,7 +67,7 @@ bool interrupted() noexcept {
 }
 
 // Modules run functions before and after a fork (logging takes its locks), from where an exception goes nowhere. So a
-// Ctrl-C that has come by now is taken before, and raised after; the next waits, for signals are blocked here.
+// Ctrl-C that has come until now is taken before, and raised after; the next waits, for signals are blocked here.
 PyObject *taken_type = nullptr, *taken_value = nullptr, *taken_traceback = nullptr;
 
 void before_fork() noexcept {

@@ -22,11 +22,11 @@ struct Initializer {
       return;
     }
     const Object error = take_error();
-    std::string text = "an exception that could not be told";
+    std::string text = "an exception that could not be reported";
     try {
-      const Object told = helpers::text_of_initializer(error.get());
+      const Object shown = helpers::text_of_initializer(error.get());
       Py_ssize_t size = 0;
-      if (const char* utf8 = PyUnicode_AsUTF8AndSize(told.get(), &size))
+      if (const char* utf8 = PyUnicode_AsUTF8AndSize(shown.get(), &size))
         text.assign(utf8, static_cast<std::size_t>(size));
     } catch (const PythonError&) {
       PyErr_Clear();

@@ -55,9 +55,9 @@ detail::Ref<detail::ProcessBackend> start_pool(PyObject* given, PyObject* progra
 
 PyObject* attach(PyObject*, PyObject* plan) noexcept {
   return guarded([plan]() -> PyObject* {
-    const char* told = PyUnicode_AsUTF8(plan);
-    if (told == nullptr) return nullptr;
-    detail::attach_as_told(told);
+    const char* text = PyUnicode_AsUTF8(plan);
+    if (text == nullptr) return nullptr;
+    detail::attach_to_owner(text);
     return Py_NewRef(Py_None);
   });
 }
@@ -66,7 +66,7 @@ PyObject* serve(PyObject*, PyObject* initializer) noexcept {
   return guarded([&]() -> PyObject* {
     std::function<void()> call = initializer_from(Py_NewRef(initializer));  // it is kept for good
     PyOS_BeforeFork();  // workers run what comes after it; this process runs no Python any more
-    detail::serve_as_told(kHooks, std::move(call));
+    detail::serve_owner(kHooks, std::move(call));
   });
 }
 

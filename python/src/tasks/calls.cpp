@@ -11,7 +11,7 @@
 namespace retinue::python {
 namespace {
 
-constexpr std::size_t kMostInline = 96;
+constexpr std::size_t kMaxInline = 96;
 
 std::uint64_t next_id() {
   static std::atomic<std::uint64_t> last{0};
@@ -62,7 +62,7 @@ Function::Function(PyObject* callable, FunctionKind kind, Reach reach, const cha
     callable_ = Object(PyWeakref_NewRef(callable, nullptr));
     if (!callable_) PyErr_Clear();  // then it is never known again
   }
-  if (kind == FunctionKind::cached && size > kMostInline && reach == Reach::same_region) {
+  if (kind == FunctionKind::cached && size > kMaxInline && reach == Reach::same_region) {
     kind = FunctionKind::in_block;
     block_ = detail::allocate_for_workers(size);
     std::memcpy(block_.data, bytes, size);
@@ -100,7 +100,7 @@ FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope, Reach rea
   const Described d = describe(callable, scope, again);
   if (d.state == State::carried) return d.function(callable, FunctionKind::here, reach);
   if (d.state == State::none) {
-    if (by_identity_.size() >= kMost) const auto gone = std::exchange(by_identity_, {});
+    if (by_identity_.size() >= kMax) const auto gone = std::exchange(by_identity_, {});
     auto function = d.function(callable, FunctionKind::cached, reach);
     by_identity_.insert_or_assign(callable, function);
     return function;
@@ -109,7 +109,7 @@ FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope, Reach rea
   if (const auto known = by_content_.find(content); known != by_content_.end()) return known->second;
   auto function = d.function(nullptr, FunctionKind::cached, reach);
   const std::size_t bytes = content.size();
-  if (by_content_.size() >= kMost || content_bytes_ + bytes > kMostBytes) {
+  if (by_content_.size() >= kMax || content_bytes_ + bytes > kMaxBytes) {
     content_bytes_ = 0;
     const auto gone = std::exchange(by_content_, {});  // futures keep what they need
   }
@@ -123,7 +123,7 @@ FunctionRef Functions::for_map(PyObject* callable, PyObject* scope, Reach reach)
   const Described d = describe(callable, scope, true);
   const bool holds_descriptors = d.kept && !PyList_CheckExact(d.kept.get());
   auto function = d.function(callable, holds_descriptors ? FunctionKind::here : FunctionKind::cached, reach);
-  if (d.state == State::none && by_identity_.size() < kMost) by_identity_.insert_or_assign(callable, function);
+  if (d.state == State::none && by_identity_.size() < kMax) by_identity_.insert_or_assign(callable, function);
   return function;
 }
 

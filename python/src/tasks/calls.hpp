@@ -71,8 +71,8 @@ class Functions {
   FunctionRef for_map(PyObject* callable, PyObject* scope, Reach reach);
 
  private:
-  static constexpr std::size_t kMost = 1024;
-  static constexpr std::size_t kMostBytes = std::size_t{16} << 20;  // or one that is larger
+  static constexpr std::size_t kMax = 1024;
+  static constexpr std::size_t kMaxBytes = std::size_t{16} << 20;  // or one that is larger
   std::unordered_map<PyObject*, FunctionRef> by_identity_;
   std::unordered_map<std::string, FunctionRef> by_content_;
   std::size_t content_bytes_ = 0;

@@ -1,6 +1,6 @@
 // Futures that cost little until someone looks: an engine task, and the outcome once it was asked for. The machinery
 // of concurrent.futures (condition, waiters, callbacks) is made when one of its functions reaches for it; from then
-// on the pool's service thread tells it of the end.
+// on the pool's service thread notifies it of the end.
 #include "tasks/future.hpp"
 
 #include <new>
@@ -30,22 +30,23 @@ struct FutureObject {
   PyObject* condition;
   PyObject* waiters;
   PyObject* callbacks;
-  bool telling;
-  bool told;  // its waiters know that it is done
+  bool notifying;
+  bool notified;  // its waiters know that it is done
 };
 
 FutureObject& self_of(PyObject* self) noexcept { return *reinterpret_cast<FutureObject*>(self); }
 bool fetched(const FutureObject& f) noexcept { return f.value != nullptr || f.error != nullptr; }
 bool is_done(FutureObject& f) noexcept { return fetched(f) || (f.task && f.task->done()); }
 
-void let_go_of_task(FutureObject& f) noexcept {
+void release_task(FutureObject& f) noexcept {
   f.task = {};
   f.source.reset();
   f.function.reset();
   Py_CLEAR(f.kept);
 }
 
-/// A result that Python objects may share is taken out of its task, once; other threads may come by while it is read.
+/// A result that Python objects may share is taken out of its task, once; other threads may ask for it while it is
+/// read.
 std::span<const std::byte> bytes_of(FutureObject& f, detail::EncodedCompletion& task) {
   if (f.source) return f.source_bytes;
   const auto bytes = task.value_bytes();
@@ -79,7 +80,7 @@ void fetch(FutureObject& f) {
   f.cancelled = task->cancelled();
   f.value = outcome.value.release();
   f.error = outcome.error.release();
-  let_go_of_task(f);
+  release_task(f);
 }
 
 /// False if the deadline passed first.
@@ -165,41 +166,41 @@ PyObject* cancel(PyObject* self, PyObject* arguments, PyObject* names) noexcept 
   });
 }
 
-/// Called with the condition held, just before the waiters are told.
-PyObject* note_told(PyObject* self, PyObject*) noexcept {
-  self_of(self).told = true;
+/// Called with the condition held, just before the waiters are notified.
+PyObject* note_notified(PyObject* self, PyObject*) noexcept {
+  self_of(self).notified = true;
   return Py_NewRef(Py_None);
 }
 
-/// The end is told to whoever uses the machinery: once, in whichever thread comes first.
-void tell(PyObject* self) {
+/// The end is reported to whoever uses the machinery: once, in whichever thread comes first.
+void notify(PyObject* self) {
   FutureObject& f = self_of(self);
-  if (std::exchange(f.telling, true)) return;
+  if (std::exchange(f.notifying, true)) return;
   bool interrupted = false;
   try {
     fetch(f);
   } catch (const PythonError&) {
     interrupted = true;
   }
-  if (interrupted) {  // by a Ctrl-C while the value was loaded: nobody will come by again to tell
+  if (interrupted) {  // by a Ctrl-C while the value was loaded: nobody else will notify
     Object error = take_error();
     if (!fetched(f)) {
       f.error = error.release();
-      let_go_of_task(f);
+      release_task(f);
     }
   }
   Object interruption;
-  constexpr int kMostTries = 1000;
-  for (int tries = 0; tries < kMostTries; ++tries) {
+  constexpr int kMaxTries = 1000;
+  for (int tries = 0; tries < kMaxTries; ++tries) {
     try {
       PyObject* const cancelled = f.cancelled ? Py_True : Py_False;
       PyObject* const failed = f.error != nullptr ? Py_True : Py_False;
-      if (helpers::tell_waiters(self, cancelled, failed, tries > 0 ? Py_True : Py_False).get() == Py_True) break;
-      helpers::tell_in_thread(self, cancelled, failed);
+      if (helpers::notify_waiters(self, cancelled, failed, tries > 0 ? Py_True : Py_False).get() == Py_True) break;
+      helpers::notify_in_thread(self, cancelled, failed);
       return;
     } catch (const PythonError&) {
       if (concerns_value()) throw;
-      interruption = take_error();  // by a Ctrl-C: all must be told nevertheless
+      interruption = take_error();  // by a Ctrl-C: all must be notified nevertheless
     }
   }
   const Object callbacks = Object::borrowed(f.callbacks);
@@ -235,7 +236,7 @@ void materialize(PyObject* self) {
   f.waiters = waiters.release();
   f.callbacks = callbacks.release();
   if (fetched(f)) {
-    f.telling = f.told = true;
+    f.notifying = f.notified = true;
     return;
   }
   if (!f.task) return;
@@ -244,7 +245,7 @@ void materialize(PyObject* self) {
   task->on_done([held] {
     const WithGil with;
     guarded([&held]() -> PyObject* {
-      tell(held->self);
+      notify(held->self);
       return Py_None;
     });
     if (PyErr_Occurred() && held->left_behind) PyErr_WriteUnraisable(held->self);
@@ -257,7 +258,7 @@ PyObject* add_done_callback(PyObject* self, PyObject* callback) noexcept {
   return guarded([&]() -> PyObject* {
     materialize(self);
     FutureObject& f = self_of(self);
-    if (f.told) helpers::run_callback(callback, self);
+    if (f.notified) helpers::run_callback(callback, self);
     else check(PyList_Append(f.callbacks, callback));
     return Py_NewRef(Py_None);
   });
@@ -271,10 +272,10 @@ PyObject* get_machinery(PyObject* self, void*) noexcept {
   });
 }
 
-/// As concurrent.futures names states. Once the machinery is there, it changes when its waiters are told.
+/// As concurrent.futures names states. Once the machinery is there, it changes when its waiters are notified.
 PyObject* get_state(PyObject* self, void*) noexcept {
   FutureObject& f = self_of(self);
-  const bool ended = f.condition != nullptr ? f.told : is_done(f);
+  const bool ended = f.condition != nullptr ? f.notified : is_done(f);
   const char* state = "PENDING";
   if (ended) state = f.cancelled || (f.task && f.task->cancelled()) ? "CANCELLED_AND_NOTIFIED" : "FINISHED";
   else if (f.task && f.task->running()) state = "RUNNING";
@@ -362,7 +363,7 @@ PyMethodDef methods[] = {
      "cancel(*, force=False) -> bool\n\nTakes the task back if it has not started. With force, a running one is "
      "stopped "
      "too: its worker is killed and replaced."},
-    {"_note_told", note_told, METH_NOARGS, nullptr},
+    {"_note_notified", note_notified, METH_NOARGS, nullptr},
     {"add_done_callback", add_done_callback, METH_O, nullptr},
     {},
 };

@@ -9,7 +9,7 @@
 
 namespace retinue::python {
 
-/// Let go of in whichever thread comes last.
+/// Released in whichever thread comes last.
 struct HeldUntilDone {
   HeldUntilDone(FunctionRef f, std::vector<Object> k) noexcept : function(std::move(f)), kept(std::move(k)) {}
   HeldUntilDone(const HeldUntilDone&) = delete;

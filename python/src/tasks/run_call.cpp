@@ -20,8 +20,8 @@ constexpr Reach kOwner = Reach::same_region;  // who reads results has made the 
 
 bool ran = false;
 
-/// The functions this worker has loaded, by the owner's ids: the latest, as many as keep within limits. Letting go of one may
-/// run its code (`__del__`), so that is done last.
+/// The functions this worker has loaded, by the owner's ids: the latest, as many as keep within limits. Releasing one
+/// may run its code (`__del__`), so that is done last.
 class Loaded {
  public:
   PyObject* find(std::uint64_t id) noexcept {
@@ -35,7 +35,7 @@ class Loaded {
   /// `size`: of its pickle.
   PyObject* add(std::uint64_t id, Object function, std::size_t size) {
     std::list<Entry> gone;
-    while (latest_first_.size() >= kLeast && (latest_first_.size() >= kMost || bytes_ + size > kMostBytes)) {
+    while (latest_first_.size() >= kMin && (latest_first_.size() >= kMax || bytes_ + size > kMaxBytes)) {
       bytes_ -= latest_first_.back().size;
       by_id_.erase(latest_first_.back().id);
       gone.splice(gone.begin(), latest_first_, std::prev(latest_first_.end()));
@@ -59,9 +59,9 @@ class Loaded {
     std::size_t size;
     Object function;
   };
-  static constexpr std::size_t kMost = 2048;
-  static constexpr std::size_t kLeast = 2;  // however large: two maps may be under way
-  static constexpr std::size_t kMostBytes = std::size_t{16} << 20;
+  static constexpr std::size_t kMax = 2048;
+  static constexpr std::size_t kMin = 2;  // however large: two maps may be under way
+  static constexpr std::size_t kMaxBytes = std::size_t{16} << 20;
   std::list<Entry> latest_first_;
   std::unordered_map<std::uint64_t, std::list<Entry>::iterator> by_id_;
   std::size_t bytes_ = 0;
@@ -175,7 +175,8 @@ void send_error(detail::TaskContext& context) {
     description = helpers::describe_error(error.get());
   } catch (const PythonError&) {  // even that failed, say for want of memory
     PyErr_Clear();
-    description = check(Py_BuildValue("(Osss)", Py_None, Py_TYPE(error.get())->tp_name, "(it could not be told)", ""));
+    description =
+        check(Py_BuildValue("(Osss)", Py_None, Py_TYPE(error.get())->tp_name, "(it could not be reported)", ""));
   }
   Encoder result(nullptr, kOwner);
   result.number(ResultKind::exception);
@@ -184,16 +185,16 @@ void send_error(detail::TaskContext& context) {
 }
 
 /// At the end of a call: arguments that the task has kept somewhere must no longer depend on its payload.
-struct Farewell {
-  Farewell() = default;
-  Farewell(const Farewell&) = delete;
-  Farewell& operator=(const Farewell&) = delete;
-  ~Farewell() { detail::complete_borrowed(); }
+struct CompleteBorrowedAtExit {
+  CompleteBorrowedAtExit() = default;
+  CompleteBorrowedAtExit(const CompleteBorrowedAtExit&) = delete;
+  CompleteBorrowedAtExit& operator=(const CompleteBorrowedAtExit&) = delete;
+  ~CompleteBorrowedAtExit() { detail::complete_borrowed(); }
 };
 
 void run_call(detail::TaskContext& context) {
   ran = true;
-  const Farewell farewell;
+  const CompleteBorrowedAtExit at_exit;
   try {
     Object value;
     {
@@ -217,7 +218,7 @@ void run_call(detail::TaskContext& context) {
       send_error(context);
     } catch (const PythonError&) {
       PyErr_Clear();
-      throw Error("the task's exception could not be told");
+      throw Error("the task's exception could not be reported");
     }
   }
 }

@@ -131,7 +131,7 @@ def main():
         return plan["pattern"] in name and not {name, name.partition(".")[0]} & set(plan.get("without", ()))
 
     names = []
-    suite = unittest.TestSuite()  # and nothing else holds the tests: it lets go of each after its run
+    suite = unittest.TestSuite()  # and nothing else holds the tests: it releases each after its run
     for module in modules(kind):
         for test in cases(unittest.defaultTestLoader.loadTestsFromModule(module)):
             if name := name_of(test):

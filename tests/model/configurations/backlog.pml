@@ -4,6 +4,6 @@
 #define SPINNERS 0
 #define PAIR_A 0
 #define PAIR_B 2
-#define NOBODY_COMES_BY 1
+#define OWNER_IS_AWAY 1
 #define ONE_LOOK_A_STEP
 #include "../slot_protocol.pml"

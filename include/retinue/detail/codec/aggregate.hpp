@@ -1,12 +1,12 @@
 // Plain aggregates and C arrays inside them, field by field.
 #pragma once
 
-#include <retinue/detail/codec/form.hpp>
+#include <retinue/detail/codec/encoding.hpp>
 
 namespace retinue::detail {
 
 template <class T, std::size_t n>
-struct Form<T[n]> {
+struct BuiltinCodec<T[n]> {
   static constexpr bool kKnown = true;
   using Parts = TypeList<T>;
 

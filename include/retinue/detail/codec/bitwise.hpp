@@ -145,7 +145,7 @@ inline constexpr bool weightless = bitwise<T> && std::is_empty_v<T>;
 
 /// A callable somebody has vouched for; see retinue::bitwise.
 template <class F>
-struct Vouched {
+struct DeclaredBitwise {
   F function;
 
   template <class... A>
@@ -163,7 +163,7 @@ struct Vouched {
 }  // namespace detail
 
 template <class F>
-inline constexpr bool enable_bitwise<detail::Vouched<F>> = true;
+inline constexpr bool enable_bitwise<detail::DeclaredBitwise<F>> = true;
 
 /// Vouches for a trivially copyable callable that the compile-time check cannot see through, such as
 /// a lambda that captured an optional, a union, or a pointer to memory that every process shares.
@@ -173,7 +173,7 @@ inline constexpr bool enable_bitwise<detail::Vouched<F>> = true;
 ///
 /// Its bytes are copied as they are: a pointer captured to anything else will not be valid there.
 template <class F>
-constexpr detail::Vouched<std::decay_t<F>> bitwise(F&& f) {
+constexpr detail::DeclaredBitwise<std::decay_t<F>> bitwise(F&& f) {
   using Function = std::decay_t<F>;
   static_assert(detail::TriviallyMovedAbout<Function>,
                 "retinue::bitwise needs a trivially copyable callable: what it owns would not travel");

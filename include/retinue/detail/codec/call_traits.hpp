@@ -80,27 +80,27 @@ using Call = CallOf<std::decay_t<F>, typename MatchArguments<decltype(parameters
 
 template <class F, class... Argument>
 class CallOf<F, TypeList<Argument...>> {
-  using Outcome = ArgumentsResult<F, TypeList<Argument...>>;
+  using Acceptance = ArgumentsResult<F, TypeList<Argument...>>;
   static constexpr bool kFunctionPointer = std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>>;
 
  public:
   using Encoded = std::tuple<typename Argument::Encoded...>;
   using Decoded = std::tuple<typename Argument::Decoded...>;
-  using Result = typename Outcome::Type;
+  using Result = typename Acceptance::Type;
 
   /// Does not compile unless the call does and everything in it travels. True, for use in an assertion.
   static constexpr bool check() {
-    static_assert(!Outcome::kTakesReference,
+    static_assert(!Acceptance::kTakesReference,
                   "the function takes a non-const lvalue reference: it would change a copy in the worker process, and "
                   "results come back by return value. Take the parameter by value or by const reference.");
-    static_assert(Outcome::kTakesReference || Outcome::kAccepted,
+    static_assert(Acceptance::kTakesReference || Acceptance::kAccepted,
                   "not callable with these arguments: an argument does not convert to the type of its parameter");
-    static_assert(Outcome::kTakesReference || !Outcome::kAccepted || Outcome::kCallable,
+    static_assert(Acceptance::kTakesReference || !Acceptance::kAccepted || Acceptance::kCallable,
                   "not callable with these arguments (as they arrive in the worker process: by value, string "
                   "literals as std::string)");
     require_travels<F>();
     (require_travels<typename Argument::Checked>(), ...);
-    if constexpr (Outcome::kCallable) require_result_travels<Result>();
+    if constexpr (Acceptance::kCallable) require_result_travels<Result>();
     return true;
   }
 

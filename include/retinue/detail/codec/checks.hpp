@@ -35,17 +35,17 @@ inline constexpr std::size_t kPayloadAlignment = 32;
 }
 
 /// Counts one level of nesting for the time it lives.
-class Level {
+class NestingGuard {
  public:
-  explicit Level(int& depth) : depth_(depth) {
+  explicit NestingGuard(int& depth) : depth_(depth) {
     if (++depth_ > kMaxDepth) {
       --depth_;
       too_deep();
     }
   }
-  Level(const Level&) = delete;
-  Level& operator=(const Level&) = delete;
-  ~Level() { --depth_; }
+  NestingGuard(const NestingGuard&) = delete;
+  NestingGuard& operator=(const NestingGuard&) = delete;
+  ~NestingGuard() { --depth_; }
 
  private:
   int& depth_;

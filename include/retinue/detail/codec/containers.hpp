@@ -16,7 +16,7 @@
 namespace retinue::detail {
 
 template <class T, std::size_t n>
-struct Form<std::array<T, n>> {
+struct BuiltinCodec<std::array<T, n>> {
   static constexpr bool kKnown = true;
   using Parts = TypeList<T>;
 
@@ -42,7 +42,7 @@ struct Form<std::array<T, n>> {
 
 /// Lists and deques: anything with emplace_back.
 template <class Sequence>
-struct SequenceForm {
+struct SequenceCodec {
   using Element = typename Sequence::value_type;
   static constexpr bool kKnown = true;
   using Parts = TypeList<Element>;
@@ -60,12 +60,12 @@ struct SequenceForm {
 };
 
 template <class T, class Allocator>
-struct Form<std::deque<T, Allocator>> : SequenceForm<std::deque<T, Allocator>> {};
+struct BuiltinCodec<std::deque<T, Allocator>> : SequenceCodec<std::deque<T, Allocator>> {};
 template <class T, class Allocator>
-struct Form<std::list<T, Allocator>> : SequenceForm<std::list<T, Allocator>> {};
+struct BuiltinCodec<std::list<T, Allocator>> : SequenceCodec<std::list<T, Allocator>> {};
 
 template <class T, class Allocator>
-struct Form<std::forward_list<T, Allocator>> {
+struct BuiltinCodec<std::forward_list<T, Allocator>> {
   static constexpr bool kKnown = true;
   using Parts = TypeList<T>;
 
@@ -93,7 +93,7 @@ struct AppendTypes<TypeList<T...>, More...> {
 };
 
 template <class Set, class... Policy>
-struct SetForm {
+struct SetCodec {
   using Key = typename Set::key_type;
   static constexpr bool kKnown = true;
   using Parts = typename AppendTypes<PolicyParts<Set, Policy...>, Key>::Type;
@@ -113,17 +113,18 @@ struct SetForm {
 };
 
 template <class K, class Order, class A>
-struct Form<std::set<K, Order, A>> : SetForm<std::set<K, Order, A>, Order> {};
+struct BuiltinCodec<std::set<K, Order, A>> : SetCodec<std::set<K, Order, A>, Order> {};
 template <class K, class Order, class A>
-struct Form<std::multiset<K, Order, A>> : SetForm<std::multiset<K, Order, A>, Order> {};
+struct BuiltinCodec<std::multiset<K, Order, A>> : SetCodec<std::multiset<K, Order, A>, Order> {};
 template <class K, class Hash, class Equal, class A>
-struct Form<std::unordered_set<K, Hash, Equal, A>> : SetForm<std::unordered_set<K, Hash, Equal, A>, Hash, Equal> {};
+struct BuiltinCodec<std::unordered_set<K, Hash, Equal, A>>
+    : SetCodec<std::unordered_set<K, Hash, Equal, A>, Hash, Equal> {};
 template <class K, class Hash, class Equal, class A>
-struct Form<std::unordered_multiset<K, Hash, Equal, A>>
-    : SetForm<std::unordered_multiset<K, Hash, Equal, A>, Hash, Equal> {};
+struct BuiltinCodec<std::unordered_multiset<K, Hash, Equal, A>>
+    : SetCodec<std::unordered_multiset<K, Hash, Equal, A>, Hash, Equal> {};
 
 template <class Map, class... Policy>
-struct MapForm {
+struct MapCodec {
   using Key = typename Map::key_type;
   using Mapped = typename Map::mapped_type;
   static constexpr bool kKnown = true;
@@ -150,14 +151,14 @@ struct MapForm {
 };
 
 template <class K, class V, class Order, class A>
-struct Form<std::map<K, V, Order, A>> : MapForm<std::map<K, V, Order, A>, Order> {};
+struct BuiltinCodec<std::map<K, V, Order, A>> : MapCodec<std::map<K, V, Order, A>, Order> {};
 template <class K, class V, class Order, class A>
-struct Form<std::multimap<K, V, Order, A>> : MapForm<std::multimap<K, V, Order, A>, Order> {};
+struct BuiltinCodec<std::multimap<K, V, Order, A>> : MapCodec<std::multimap<K, V, Order, A>, Order> {};
 template <class K, class V, class Hash, class Equal, class A>
-struct Form<std::unordered_map<K, V, Hash, Equal, A>> : MapForm<std::unordered_map<K, V, Hash, Equal, A>, Hash, Equal> {
-};
+struct BuiltinCodec<std::unordered_map<K, V, Hash, Equal, A>>
+    : MapCodec<std::unordered_map<K, V, Hash, Equal, A>, Hash, Equal> {};
 template <class K, class V, class Hash, class Equal, class A>
-struct Form<std::unordered_multimap<K, V, Hash, Equal, A>>
-    : MapForm<std::unordered_multimap<K, V, Hash, Equal, A>, Hash, Equal> {};
+struct BuiltinCodec<std::unordered_multimap<K, V, Hash, Equal, A>>
+    : MapCodec<std::unordered_multimap<K, V, Hash, Equal, A>, Hash, Equal> {};
 
 }  // namespace retinue::detail

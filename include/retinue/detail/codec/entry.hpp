@@ -78,7 +78,7 @@ CodeName portable_name(const void* code);
 /// mapped until detached. Children forked later inherit the registry, but do not publish to it.
 void attach_modules(ModuleTable& table);
 /// Publishes again what was overwritten in an attached table; true if anything was.
-bool mend_modules(ModuleTable& table) noexcept;
+bool repair_modules(ModuleTable& table) noexcept;
 /// Stops publishing. What was published stays readable. Does nothing for a table never attached.
 void detach_modules(ModuleTable& table) noexcept;
 

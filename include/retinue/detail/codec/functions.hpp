@@ -1,7 +1,7 @@
 // Function pointers, pointers to members, and functions with their first arguments bound.
 #pragma once
 
-#include <retinue/detail/codec/form.hpp>
+#include <retinue/detail/codec/encoding.hpp>
 #include <retinue/detail/codec/entry.hpp>
 
 #include <concepts>
@@ -14,7 +14,7 @@ namespace detail {
 
 template <class T>
   requires std::is_function_v<T>
-struct Form<T*> {
+struct BuiltinCodec<T*> {
   static constexpr bool kKnown = true;
   using Parts = TypeList<>;
 
@@ -47,7 +47,7 @@ struct MemberPointerBits {
 
 template <class M, class C>
   requires std::is_function_v<M>
-struct Form<M C::*> {
+struct BuiltinCodec<M C::*> {
   static_assert(sizeof(M C::*) == sizeof(MemberPointerBits), "Retinue knows only the Itanium C++ ABI");
   static constexpr bool kKnown = true;
   using Parts = TypeList<>;
@@ -108,13 +108,13 @@ class BoundFront {
   }
 
  private:
-  friend struct Form<BoundFront>;
+  friend struct BuiltinCodec<BoundFront>;
   F function_;
   std::tuple<Bound...> bound_;
 };
 
 template <class F, class... Bound>
-struct Form<BoundFront<F, Bound...>> {
+struct BuiltinCodec<BoundFront<F, Bound...>> {
   static constexpr bool kKnown = true;
   using Parts = TypeList<F, Bound...>;
 

@@ -1,7 +1,7 @@
 // Runs of elements: strings, vectors and the views of them. Bitwise elements are one aligned copy.
 #pragma once
 
-#include <retinue/detail/codec/form.hpp>
+#include <retinue/detail/codec/encoding.hpp>
 
 #include <algorithm>
 #include <memory>
@@ -87,7 +87,7 @@ std::span<const T> view_run(Reader& r) {
 }
 
 template <class T, class Allocator>
-struct Form<std::vector<T, Allocator>> {
+struct BuiltinCodec<std::vector<T, Allocator>> {
   static constexpr bool kKnown = true;
   using Parts = TypeList<T>;
   using Vector = std::vector<T, Allocator>;
@@ -129,7 +129,7 @@ struct Form<std::vector<T, Allocator>> {
 };
 
 template <class Allocator>
-struct Form<std::vector<bool, Allocator>> {
+struct BuiltinCodec<std::vector<bool, Allocator>> {
   static constexpr bool kKnown = true;
   using Parts = TypeList<>;
 
@@ -158,7 +158,7 @@ struct Form<std::vector<bool, Allocator>> {
 };
 
 template <class C, class Traits, class Allocator>
-struct Form<std::basic_string<C, Traits, Allocator>> {
+struct BuiltinCodec<std::basic_string<C, Traits, Allocator>> {
   static constexpr bool kKnown = true;
   using Parts = TypeList<>;
   using String = std::basic_string<C, Traits, Allocator>;
@@ -178,7 +178,7 @@ struct Form<std::basic_string<C, Traits, Allocator>> {
 };
 
 template <class C, class Traits>
-struct Form<std::basic_string_view<C, Traits>> {
+struct BuiltinCodec<std::basic_string_view<C, Traits>> {
   static constexpr bool kKnown = true;
   static constexpr bool kView = true;
   using Parts = TypeList<>;
@@ -197,7 +197,7 @@ struct Form<std::basic_string_view<C, Traits>> {
 /// Read in place. A span of non-const elements is written alike, but has nothing to point to when it
 /// is read; as a parameter it gets a private copy (arguments.hpp).
 template <class T, std::size_t extent>
-struct Form<std::span<T, extent>> {
+struct BuiltinCodec<std::span<T, extent>> {
   using Element = std::remove_const_t<T>;
   static constexpr bool kKnown = true;
   static constexpr bool kView = true;

@@ -71,7 +71,7 @@ template <class M, class C>
 struct SignatureOf<M C::*> : MemberSignature<C, PlainSignature<M>> {};
 
 template <class F>
-struct SignatureOf<Vouched<F>> : SignatureOf<F> {};
+struct SignatureOf<DeclaredBitwise<F>> : SignatureOf<F> {};
 
 /// What is left of a signature when the first n parameters are bound.
 template <std::size_t n, class List>

@@ -1,7 +1,7 @@
 // Single values with structure: pairs, tuples, optionals, variants, owned values, paths.
 #pragma once
 
-#include <retinue/detail/codec/form.hpp>
+#include <retinue/detail/codec/encoding.hpp>
 
 #include <filesystem>
 #include <memory>
@@ -13,7 +13,7 @@
 namespace retinue::detail {
 
 template <class A, class B>
-struct Form<std::pair<A, B>> {
+struct BuiltinCodec<std::pair<A, B>> {
   static constexpr bool kKnown = true;
   using Parts = TypeList<A, B>;
 
@@ -27,7 +27,7 @@ struct Form<std::pair<A, B>> {
 };
 
 template <class... T>
-struct Form<std::tuple<T...>> {
+struct BuiltinCodec<std::tuple<T...>> {
   static constexpr bool kKnown = true;
   using Parts = TypeList<T...>;
 
@@ -39,7 +39,7 @@ struct Form<std::tuple<T...>> {
 };
 
 template <class T>
-struct Form<std::optional<T>> {
+struct BuiltinCodec<std::optional<T>> {
   static constexpr bool kKnown = true;
   using Parts = TypeList<T>;
 
@@ -55,7 +55,7 @@ struct Form<std::optional<T>> {
 };
 
 template <class... T>
-struct Form<std::variant<T...>> {
+struct BuiltinCodec<std::variant<T...>> {
   static constexpr bool kKnown = true;
   using Parts = TypeList<T...>;
   using Variant = std::variant<T...>;
@@ -87,7 +87,7 @@ struct Form<std::variant<T...>> {
 /// By value. A base class may stand for a derived object that would be cut down to it, so those are
 /// refused.
 template <class T>
-struct Form<std::unique_ptr<T>> {
+struct BuiltinCodec<std::unique_ptr<T>> {
   using Value = std::remove_const_t<T>;
   static constexpr bool kKnown = !std::is_array_v<T>;
   using Parts = std::conditional_t<std::is_polymorphic_v<T> && !std::is_final_v<T>,
@@ -105,7 +105,7 @@ struct Form<std::unique_ptr<T>> {
 };
 
 template <>
-struct Form<std::filesystem::path> {
+struct BuiltinCodec<std::filesystem::path> {
   static constexpr bool kKnown = true;
   using Parts = TypeList<>;
 

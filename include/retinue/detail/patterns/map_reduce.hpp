@@ -154,7 +154,7 @@ class Runs {
 
   bool at_end() const noexcept { return run_.empty(); }
 
-  /// The oldest run whose result has not been told took `ns`.
+  /// The oldest run whose result has not been reported took `ns`.
   void took(std::uint64_t ns) noexcept {
     length_.took(lengths_.front(), ns);
     lengths_.pop_front();
@@ -191,7 +191,7 @@ template <class F, std::ranges::input_range R, class T, class Combine>
 T ExecutorInterface<Derived>::map_reduce(F&& f, R&& inputs, T init, Combine combine) {
   detail::Runs<R> runs(std::forward<R>(inputs), self().workers());
   using Fold = detail::FoldRun<T, detail::Element<R>, std::decay_t<F>, Combine>;
-  // The first failed run's exception comes out of here and takes back the runs that have not started.
+  // The first failed run's exception comes out of here and cancels the runs that have not started.
   for (auto& fold : self().map_tasks(options(), detail::Order::inputs, Fold{std::forward<F>(f), combine}, runs)) {
     runs.took(fold.ns);
     init = std::invoke(combine, std::move(init), std::move(fold.partial));

@@ -18,7 +18,7 @@ struct SharedMemory;
 using KeptMemory = std::vector<std::shared_ptr<const SharedMemory>>;
 
 /// The tasks of one map that are under way, and the results not yet taken. Used by one thread at a
-/// time, but for `nudge`. Its destructor takes back what has not started.
+/// time, but for `nudge`. Its destructor cancels what has not started.
 class MapWindow {
  public:
   MapWindow() = default;
@@ -34,7 +34,7 @@ class MapWindow {
   /// What the last stage() names, kept until its task has ended; `bytes` of it are new.
   virtual void keep_for_last(KeptMemory kept, std::size_t bytes) = 0;
   /// No inputs are to be read until a result was given: there is no memory for them.
-  virtual void hold_back() noexcept = 0;
+  virtual void pause_inputs() noexcept = 0;
   virtual bool is_empty() const noexcept = 0;
   /// How many tasks are staged, under way, or ended and not given yet.
   virtual std::size_t outstanding() const noexcept = 0;
@@ -48,7 +48,7 @@ class MapWindow {
   virtual std::size_t unfinished() = 0;
   /// True if what is under way is so large that no more should be read, whatever `wanted` said.
   virtual bool is_heavy() const noexcept = 0;
-  /// Takes back the last stage(), whose arguments could not be written.
+  /// Cancels the last stage(), whose arguments could not be written.
   virtual void unstage() noexcept = 0;
   /// Hands what is staged to the pool. Throws PoolClosed.
   virtual void publish() = 0;
@@ -75,8 +75,8 @@ class MapWindow {
   /// No more inputs will come.
   virtual void inputs_ended() noexcept = 0;
   /// The destructor shall also stop what runs then: its workers are killed and replaced.
-  virtual void end_at_once() noexcept = 0;
-  /// What tasks that outlive this object need; let go of in any thread, when they have ended.
+  virtual void terminate_on_destruction() noexcept = 0;
+  /// What tasks that outlive this object need; released in any thread, when they have ended.
   virtual void keep(std::shared_ptr<const void> kept) noexcept = 0;
 };
 

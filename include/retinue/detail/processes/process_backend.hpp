@@ -17,7 +17,7 @@ struct PoolStats;
 
 namespace retinue::detail {
 
-/// The backend of a process pool. Whoever made it shuts it down before letting go of it.
+/// The backend of a process pool. Whoever made it shuts it down before releasing it.
 class ProcessBackend : public Backend {
  public:
   /// Opens a map; see MapWindow.
@@ -34,7 +34,7 @@ class ProcessBackend : public Backend {
   virtual std::vector<pid_t> worker_pids() = 0;
   /// True in a child forked from the owner, where this pool is a memory of the parent's, and for another copy of this
   /// library in the owner's program.
-  virtual bool foreign() const noexcept = 0;
+  virtual bool made_elsewhere() const noexcept = 0;
   /// Throws PoolClosed if the pool takes no tasks (any more, or in this process).
   virtual void check_open() = 0;
 

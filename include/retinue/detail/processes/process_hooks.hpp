@@ -18,10 +18,10 @@ struct ProcessHooks {
   bool (*interrupted)() noexcept = nullptr;       ///< asked while a pool waits for its first workers: true to give up
   void (*before_callbacks)() noexcept = nullptr;  ///< in the owner's service thread, before a run of callbacks ...
   void (*after_callbacks)() noexcept = nullptr;   ///< ... and after it
-  void (*worker_begins)(unsigned seat) noexcept = nullptr;  ///< before the initializer
-  void (*worker_ends)() noexcept = nullptr;                 ///< before a worker leaves by its own will
-  void (*before_sleep)() noexcept = nullptr;                ///< in a worker that finds no work ...
-  void (*after_sleep)() noexcept = nullptr;                 ///< ... and when it may have found some
+  void (*worker_begins)(unsigned worker) noexcept = nullptr;  ///< before the initializer
+  void (*worker_ends)() noexcept = nullptr;                   ///< before a worker leaves by its own will
+  void (*before_sleep)() noexcept = nullptr;                  ///< in a worker that finds no work ...
+  void (*after_sleep)() noexcept = nullptr;                   ///< ... and when it may have found some
 };
 
 /// A program to start as the fork server of a pool, in the place of a fork of the owner: its workers then have nothing of
@@ -33,8 +33,8 @@ struct FreshProgram {
 
 /// What that program calls first of all, with its last argument: the pool's memory gets the address it must have. Throws
 /// Error or ResourceExhausted.
-void attach_as_told(const std::string& told);
+void attach_to_owner(const std::string& plan_text);
 /// And at last; `initializer` may be empty. Never returns.
-[[noreturn]] void serve_as_told(const ProcessHooks& hooks, std::function<void()> initializer);
+[[noreturn]] void serve_owner(const ProcessHooks& hooks, std::function<void()> initializer);
 
 }  // namespace retinue::detail

@@ -39,8 +39,8 @@ struct WorkerDeath {
   int exit_code = -1;  ///< or -1 if a signal has ended it
 };
 
-/// As long as it is kept, its function is called. Letting go of it waits for a call in another thread, so do not hold then
-/// what the function may wait for; in the function itself it may be let go of, and the function lives until it returns.
+/// As long as it is kept, its function is called. Releasing it waits for a call in another thread, so do not hold then
+/// what the function may wait for; in the function itself it may be released, and the function lives until it returns.
 using Subscription = std::shared_ptr<const void>;
 
 /// The interface that every executor implements underneath, and that schedulers hold where they do not care which one it
@@ -92,7 +92,7 @@ class Backend {
 
   /// Calls `on_death` for each worker process that dies or is killed while its executor is open (not for one that has done its
   /// share and leaves): in a thread of the executor's, without locks, in the order of the deaths, and before callbacks of the
-  /// tasks that died with it. Who subscribes in such a call hears of the next death. After bad_alloc it is called again a
+  /// tasks that died with it. A subscription made in such a call begins with the next death. After bad_alloc it is called again a
   /// little later, and those behind it wait; what else it throws is dropped. Never called where there are no worker processes.
   /// Throws bad_alloc, and PoolClosed in a forked child.
   [[nodiscard]] virtual Subscription subscribe(std::function<void(const WorkerDeath&)> on_death) = 0;

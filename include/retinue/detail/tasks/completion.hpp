@@ -26,7 +26,7 @@ Clock::time_point deadline_after(const std::chrono::duration<Rep, Period>& time)
   return Clock::now() + std::chrono::ceil<Clock::duration>(time);
 }
 
-class OwnerBell;
+class OwnerDoorbell;
 struct SharedMemory;
 
 /// One task's end. Owned jointly by its Future, its executor and whoever waits (intrusive count).
@@ -46,7 +46,7 @@ class Completion {
   virtual bool done() noexcept = 0;
   /// Waits until done or until the deadline; returns done(). May run the executor's own chores.
   virtual bool wait(const Deadline& deadline) = 0;
-  /// Takes the task back if it has not started; with `force` also stops a running one. True if the
+  /// Cancels the task if it has not started; with `force` also stops a running one. True if the
   /// task ends (or ended) as cancelled because of this or an earlier call.
   virtual bool cancel(bool force) = 0;
   virtual bool cancelled() noexcept = 0;
@@ -55,11 +55,11 @@ class Completion {
   /// Calls `callback` once the task is done: at once in this thread if it is, else in a thread of the
   /// executor's. What the callback throws is dropped.
   virtual void on_done(std::function<void()> callback) = 0;
-  /// Asks that the end of this task rings `owner_bell()`. False if it is done already. One arming
+  /// Asks that the end of this task rings `owner_doorbell()`. False if it is done already. One arming
   /// serves one ring; arm again before each sleep.
   virtual bool arm() = 0;
-  /// That bell: another one, if the executor is of another copy of this library.
-  virtual const OwnerBell& bell() const = 0;
+  /// That doorbell: another one, if the executor is of another copy of this library.
+  virtual const OwnerDoorbell& doorbell() const = 0;
   /// Wait-loop chores an executor needs done by whoever waits (read finished slots); may do nothing.
   virtual void progress() noexcept {}
 

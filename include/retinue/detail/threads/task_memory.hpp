@@ -8,8 +8,8 @@ namespace retinue::detail {
 /// Memory for one task, aligned to a cache line; throws std::bad_alloc. A few nanoseconds for tasks up to
 /// 256 bytes, which come from a stock that each thread keeps and trades with the others in batches. Any thread
 /// may call it, also in a forked child: no lock is ever waited for.
-void* take_task_memory(std::size_t bytes);
+void* allocate_task_memory(std::size_t bytes);
 /// Gives it back, with the size it was taken with.
-void give_task_memory(void* memory, std::size_t bytes) noexcept;
+void free_task_memory(void* memory, std::size_t bytes) noexcept;
 
 }  // namespace retinue::detail

@@ -24,7 +24,7 @@ namespace retinue::detail {
 
 /// One item under way: what does not depend on types.
 struct MapCell {
-  enum State : std::uint32_t { kPending, kArmed, kDone };
+  enum CellState : std::uint32_t { kPending, kArmed, kDone };
   std::atomic<std::uint32_t> state{kPending};  // for maps in the order of inputs
   MapCell* next = nullptr;                     // in the stack of finished cells, for the others
   std::uint64_t index = 0;
@@ -59,7 +59,7 @@ class MapFlow : public std::enable_shared_from_this<MapFlow> {
   /// No item starts any more; those that run end unseen.
   void abandon() noexcept;
 
-  /// A runner's life, in a thread of the pool; then its end if it was taken back.
+  /// A runner's life, in a thread of the pool; then its end if it was cancelled.
   void work() noexcept;
   void runner_lost() noexcept;
 
@@ -81,7 +81,7 @@ class MapFlow : public std::enable_shared_from_this<MapFlow> {
   bool arm(MapCell* expected) noexcept;
   bool lost() const noexcept;
   void wait(MapCell* expected);
-  std::uint32_t bell_mask() const noexcept;
+  std::uint32_t doorbell_mask() const noexcept;
 
   const std::shared_ptr<ThreadCore> core_;
   const Order order_;
@@ -124,7 +124,7 @@ class TypedFlow final : public MapFlow {
     free_.pop_back();
     return cell;
   }
-  void give_back(Cell& cell) { free_.push_back(&cell); }
+  void return_cell(Cell& cell) { free_.push_back(&cell); }
 
  private:
   void run_cell(MapCell& base) noexcept override {
@@ -167,7 +167,7 @@ class ThreadMap final : public MapSource<T> {
     }
     auto& cell = static_cast<typename Flow::Cell&>(*base);
     into = std::move(cell.outcome);
-    flow_->give_back(cell);
+    flow_->return_cell(cell);
     return true;
   }
 
@@ -180,7 +180,7 @@ class ThreadMap final : public MapSource<T> {
         auto& cell = flow_->free_cell();
         if (!inputs_.next(
                 [&cell](auto&&... e) { cell.elements.emplace(element_of<Rs>(std::forward<decltype(e)>(e))...); })) {
-          flow_->give_back(cell);
+          flow_->return_cell(cell);
           ended_ = true;
           break;
         }

@@ -21,7 +21,7 @@ class ThreadCore;
 /// The part of a task that does not depend on its types. Thread-safe.
 ///
 /// All that can happen to a task happens to one word: its phase in the lowest bits, whether its end rings the
-/// owner's bell, and the list of its callbacks. Phases go Ready -> Running -> an end, or Ready -> Cancelled;
+/// owner's doorbell, and the list of its callbacks. Phases go Ready -> Running -> an end, or Ready -> Cancelled;
 /// whoever makes the step into Running or Cancelled owns the call, whoever makes the step into an end hands
 /// the outcome over. So a task may be in a queue, in the hands of a waiting thread and under cancellation at
 /// once, and one of them gets it.
@@ -40,7 +40,7 @@ class ThreadTask : public Completion {
   bool running() noexcept override { return phase() == kRunning && !left_behind(); }
   void on_done(std::function<void()> callback) override;
   bool arm() override;
-  const OwnerBell& bell() const override;
+  const OwnerDoorbell& doorbell() const override;
 
   Phase phase() const noexcept { return Phase(state_.load(std::memory_order_acquire) & kPhases); }
   /// Makes the caller the one that runs this task; false if another one was, or it was cancelled.
@@ -51,18 +51,18 @@ class ThreadTask : public Completion {
   void run_here() noexcept {
     if (claim()) run_claimed();
   }
-  /// Ends a running task and tells all who wait; false if it had ended (of its timeout).
+  /// Ends a running task and notifies all who wait; false if it had ended (of its timeout).
   bool end(Phase phase) noexcept {
     std::uintptr_t state = 0;
     if (!end_quietly(phase, state)) return false;
-    tell(state);
+    notify(state);
     return true;
   }
-  /// `end` in two steps: what `state` is set to is to be passed to `tell`.
+  /// `end` in two steps: what `state` is set to is to be passed to `notify`.
   bool end_quietly(Phase phase, std::uintptr_t& state) noexcept;
-  void tell(std::uintptr_t state) noexcept {
+  void notify(std::uintptr_t state) noexcept {
     if (state & ~std::uintptr_t{kPhases}) [[unlikely]]
-      tell_waiters(state);
+      notify_waiters(state);
   }
   /// Ends a claimed task with an error before it has run.
   void fail(std::exception_ptr error) noexcept {
@@ -103,8 +103,8 @@ class ThreadTask : public Completion {
   static constexpr std::uintptr_t kArmed = 8;
   static constexpr std::uintptr_t kCallbacks = ~std::uintptr_t{15};
 
-  std::uint32_t bell_mask() const noexcept;
-  void tell_waiters(std::uintptr_t state) noexcept;
+  std::uint32_t doorbell_mask() const noexcept;
+  void notify_waiters(std::uintptr_t state) noexcept;
   /// True in a forked child for a task that did not end before the fork: its thread stayed with the parent.
   bool left_behind() const noexcept;
 
@@ -125,8 +125,8 @@ class CallTask final : public ThreadTask {
   CallTask(ThreadCore* core, std::chrono::nanoseconds timeout, G&& function, B&&... arguments)
       : ThreadTask(core, timeout), call_(std::forward<G>(function), std::forward<B>(arguments)...) {}
 
-  static void* operator new(std::size_t bytes) { return take_task_memory(bytes); }
-  static void operator delete(void* memory) noexcept { give_task_memory(memory, sizeof(CallTask)); }
+  static void* operator new(std::size_t bytes) { return allocate_task_memory(bytes); }
+  static void operator delete(void* memory) noexcept { free_task_memory(memory, sizeof(CallTask)); }
 
   /// The value of a task that is done, or throws what it ended with.
   R take() {

@@ -45,27 +45,27 @@ def is_server(pid):
     return parent_of(pid) == os.getpid()
 
 
-class Tormentor:
-    """A thread that torments one pool, at random times drawn from the round's seed."""
+class FaultThread:
+    """A thread that injects faults into one pool, at random times drawn from the round's seed."""
 
-    def __init__(self, pool, torments, seed):
-        """`torments`: names, and the mean time between two in seconds."""
+    def __init__(self, pool, faults, seed):
+        """`faults`: names, and the mean time between two in seconds."""
         self.killed = set()  # pids
         self.server_killed = False
         self.limited = False  # shared memory, at some time
         self.done = {}
         self._pool = pool
-        self._torments = torments
+        self._faults = faults
         self._random = random.Random(seed)
         self._enough = threading.Event()
         self._stopped = []  # (when it goes on, victim)
         self._undo = []  # (when, what)
-        self._thread = threading.Thread(target=self._run, name="tormentor", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="fault_thread", daemon=True)
         self._failure = None
         self._finished = self._vain = 0
 
     def __enter__(self):
-        if self._torments:
+        if self._faults:
             self._thread.start()
         return self
 
@@ -81,14 +81,14 @@ class Tormentor:
 
     def _run(self):
         try:
-            due = {name: time.monotonic() + self._random.expovariate(1 / mean) for name, mean in self._torments.items()}
+            due = {name: time.monotonic() + self._random.expovariate(1 / mean) for name, mean in self._faults.items()}
             while not self._enough.is_set():
                 now = time.monotonic()
                 for name in [n for n, at in due.items() if at <= now]:
                     getattr(self, "_" + name.replace("-", "_"))()
                     # Less and less, so that the round ends also where workers take long to start; quickly so while
                     # nothing comes of any task, for on a busy machine each worker may die in its first.
-                    mean = self._torments[name] * (1 + self.done.get(name, 0) / 30) * 1.3 ** min(self._in_vain(), 30)
+                    mean = self._faults[name] * (1 + self.done.get(name, 0) / 30) * 1.3 ** min(self._in_vain(), 30)
                     due[name] = now + self._random.expovariate(1 / mean)
                 self._go_on(time.monotonic())
                 times = [*due.values(), *(at for at, _ in self._undo)]
@@ -99,7 +99,7 @@ class Tormentor:
             self._go_on(float("inf"))
 
     def _in_vain(self):
-        """How many torments in a row have found that no task has given its value since the one before."""
+        """How many faults in a row have found that no task has given its value since the one before."""
         stats = self._pool.stats()
         finished = stats["finished"] - stats["failed"] - stats["cancelled"]
         self._vain = self._vain + 1 if finished == self._finished else 0
@@ -139,7 +139,7 @@ class Tormentor:
             if victim is None:
                 continue
             before = victim.pid in self.killed
-            self.killed.add(victim.pid)  # first, for its death may be told at once
+            self.killed.add(victim.pid)  # first, for its death may be reported at once
             try:
                 victim.send(signal.SIGKILL)
                 self._note("kill")

@@ -14,14 +14,14 @@
 
 namespace retinue_chaos {
 
-/// Written by the tormentor; read when its thread has ended.
-struct Inflicted {
+/// Written by the fault thread; read when its thread has ended.
+struct InjectedFaults {
   std::map<pid_t, unsigned> kills;  ///< of workers, by their pids
-  std::array<std::uint64_t, static_cast<std::size_t>(Torment::kCount)> counts{};
+  std::array<std::uint64_t, static_cast<std::size_t>(FaultKind::kCount)> counts{};
   std::vector<std::string> problems;  ///< what else went wrong on the way
 
-  std::uint64_t count(Torment torment) const { return counts[static_cast<std::size_t>(torment)]; }
-  void add(Torment torment) { ++counts[static_cast<std::size_t>(torment)]; }
+  std::uint64_t count(FaultKind fault_kind) const { return counts[static_cast<std::size_t>(fault_kind)]; }
+  void add(FaultKind fault_kind) { ++counts[static_cast<std::size_t>(fault_kind)]; }
 };
 
 }  // namespace retinue_chaos

@@ -13,16 +13,16 @@ inline Terminal::Words program(const std::string& phase, const std::string& opti
 }
 
 /// What ends a program at a terminal, and the signal that its owner dies of.
-struct Blow {
+struct Interruption {
   const char* name;
   int signal;
-  void (*strike)(Terminal&);
+  void (*apply)(Terminal&);
 };
 
-inline const Blow kCtrlCTyped{"Ctrl-C", SIGINT, [](Terminal& t) { t.type(kCtrlC); }};
-inline const Blow kHangUp{"hang-up", SIGHUP, [](Terminal& t) { t.hang_up(); }};
-inline const Blow kKilled{"SIGKILL", SIGKILL, [](Terminal& t) { ::kill(t.program(), SIGKILL); }};
-inline const std::vector<Blow> kBlows{
+inline const Interruption kCtrlCTyped{"Ctrl-C", SIGINT, [](Terminal& t) { t.type(kCtrlC); }};
+inline const Interruption kHangUp{"hang-up", SIGHUP, [](Terminal& t) { t.hang_up(); }};
+inline const Interruption kKilled{"SIGKILL", SIGKILL, [](Terminal& t) { ::kill(t.program(), SIGKILL); }};
+inline const std::vector<Interruption> kInterruptions{
     kCtrlCTyped, {"Ctrl-\\", SIGQUIT, [](Terminal& t) { t.type(kCtrlBackslash); }},
     kHangUp,     {"SIGTERM", SIGTERM, [](Terminal& t) { ::kill(t.program(), SIGTERM); }},
     kKilled,     {"SIGKILL to all", SIGKILL, [](Terminal& t) { ::kill(-t.program(), SIGKILL); }},

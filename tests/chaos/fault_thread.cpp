@@ -1,4 +1,4 @@
-#include "tormentor.hpp"
+#include "fault_thread.hpp"
 
 #include <cerrno>
 #include <chrono>
@@ -54,77 +54,77 @@ Continuer::~Continuer() {
   thread_.join();
 }
 
-Tormentor::Tormentor(const Round& round, retinue::ProcessPool& pool, Inflicted& inflicted,
-                     std::function<void()> progress)
-    : round_(round), pool_(pool), inflicted_(inflicted), progress_(std::move(progress)) {
+FaultThread::FaultThread(const Round& round, retinue::ProcessPool& pool, InjectedFaults& injected,
+                         std::function<void()> progress)
+    : round_(round), pool_(pool), injected_(injected), progress_(std::move(progress)) {
   thread_ = std::thread([this] { run(); });
 }
 
-Tormentor::~Tormentor() { finish(); }
+FaultThread::~FaultThread() { finish(); }
 
-void Tormentor::finish() {
+void FaultThread::finish() {
   hurry_.store(true);
   if (thread_.joinable()) thread_.join();
 }
 
-void Tormentor::run() {
-  for (const Blow& blow : round_.blows) {
-    wait_for(blow.at);
-    strike(blow);
+void FaultThread::run() {
+  for (const Fault& fault : round_.faults) {
+    wait_for(fault.at);
+    inject(fault);
     progress_();
   }
 }
 
-void Tormentor::wait_for(std::uint32_t ended) {
+void FaultThread::wait_for(std::uint32_t ended) {
   std::uint64_t last = 0;
-  auto quiet_since = Clock::now();
+  auto idle_since = Clock::now();
   while (!hurry_.load()) {
     const std::uint64_t now = pool_.stats().finished;
     if (now >= ended) return;
-    if (now != last) quiet_since = Clock::now();
-    if (Clock::now() - quiet_since > 200ms) return;
+    if (now != last) idle_since = Clock::now();
+    if (Clock::now() - idle_since > 200ms) return;
     last = now;
     take_time(300);
   }
-  take_time(500);  // the last blows meet workers in all states of their lives, too
+  take_time(500);  // the last faults meet workers in all states of their lives, too
 }
 
-void Tormentor::strike(const Blow& blow) {
-  switch (blow.torment) {
-    case Torment::kill: return kill_one(blow);
-    case Torment::stop: return stop_one(blow);
-    case Torment::descriptors: return exhaust_descriptors(blow);
-    case Torment::memory: return exhaust_memory(blow);
-    case Torment::clock: {
+void FaultThread::inject(const Fault& fault) {
+  switch (fault.fault_kind) {
+    case FaultKind::kill: return kill_one(fault);
+    case FaultKind::stop: return stop_one(fault);
+    case FaultKind::descriptors: return exhaust_descriptors(fault);
+    case FaultKind::memory: return exhaust_memory(fault);
+    case FaultKind::clock: {
       constexpr std::int64_t kDay = 86'400;
-      const std::int64_t seconds = static_cast<std::int64_t>(blow.selector % (800 * kDay)) - 400 * kDay;
+      const std::int64_t seconds = static_cast<std::int64_t>(fault.selector % (800 * kDay)) - 400 * kDay;
       board().clock_jump_ns.store(seconds * 1'000'000'000);
       break;
     }
-    case Torment::other_pool: return run_other_pool(blow);
-    case Torment::fork_owner: return fork_owner(blow);
-    case Torment::kill_server: {
+    case FaultKind::other_pool: return run_other_pool(fault);
+    case FaultKind::fork_owner: return fork_owner(fault);
+    case FaultKind::kill_server: {
       const auto pids = pool_.worker_pids();
-      if (pids.empty() || !signal_server_of(pids[blow.selector % pids.size()], SIGKILL)) return;
+      if (pids.empty() || !signal_server_of(pids[fault.selector % pids.size()], SIGKILL)) return;
       break;
     }
-    case Torment::terminate: pool_.terminate(); break;
-    case Torment::cancel_rest: pool_.shutdown(true); break;
-    case Torment::shut_early: return;  // the thread that runs the round does it, once all is submitted
-    case Torment::kCount: return;
+    case FaultKind::terminate: pool_.terminate(); break;
+    case FaultKind::cancel_rest: pool_.shutdown(true); break;
+    case FaultKind::shut_early: return;  // the thread that runs the round does it, once all is submitted
+    case FaultKind::kCount: return;
   }
-  inflicted_.add(blow.torment);
+  injected_.add(fault.fault_kind);
 }
 
-void Tormentor::kill_one(const Blow& blow) {
+void FaultThread::kill_one(const Fault& fault) {
   const auto until = Clock::now() + (is_over() ? 0ms : hurry_.load() ? 100ms : 1s);
   do {  // there may just be none: all are being replaced
     const auto pids = pool_.worker_pids();
     for (std::size_t i = 0; i < pids.size(); ++i) {
-      const pid_t pid = pids[(blow.selector + i) % pids.size()];
+      const pid_t pid = pids[(fault.selector + i) % pids.size()];
       if (!signal_worker(pid, SIGKILL)) continue;
-      ++inflicted_.kills[pid];
-      inflicted_.add(Torment::kill);
+      ++injected_.kills[pid];
+      injected_.add(FaultKind::kill);
       return;
     }
     take_time(300);
@@ -132,19 +132,19 @@ void Tormentor::kill_one(const Blow& blow) {
 }
 
 // The pool has ended, or will at once, and its workers are not replaced.
-bool Tormentor::is_over() const {
-  return inflicted_.count(Torment::kill_server) + inflicted_.count(Torment::terminate) +
-             inflicted_.count(Torment::cancel_rest) >
+bool FaultThread::is_over() const {
+  return injected_.count(FaultKind::kill_server) + injected_.count(FaultKind::terminate) +
+             injected_.count(FaultKind::cancel_rest) >
          0;
 }
 
-void Tormentor::stop_one(const Blow& blow) {
+void FaultThread::stop_one(const Fault& fault) {
   const auto pids = pool_.worker_pids();
-  if (!pids.empty() && signal_worker(pids[blow.selector % pids.size()], SIGSTOP)) inflicted_.add(Torment::stop);
+  if (!pids.empty() && signal_worker(pids[fault.selector % pids.size()], SIGSTOP)) injected_.add(FaultKind::stop);
 }
 
 // The next number is beyond the limit, and whatever is free below is filled.
-void Tormentor::exhaust_descriptors(const Blow& blow) {
+void FaultThread::exhaust_descriptors(const Fault& fault) {
   rlimit before{};
   ::getrlimit(RLIMIT_NOFILE, &before);
   const int highest = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -152,41 +152,41 @@ void Tormentor::exhaust_descriptors(const Blow& blow) {
   const rlimit none{static_cast<rlim_t>(highest), before.rlim_max};
   ::close(highest);
   ::setrlimit(RLIMIT_NOFILE, &none);
-  inflicted_.add(Torment::descriptors);
+  injected_.add(FaultKind::descriptors);
   try {
     retinue::ProcessPool pool(1);  // a descriptor may have been closed meanwhile by another thread
     if (pool.submit(twice, 21).get() != 42)
-      inflicted_.problems.push_back("a pool made without descriptors cannot count");
+      injected_.problems.push_back("a pool made without descriptors cannot count");
   } catch (const retinue::ResourceExhausted&) {
   } catch (const std::exception& e) {
-    inflicted_.problems.push_back(std::string("a pool made without descriptors: ") + e.what());
+    injected_.problems.push_back(std::string("a pool made without descriptors: ") + e.what());
   }
-  nap_ms(blow.millis);
+  nap_ms(fault.millis);
   ::setrlimit(RLIMIT_NOFILE, &before);
 }
 
-void Tormentor::exhaust_memory(const Blow& blow) {
+void FaultThread::exhaust_memory(const Fault& fault) {
   const std::uint64_t now = retinue::shared_memory_usage().bytes_reserved;
-  retinue::limit_shared_memory(now + blow.selector % (1 << 20));
-  inflicted_.add(Torment::memory);
-  nap_ms(blow.millis);
+  retinue::limit_shared_memory(now + fault.selector % (1 << 20));
+  injected_.add(FaultKind::memory);
+  nap_ms(fault.millis);
   retinue::limit_shared_memory(0);
 }
 
-void Tormentor::run_other_pool(const Blow& blow) {
-  inflicted_.add(Torment::other_pool);
+void FaultThread::run_other_pool(const Fault& fault) {
+  injected_.add(FaultKind::other_pool);
   try {
-    retinue::ProcessPool pool(1 + static_cast<unsigned>(blow.selector % 3));
+    retinue::ProcessPool pool(1 + static_cast<unsigned>(fault.selector % 3));
     int sum = 0;
     for (int y : pool.map(twice, std::views::iota(0, 50))) sum += y;
-    if (sum != 2450) inflicted_.problems.push_back("another pool gives another sum");
+    if (sum != 2450) injected_.problems.push_back("another pool gives another sum");
   } catch (const std::exception& e) {
-    inflicted_.problems.push_back(std::string("another pool of the same owner: ") + e.what());
+    injected_.problems.push_back(std::string("another pool of the same owner: ") + e.what());
   }
 }
 
 // In the child the pool must be closed, and a pool of its own must work.
-void Tormentor::fork_owner(const Blow& blow) {
+void FaultThread::fork_owner(const Fault& fault) {
   const pid_t child = ::fork();
   if (child == 0) {
     int code = 0;
@@ -198,7 +198,7 @@ void Tormentor::fork_owner(const Blow& blow) {
       code = 12;
     }
     try {
-      retinue::ProcessPool own(1 + static_cast<unsigned>(blow.selector % 2));
+      retinue::ProcessPool own(1 + static_cast<unsigned>(fault.selector % 2));
       if (own.submit(twice, 21).get() != 42) code = 13;
     } catch (...) {
       code = 14;
@@ -206,13 +206,13 @@ void Tormentor::fork_owner(const Blow& blow) {
     ::_exit(code);
   }
   if (child < 0) return;
-  inflicted_.add(Torment::fork_owner);
+  injected_.add(FaultKind::fork_owner);
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (status != 0)
-    inflicted_.problems.push_back("a child of the owner ended with status " + std::to_string(status) +
-                                  ": 11 the pool was open to it, 13 and 14 a pool of its own failed");
+    injected_.problems.push_back("a child of the owner ended with status " + std::to_string(status) +
+                                 ": 11 the pool was open to it, 13 and 14 a pool of its own failed");
 }
 
 }  // namespace retinue_chaos

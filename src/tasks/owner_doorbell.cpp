@@ -1,4 +1,4 @@
-#include <retinue/detail/tasks/owner_bell.hpp>
+#include <retinue/detail/tasks/owner_doorbell.hpp>
 
 #include <cerrno>
 #include <cstddef>
@@ -17,21 +17,21 @@
 namespace retinue::detail {
 namespace {
 
-// The bell this process made, or nullptr before its first use. A forked child inherits page and pointer (its
-// parent's tasks ring there) but makes a bell of its own for what it waits for itself, when it first asks.
-std::atomic<OwnerBell*> bell_of_process{nullptr};
+// The doorbell this process made, or nullptr before its first use. A forked child inherits page and pointer (its
+// parent's tasks ring there) but makes a doorbell of its own for what it waits for itself, when it first asks.
+std::atomic<OwnerDoorbell*> doorbell_of_process{nullptr};
 
 thread_local bool short_sleeps = false;
 
-/// Beside the bell in its page; written before the bell is published.
+/// Beside the doorbell in its page; written before the doorbell is published.
 struct Maker {
   std::uint64_t generation;  // of the process it was made in
   int memfd;
   FileIdentity file;
 };
 constexpr std::size_t kMakerOffset = 64;
-Maker& maker_of(const OwnerBell* bell) noexcept {
-  auto* page = reinterpret_cast<std::byte*>(const_cast<OwnerBell*>(bell));
+Maker& maker_of(const OwnerDoorbell* doorbell) noexcept {
+  auto* page = reinterpret_cast<std::byte*>(const_cast<OwnerDoorbell*>(doorbell));
   return *std::launder(reinterpret_cast<Maker*>(page + kMakerOffset));
 }
 
@@ -54,20 +54,20 @@ void* map_page(int fd) noexcept {
 
 }  // namespace
 
-OwnerBell& OwnerBell::of_this_process() {
-  OwnerBell* known = bell_of_process.load(std::memory_order_acquire);
+OwnerDoorbell& OwnerDoorbell::of_this_process() {
+  OwnerDoorbell* known = doorbell_of_process.load(std::memory_order_acquire);
   const std::uint64_t generation = fork_generation();
   if (known != nullptr && maker_of(known).generation == generation) return *known;
 
-  UniqueFd file = create_memfd("retinue-bell");
+  UniqueFd file = create_memfd("retinue-doorbell");
   reserve(file.get(), 0, page_size());
   const FileIdentity identity(file.get());
   if (!identity.is_known()) throw_call_failed("fstat", errno, "the owner's doorbell");
   void* const page = map_page(file.get());
   if (page == MAP_FAILED) throw ResourceExhausted("mmap of one shared page for the owner's doorbell failed", errno);
-  auto* const fresh = ::new (page) OwnerBell;  // cppcheck-suppress legacyUninitvar ; it is made just there
+  auto* const fresh = ::new (page) OwnerDoorbell;  // cppcheck-suppress legacyUninitvar ; it is made just there
   ::new (static_cast<void*>(static_cast<std::byte*>(page) + kMakerOffset)) Maker{generation, file.get(), identity};
-  if (bell_of_process.compare_exchange_strong(known, fresh, std::memory_order_acq_rel)) {
+  if (doorbell_of_process.compare_exchange_strong(known, fresh, std::memory_order_acq_rel)) {
     (void)file.release();
     return *fresh;
   }
@@ -75,26 +75,26 @@ OwnerBell& OwnerBell::of_this_process() {
   return *known;
 }
 
-int OwnerBell::memfd() const noexcept {
+int OwnerDoorbell::memfd() const noexcept {
   const Maker& maker = maker_of(this);
   return maker.file.is(maker.memfd) ? maker.memfd : -1;
 }
 
-OwnerBell& OwnerBell::attach(int memfd, std::uintptr_t address) {
+OwnerDoorbell& OwnerDoorbell::attach(int memfd, std::uintptr_t address) {
   void* const page = sys::mmap(reinterpret_cast<void*>(address), page_size(), PROT_READ | PROT_WRITE,
                                MAP_SHARED | MAP_FIXED_NOREPLACE, memfd, 0);
   if (reinterpret_cast<std::uintptr_t>(page) != address)
     throw ResourceExhausted("mmap of the owner's doorbell at its address, where this program has something else",
                             errno);
-  return *std::launder(static_cast<OwnerBell*>(page));
+  return *std::launder(static_cast<OwnerDoorbell*>(page));
 }
 
-void OwnerBell::ring(std::uint32_t mask) noexcept {
+void OwnerDoorbell::ring(std::uint32_t mask) noexcept {
   word_.fetch_add(1, std::memory_order_seq_cst);
   futex_wake(word_, mask);
 }
 
-bool OwnerBell::wait(std::uint32_t seen, const Deadline& deadline, std::uint32_t mask) noexcept {
+bool OwnerDoorbell::wait(std::uint32_t seen, const Deadline& deadline, std::uint32_t mask) noexcept {
   if (!short_sleeps) return futex_wait(word_, seen, mask, deadline);
   const auto soon = Clock::now() + std::chrono::milliseconds(2);
   if (deadline && *deadline <= soon) return futex_wait(word_, seen, mask, deadline);
@@ -102,6 +102,6 @@ bool OwnerBell::wait(std::uint32_t seen, const Deadline& deadline, std::uint32_t
   return true;
 }
 
-void OwnerBell::keep_sleeps_short() noexcept { short_sleeps = true; }
+void OwnerDoorbell::keep_sleeps_short() noexcept { short_sleeps = true; }
 
 }  // namespace retinue::detail

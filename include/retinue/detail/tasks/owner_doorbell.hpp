@@ -18,17 +18,17 @@ namespace retinue::detail {
 /// the pool's service thread, which rings for every death.
 ///
 /// The mask spreads sleepers: a ring wakes those whose mask shares a bit with it.
-class OwnerBell {
+class OwnerDoorbell {
  public:
   static constexpr std::uint32_t kEveryone = ~std::uint32_t{0};
 
-  /// The bell of the calling process, made on first use; throws ResourceExhausted if that fails.
-  static OwnerBell& of_this_process();
+  /// The doorbell of the calling process, made on first use; throws ResourceExhausted if that fails.
+  static OwnerDoorbell& of_this_process();
 
-  /// The file that the bell lies in, for a program started anew; close-on-exec. -1 if this process has closed it.
+  /// The file that the doorbell lies in, for a program started anew; close-on-exec. -1 if this process has closed it.
   int memfd() const noexcept;
-  /// The bell of another process, in a program started anew by it: at the same address. Throws ResourceExhausted.
-  static OwnerBell& attach(int memfd, std::uintptr_t address);
+  /// The doorbell of another process, in a program started anew by it: at the same address. Throws ResourceExhausted.
+  static OwnerDoorbell& attach(int memfd, std::uintptr_t address);
 
   std::uint32_t value() const noexcept { return word_.load(std::memory_order_seq_cst); }
   void ring(std::uint32_t mask = kEveryone) noexcept;
@@ -39,7 +39,7 @@ class OwnerBell {
   static void keep_sleeps_short() noexcept;
 
  private:
-  OwnerBell() = default;
+  OwnerDoorbell() = default;
   std::atomic<std::uint32_t> word_{0};
 };
 

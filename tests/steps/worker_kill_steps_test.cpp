@@ -4,23 +4,23 @@
 #include "every_place.hpp"
 #include "processes/loading_limit.hpp"
 
-namespace worker_condemned_steps_test {
+namespace worker_kill_steps_test {
 
 using namespace retinue_test;
 
 /// From the end of a task to the beginning of the next, while the other worker is busy.
-class Condemned : public OneFreeWorker {
+class MarkedForKill : public OneFreeWorker {
  public:
-  explicit Condemned(bool watched) : OneFreeWorker(pool_options(2, 0ns)), watched_(watched) {
+  explicit MarkedForKill(bool watched) : OneFreeWorker(pool_options(2, 0ns)), watched_(watched) {
     const auto servers = fork_servers_of(::getpid());
     if (servers.size() != 1) throw std::runtime_error("which is the fork server?");
     server_ = servers.front();
   }
-  ~Condemned() override { ::kill(server_, SIGCONT); }
+  ~MarkedForKill() override { ::kill(server_, SIGCONT); }
 
   std::unique_ptr<TracedProcess> begin() override {
     hold_one();
-    condemned_ = false;
+    marked_for_kill_ = false;
     called_.store(0);
     ::kill(server_, SIGSTOP);
     await([&] { return process_info(server_).state == 'T'; }, "the fork server's stop");
@@ -33,7 +33,7 @@ class Condemned : public OneFreeWorker {
       ending_.on_done([this](const auto&) { called_.fetch_add(1); });
       waiter_.emplace([this] { seen_ = end_of(ending_, text(10)); });
       // Its mark says that it is about to sleep.
-      await([&] { return (open_.state_at(ending_at_) & State::kRingOwner) != 0; }, "a thread that sleeps in get()");
+      await([&] { return (open_.state_at(ending_at_) & SlotState::kRingOwner) != 0; }, "a thread that sleeps in get()");
     }
     auto worker = std::make_unique<TracedProcess>(free_);
     board().counters[kGo].store(1);
@@ -42,21 +42,21 @@ class Condemned : public OneFreeWorker {
   }
 
   void act(TracedProcess& worker) override {
-    condemned_ = condemn();
-    worker.let_go();
-    if (condemned_) {
+    marked_for_kill_ = mark_for_kill();
+    worker.release_task();
+    if (marked_for_kill_) {
       EXPECT_EQ(ending_.wait_for(kSoon), retinue::FutureStatus::ready) << "its worker has ended it";
       waiter_.reset();
-      EXPECT_TRUE(!watched_ || eventually([&] { return called_.load() == 1; })) << "the callback is owed";
+      EXPECT_TRUE(!watched_ || eventually([&] { return called_.load() == 1; })) << "the callback is pending";
       await([&] { return process_info(free_).state == 'S'; }, "the worker's wait for its death");
-      EXPECT_EQ(open_.tag_at(next_at_), Tag::ready) << "a condemned worker claims nothing";
+      EXPECT_EQ(open_.tag_at(next_at_), Tag::ready) << "a worker marked for kill claims nothing";
     }
     ::kill(server_, SIGCONT);
-    EXPECT_TRUE(!condemned_ || eventually([&] { return is_gone(free_); })) << "it is killed all the same";
+    EXPECT_TRUE(!marked_for_kill_ || eventually([&] { return is_gone(free_); })) << "it is killed all the same";
   }
 
   void settle(bool) override {
-    const std::string expected = condemned_ ? stopped_as_ : "value";
+    const std::string expected = marked_for_kill_ ? stopped_as_ : "value";
     EXPECT_EQ(end_of(ending_, text(10)), expected);
     waiter_.reset();
     if (watched_) {
@@ -71,8 +71,8 @@ class Condemned : public OneFreeWorker {
   }
 
  protected:
-  /// The worker stands. True if its task is condemned afterwards, or was when it ended.
-  virtual bool condemn() {
+  /// The worker stands. True if its task is marked for kill afterwards, or was when it ended.
+  virtual bool mark_for_kill() {
     const bool running = ending_tag() == Tag::running;
     EXPECT_EQ(ending_.cancel(true), running);
     return running;
@@ -89,40 +89,40 @@ class Condemned : public OneFreeWorker {
   pid_t server_ = 0;
   Future<std::string> next_;
   std::uint64_t ending_at_ = 0, next_at_ = 0;
-  bool condemned_ = false;
+  bool marked_for_kill_ = false;
   std::string seen_;
   std::atomic<int> called_{0};
-  std::optional<Aside> waiter_;
+  std::optional<BesideThread> waiter_;
 };
 
-TEST(WorkerCondemnedSteps, who_was_cancelled_by_force_claims_nothing_wherever_it_stood) {
+TEST(WorkerKillSteps, a_worker_marked_for_kill_claims_nothing_wherever_it_stood) {
   SKIP_WITHOUT_STEPS();
-  Condemned scene(false);
-  act_at_every_place(scene, "condemned", {"finish"});
+  MarkedForKill scene(false);
+  act_at_every_place(scene, "marked for kill", {"finish"});
 }
 
-TEST(WorkerCondemnedSteps, who_waits_for_a_task_cancelled_by_force_is_rung_wherever_its_worker_stood) {
+TEST(WorkerKillSteps, a_thread_that_waits_for_a_task_cancelled_by_force_is_woken_wherever_the_worker_stood) {
   SKIP_WITHOUT_STEPS();
-  Condemned scene(true);
-  act_at_every_place(scene, "condemned and waited for", {"finish", "ring_owner", "ring_service"});
+  MarkedForKill scene(true);
+  act_at_every_place(scene, "marked for kill and waited for", {"finish", "ring_owner", "ring_service"});
 }
 
 /// It has little time.
-class OutOfTime : public Condemned {
+class OutOfTime : public MarkedForKill {
  public:
-  OutOfTime() : Condemned(true) {
+  OutOfTime() : MarkedForKill(true) {
     stopped_as_ = "timed out";
     options_.timeout = kForAWalk;
     retinue::detail::set_least_loading_limit(0ns);  // wherever it stands
   }
-  void walks_are_over() override { options_.timeout = kLeast; }
+  void walks_are_over() override { options_.timeout = kMin; }
 
  protected:
-  bool condemn() override {
+  bool mark_for_kill() override {
     const bool stood = ending_tag() == Tag::running;
     EXPECT_TRUE(eventually([&] { return ending_tag() != Tag::running; })) << "only the clock can end it";
     if (ending_tag() != Tag::done) {
-      if (stood) options_.timeout = std::max<std::chrono::nanoseconds>(*options_.timeout / 2, kLeast);
+      if (stood) options_.timeout = std::max<std::chrono::nanoseconds>(*options_.timeout / 2, kMin);
       return true;
     }
     // On a busy machine time may be up before the worker comes to its place.
@@ -132,13 +132,13 @@ class OutOfTime : public Condemned {
   }
 
  private:
-  static constexpr std::chrono::nanoseconds kForAWalk = 500ms, kLeast = 5ms;
+  static constexpr std::chrono::nanoseconds kForAWalk = 500ms, kMin = 5ms;
 };
 
-TEST(WorkerCondemnedSteps, who_waits_for_a_task_out_of_time_is_rung_wherever_its_worker_stood) {
+TEST(WorkerKillSteps, a_thread_that_waits_for_a_task_out_of_time_is_woken_wherever_the_worker_stood) {
   SKIP_WITHOUT_STEPS();
   OutOfTime scene;
   act_at_every_place(scene, "out of time", {"finish", "ring_owner", "ring_service"});
 }
 
-}  // namespace worker_condemned_steps_test
+}  // namespace worker_kill_steps_test

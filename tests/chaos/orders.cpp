@@ -1,4 +1,4 @@
-#include "errands.hpp"
+#include "orders.hpp"
 
 #include <chrono>
 #include <ranges>
@@ -68,7 +68,7 @@ template <class Executor>
 std::unique_ptr<Pending> start(Executor&& on, const Task& task) {
   switch (task.shape) {
     case Shape::number: return pending(on.submit(to_number, task));
-    case Shape::told: return pending(on.submit(to_told, task));
+    case Shape::made_text: return pending(on.submit(to_made_text, task));
     case Shape::text: return pending(on.submit(to_text, task, text_of(task.seed, task.size)));
     case Shape::numbers: return pending(on.submit(to_numbers, task, numbers_of(task.seed, task.size / 8)));
     case Shape::array: return pending(on.submit(to_array, task));
@@ -102,14 +102,14 @@ void OwnerThread::run(bool read_later) {
 
 void OwnerThread::submit_all(const Order& order, bool read_later) {
   std::uint32_t n = 0;
-  for (const Errand& errand : order.errands) {
-    Record& record = records_[errand.task.index];
+  for (const PlannedTask& planned : order.planned_tasks) {
+    Record& record = records_[planned.task.index];
     try {
       auto pending =
-          start(pool_.with({.timeout = std::chrono::milliseconds(errand.timeout_ms), .retries = errand.retries}),
-                errand.task);
-      if (errand.callback) pending->count_end(record.callbacks);
-      waiting_.push_back({&errand, std::move(pending), n + errand.cancel_after, errand.cancel != Cancel::none});
+          start(pool_.with({.timeout = std::chrono::milliseconds(planned.timeout_ms), .retries = planned.retries}),
+                planned.task);
+      if (planned.callback) pending->count_end(record.callbacks);
+      waiting_.push_back({&planned, std::move(pending), n + planned.cancel_after, planned.cancel != Cancel::none});
     } catch (...) {
       record.note(std::current_exception());
       record.at_submit = true;
@@ -132,8 +132,8 @@ void OwnerThread::read_rest() {
 }
 
 void OwnerThread::cancel(Waiting& waiting) {
-  Record& record = records_[waiting.errand->task.index];
-  record.cancel_forced = waiting.errand->cancel == Cancel::forced;
+  Record& record = records_[waiting.planned->task.index];
+  record.cancel_forced = waiting.planned->cancel == Cancel::forced;
   record.cancel_said = waiting.pending->cancel(record.cancel_forced);
   waiting.cancel_due = false;
 }
@@ -142,12 +142,12 @@ void OwnerThread::cancel(Waiting& waiting) {
 // which would do so when it has read what it waits for.
 void OwnerThread::cancel_what_lingers() {
   for (std::size_t i = next_to_read_; i < waiting_.size(); ++i)
-    if (waiting_[i].cancel_due && waiting_[i].errand->cancel == Cancel::forced) cancel(waiting_[i]);
+    if (waiting_[i].cancel_due && waiting_[i].planned->cancel == Cancel::forced) cancel(waiting_[i]);
 }
 
 void OwnerThread::read(Waiting& waiting) {
-  if (waiting.cancel_due && waiting.errand->cancel == Cancel::forced) cancel(waiting);
-  Record& record = records_[waiting.errand->task.index];
+  if (waiting.cancel_due && waiting.planned->cancel == Cancel::forced) cancel(waiting);
+  Record& record = records_[waiting.planned->task.index];
   record.twice = record.end != End::none;
   while (!waiting.pending->settle(record)) cancel_what_lingers();
   if (record.end == End::closed) kept_.push_back(std::move(waiting.pending));
@@ -158,7 +158,7 @@ void OwnerThread::read(Waiting& waiting) {
 template <class Outcomes>
 void OwnerThread::walk(Outcomes outcomes, MapEnd& end) {
   const Order& order = *end.order;
-  const std::uint32_t first = order.errands.front().task.index;
+  const std::uint32_t first = order.planned_tasks.front().task.index;
   for (auto& outcome : outcomes) {
     Record& record = records_[first + outcome.index()];
     record.twice = record.end != End::none;
@@ -173,13 +173,14 @@ void OwnerThread::walk(Outcomes outcomes, MapEnd& end) {
 void OwnerThread::map(const Order& order) {
   MapEnd& end = *maps_.emplace_back(std::make_unique<MapEnd>());
   end.order = &order;
-  const Errand& common = order.errands.front();
+  const PlannedTask& common = order.planned_tasks.front();
   const std::uint32_t first = common.task.index, last = order.inputs_throw;
-  auto tasks = order.errands | std::views::transform([first, last](const Errand& errand) {
-                 if (last != 0 && errand.task.index - first == last) throw std::domain_error("the inputs end here");
-                 return errand.task;
+  auto tasks = order.planned_tasks | std::views::transform([first, last](const PlannedTask& planned) {
+                 if (last != 0 && planned.task.index - first == last) throw std::domain_error("the inputs end here");
+                 return planned.task;
                });
-  auto texts = order.errands | std::views::transform([](const Errand& e) { return text_of(e.task.seed, e.task.size); });
+  auto texts = order.planned_tasks |
+               std::views::transform([](const PlannedTask& e) { return text_of(e.task.seed, e.task.size); });
   auto with = pool_.with({.timeout = std::chrono::milliseconds(common.timeout_ms),
                           .retries = common.retries,
                           .look_ahead = order.look_ahead});
@@ -187,19 +188,19 @@ void OwnerThread::map(const Order& order) {
     const bool ordered = order.kind == Order::Kind::map;
     if (order.two_inputs)
       walk((ordered ? with.map(to_text, tasks, texts) : with.map_unordered(to_text, tasks, texts)).outcomes(), end);
-    else walk((ordered ? with.map(to_told, tasks) : with.map_unordered(to_told, tasks)).outcomes(), end);
+    else walk((ordered ? with.map(to_made_text, tasks) : with.map_unordered(to_made_text, tasks)).outcomes(), end);
   } catch (...) {
     end.error.note(std::current_exception());
   }
-  for (const Errand& errand : order.errands)
-    if (Record& record = records_[errand.task.index]; record.end == End::none) record.end = End::dropped;
+  for (const PlannedTask& planned : order.planned_tasks)
+    if (Record& record = records_[planned.task.index]; record.end == End::none) record.end = End::dropped;
 }
 
 void run_serially(const Task& task, Record& record) {
   Task harmless = task;
-  const bool throws =
-      task.deed == Deed::throw_standard || task.deed == Deed::throw_registered || task.deed == Deed::throw_foreign;
-  if (!throws) harmless.deed = Deed::plain;
+  const bool throws = task.behaviour == Behaviour::throw_standard || task.behaviour == Behaviour::throw_registered ||
+                      task.behaviour == Behaviour::throw_foreign;
+  if (!throws) harmless.behaviour = Behaviour::plain;
   if (task.shape == Shape::slow) harmless.millis = 0;
   retinue::SerialExecutor serial;
   start(serial, harmless)->settle(record);

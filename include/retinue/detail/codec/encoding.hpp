@@ -1,4 +1,4 @@
-// The one place that decides how a type is written: by its own Codec, by its bytes, by a Form for its
+// The one place that decides how a type is written: by its own Codec, by its bytes, by a built-in codec for its
 // kind, or field by field.
 #pragma once
 
@@ -20,7 +20,7 @@ namespace retinue::detail {
 ///     template <class W> static void write(W&, const T&);
 ///     static T read(Reader&);
 template <class T>
-struct Form {
+struct BuiltinCodec {
   static constexpr bool kKnown = false;
 };
 
@@ -28,19 +28,19 @@ struct Form {
 template <class T>
 struct FieldByField;
 
-enum class Way { codec, bits, form, fields, none };
+enum class Encoding { codec, bits, builtin, fields, none };
 
 template <class T>
-consteval Way choose_way() {
-  if constexpr (HasCodec<T>) return Way::codec;
-  else if constexpr (bitwise<T>) return Way::bits;
-  else if constexpr (Form<T>::kKnown) return Way::form;
-  else if constexpr (Splittable<T>) return Way::fields;
-  else return Way::none;
+consteval Encoding choose_encoding() {
+  if constexpr (HasCodec<T>) return Encoding::codec;
+  else if constexpr (bitwise<T>) return Encoding::bits;
+  else if constexpr (BuiltinCodec<T>::kKnown) return Encoding::builtin;
+  else if constexpr (Splittable<T>) return Encoding::fields;
+  else return Encoding::none;
 }
 
 template <class T>
-inline constexpr Way kWay = choose_way<T>();
+inline constexpr Encoding kEncoding = choose_encoding<T>();
 
 /// Throws CodecError if a bool in bytes that were copied is neither true nor false.
 template <class T>
@@ -69,49 +69,49 @@ T read_bits(Reader& r) {
 
 template <class W, class T>
 void encode(W& w, const T& value) {
-  constexpr Way way = kWay<T>;
-  if constexpr (way == Way::codec) {
-    const Level level(w.depth());
+  constexpr Encoding encoding = kEncoding<T>;
+  if constexpr (encoding == Encoding::codec) {
+    const NestingGuard level(w.depth());
     Codec<T>::write(w, value);
   } else if constexpr (std::is_same_v<T, long double> && std::numeric_limits<long double>::digits == 64) {
     // Ten bytes hold it. The others are indeterminate, also for compilers, which may read them differently each time.
     constexpr std::size_t kHeld = 10;
     w.bytes(&value, kHeld);
     w.pad_to(w.size() + sizeof(T) - kHeld);
-  } else if constexpr (way == Way::bits) {
+  } else if constexpr (encoding == Encoding::bits) {
     check_reach<T>(w);
     if constexpr (!std::is_empty_v<T>) w.bytes(&value, sizeof(T));
-  } else if constexpr (way == Way::form) {
-    Form<T>::write(w, value);
-  } else if constexpr (way == Way::fields) {
-    const Level level(w.depth());
+  } else if constexpr (encoding == Encoding::builtin) {
+    BuiltinCodec<T>::write(w, value);
+  } else if constexpr (encoding == Encoding::fields) {
+    const NestingGuard level(w.depth());
     FieldByField<T>::write(w, value);
   } else {
-    static_assert(way != Way::none, "a value of this type cannot travel to a worker process");
+    static_assert(encoding != Encoding::none, "a value of this type cannot travel to a worker process");
   }
 }
 
 template <class T>
 T decode(Reader& r) {
   static_assert(!std::is_const_v<T> && !std::is_reference_v<T> && !std::is_array_v<T>);
-  constexpr Way way = kWay<T>;
-  if constexpr (way == Way::codec) {
-    const Level level(r.depth());
+  constexpr Encoding encoding = kEncoding<T>;
+  if constexpr (encoding == Encoding::codec) {
+    const NestingGuard level(r.depth());
     return Codec<T>::read(r);
-  } else if constexpr (way == Way::bits) {
+  } else if constexpr (encoding == Encoding::bits) {
     return read_bits<T>(r);
-  } else if constexpr (way == Way::form) {
-    return Form<T>::read(r);
-  } else if constexpr (way == Way::fields) {
-    const Level level(r.depth());
+  } else if constexpr (encoding == Encoding::builtin) {
+    return BuiltinCodec<T>::read(r);
+  } else if constexpr (encoding == Encoding::fields) {
+    const NestingGuard level(r.depth());
     return FieldByField<T>::read(r);
   } else {
-    static_assert(way != Way::none, "a value of this type cannot travel to a worker process");
+    static_assert(encoding != Encoding::none, "a value of this type cannot travel to a worker process");
   }
 }
 
 /// What a type is made of, as far as travelling goes. `Stuck` is void, or the innermost type that
-/// cannot travel; `views` tells whether a decoded value points into its payload. `Seen` are the
+/// cannot travel; `views` says whether a decoded value points into its payload. `Seen` are the
 /// aggregates around T: meeting one of them again (a tree of itself) adds nothing new.
 template <class T, class... Seen>
 struct Inspect;
@@ -131,27 +131,27 @@ struct InspectAll<TypeList<First, Rest...>, Seen...> {
   static constexpr bool views = Head::views || Tail::views;
 };
 
-template <class T, Way way, class... Seen>
-struct InspectWay {
-  using Stuck = std::conditional_t<way == Way::none, T, void>;
+template <class T, Encoding encoding, class... Seen>
+struct InspectEncoding {
+  using Stuck = std::conditional_t<encoding == Encoding::none, T, void>;
   static constexpr bool views = false;
 };
 template <class T, class... Seen>
-struct InspectWay<T, Way::form, Seen...> : InspectAll<typename Form<T>::Parts, Seen...> {
-  using Base = InspectAll<typename Form<T>::Parts, Seen...>;
-  static constexpr bool views = Base::views || requires { Form<T>::kView; };
+struct InspectEncoding<T, Encoding::builtin, Seen...> : InspectAll<typename BuiltinCodec<T>::Parts, Seen...> {
+  using Base = InspectAll<typename BuiltinCodec<T>::Parts, Seen...>;
+  static constexpr bool views = Base::views || requires { BuiltinCodec<T>::kView; };
 };
 template <class T, class... Seen>
-struct InspectWay<T, Way::fields, Seen...> : InspectAll<FieldsOf<T>, T, Seen...> {};
+struct InspectEncoding<T, Encoding::fields, Seen...> : InspectAll<FieldsOf<T>, T, Seen...> {};
 
-/// The part that stands for a type that Form knows but refuses, such as a set with a stateful order.
+/// The part that stands for a type that a built-in codec knows but refuses, such as a set with a stateful order.
 template <class T>
 struct Refused;
 
 template <bool seen, class T, class... Seen>
-struct InspectNew : InspectWay<T, Way::bits> {};
+struct InspectNew : InspectEncoding<T, Encoding::bits> {};
 template <class T, class... Seen>
-struct InspectNew<false, T, Seen...> : InspectWay<T, kWay<T>, Seen...> {};
+struct InspectNew<false, T, Seen...> : InspectEncoding<T, kEncoding<T>, Seen...> {};
 
 template <class T, class... Seen>
 struct Inspect : InspectNew<(std::is_same_v<T, Seen> || ...), T, Seen...> {};

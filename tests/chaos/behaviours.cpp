@@ -116,10 +116,10 @@ void meet_signal(int signal) {
 }  // namespace
 
 int signal_of(const Task& task) {
-  return task.deed == Deed::crash ? kSignals[task.seed / 16 % std::size(kSignals)] : 0;
+  return task.behaviour == Behaviour::crash ? kSignals[task.seed / 16 % std::size(kSignals)] : 0;
 }
 int exit_code_of(const Task& task) {
-  return task.deed == Deed::leave ? static_cast<int>(task.seed / 16 % 100) + 1 : -1;
+  return task.behaviour == Behaviour::leave ? static_cast<int>(task.seed / 16 % 100) + 1 : -1;
 }
 
 void mark_worker(std::uint64_t mark) { mark_of_worker = mark; }
@@ -130,30 +130,30 @@ void commit(const Task& task) {
   board().runs[task.index].fetch_add(1);
   board().started.fetch_add(1);
   const std::string text = "task " + std::to_string(task.index) + " of seed " + std::to_string(task.seed);
-  switch (task.deed) {
-    case Deed::plain: return;
-    case Deed::nap: return take_time(task.millis * 1000);
-    case Deed::throw_standard:
+  switch (task.behaviour) {
+    case Behaviour::plain: return;
+    case Behaviour::nap: return take_time(task.millis * 1000);
+    case Behaviour::throw_standard:
       if (task.seed % 2 == 0) throw std::out_of_range(text);
       throw std::runtime_error(text + std::string(task.size % 5000, '!'));
-    case Deed::throw_registered: throw Upset(text, task.seed);
-    case Deed::throw_foreign: throw Foreign(text);
-    case Deed::leave: ::_exit(exit_code_of(task));
-    case Deed::crash: return meet_signal(signal_of(task));
-    case Deed::stop: std::raise(SIGSTOP); return;
-    case Deed::exhaust_memory: return exhaust_memory();
-    case Deed::exhaust_descriptors: return exhaust_descriptors(false);
-    case Deed::hoard_descriptors: return exhaust_descriptors(true);
-    case Deed::grow: return grow();
-    case Deed::fork_child: return wait_for(fork_one(100));
-    case Deed::fork_orphan: fork_one(task.millis * 1000); return;
-    case Deed::fork_return:
+    case Behaviour::throw_registered: throw Upset(text, task.seed);
+    case Behaviour::throw_foreign: throw Foreign(text);
+    case Behaviour::leave: ::_exit(exit_code_of(task));
+    case Behaviour::crash: return meet_signal(signal_of(task));
+    case Behaviour::stop: std::raise(SIGSTOP); return;
+    case Behaviour::exhaust_memory: return exhaust_memory();
+    case Behaviour::exhaust_descriptors: return exhaust_descriptors(false);
+    case Behaviour::hoard_descriptors: return exhaust_descriptors(true);
+    case Behaviour::grow: return grow();
+    case Behaviour::fork_child: return wait_for(fork_one(100));
+    case Behaviour::fork_orphan: fork_one(task.millis * 1000); return;
+    case Behaviour::fork_return:
       if (const pid_t child = ::fork(); child > 0) wait_for(child);
       return;
-    case Deed::nest: return nest(task);
-    case Deed::linger:
+    case Behaviour::nest: return nest(task);
+    case Behaviour::linger:
       for (;;) take_time(1'000'000);
-    case Deed::kCount: break;
+    case Behaviour::kCount: break;
   }
 }
 

@@ -1,3 +1,3 @@
 /* The owner marks a slot that is done by now, and sleeps. */
-#define DEFECT_MARK_DOES_NOT_LOOK
+#define DEFECT_REQUEST_DOES_NOT_LOOK
 #include "../configurations/futures.pml"

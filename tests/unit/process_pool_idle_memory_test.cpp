@@ -1,4 +1,4 @@
-// Shared memory that nobody uses is given back to the system once it has been quiet for two seconds.
+// Shared memory that nobody uses is returned to the system once it has been idle for two seconds.
 #include "support/process_watch.hpp"
 
 #include <memory>
@@ -6,7 +6,7 @@
 
 #include <retinue/retinue.hpp>
 
-namespace process_pool_quiet_test {
+namespace process_pool_idle_memory_test {
 
 using namespace retinue_test;
 using retinue::ProcessPool;
@@ -24,7 +24,7 @@ bool falls_to(std::uint64_t before) {
   return eventually([&] { return shared_memory_usage().bytes_reserved < before + kNearly; });
 }
 
-TEST(ProcessPoolQuiet, what_held_arguments_is_given_back) {
+TEST(ProcessPoolIdleMemory, what_held_arguments_is_freed) {
   ProcessPool pool(2);
   const std::uint64_t before = shared_memory_usage().bytes_reserved;
   for (int again = 0; again < 2; ++again) {  // also a second time: it is a while, not the first one
@@ -35,18 +35,18 @@ TEST(ProcessPoolQuiet, what_held_arguments_is_given_back) {
   }
 }
 
-TEST(ProcessPoolQuiet, what_held_results_is_given_back_also_if_they_were_let_go_of_when_all_slept) {
+TEST(ProcessPoolIdleMemory, what_held_results_is_freed_also_if_they_were_released_while_all_workers_slept) {
   ProcessPool pool(2);
   const std::uint64_t before = shared_memory_usage().bytes_reserved;
   auto result = std::make_unique<retinue::Future<std::string>>(pool.submit(make, kLarge));
   result->wait();
-  nap(3s);  // the worker has nothing to give back before it sleeps, and sleeps without a limit
+  nap(3s);  // the worker has nothing to free before it sleeps, and sleeps without a limit
   EXPECT_GT(shared_memory_usage().bytes_reserved, before + kLarge / 2);
   result.reset();
   EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
 }
 
-TEST(ProcessPoolQuiet, a_shared_array_that_was_dropped_is_given_back_though_no_task_comes) {
+TEST(ProcessPoolIdleMemory, a_shared_array_that_was_dropped_is_freed_though_no_task_follows) {
   ProcessPool pool(2);
   const std::uint64_t before = shared_memory_usage().bytes_reserved;
   {
@@ -55,7 +55,7 @@ TEST(ProcessPoolQuiet, a_shared_array_that_was_dropped_is_given_back_though_no_t
   EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
 }
 
-TEST(ProcessPoolQuiet, memory_that_is_used_again_and_again_is_kept) {
+TEST(ProcessPoolIdleMemory, memory_that_is_used_again_and_again_is_kept) {
   ProcessPool pool(2);
   EXPECT_EQ(pool.submit(size_of, make(kLarge)).get(), kLarge);
   const auto end = Clock::now() + 3s;
@@ -67,7 +67,7 @@ TEST(ProcessPoolQuiet, memory_that_is_used_again_and_again_is_kept) {
   }
 }
 
-TEST(ProcessPoolQuiet, another_pool_looks_after_what_a_pool_that_is_closed_has_left) {
+TEST(ProcessPoolIdleMemory, another_pool_frees_what_a_closed_pool_has_left) {
   ProcessPool before_it(1);
   const std::uint64_t before = shared_memory_usage().bytes_reserved;
   auto pool = std::make_unique<ProcessPool>(1);
@@ -79,7 +79,7 @@ TEST(ProcessPoolQuiet, another_pool_looks_after_what_a_pool_that_is_closed_has_l
   EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
 }
 
-TEST(ProcessPoolQuiet, the_last_pool_gives_back_all_at_once) {
+TEST(ProcessPoolIdleMemory, the_last_pool_frees_all_at_once) {
   const std::uint64_t before = shared_memory_usage().bytes_reserved;
   {
     ProcessPool pool(2);
@@ -89,4 +89,4 @@ TEST(ProcessPoolQuiet, the_last_pool_gives_back_all_at_once) {
   EXPECT_LT(shared_memory_usage().bytes_reserved, before + kNearly);
 }
 
-}  // namespace process_pool_quiet_test
+}  // namespace process_pool_idle_memory_test

@@ -1,3 +1,3 @@
 /* What was written over `tail` and `head` stays there. */
-#define DEFECT_NO_MENDING
+#define DEFECT_NO_REPAIR
 #include "../configurations/stray.pml"

@@ -44,7 +44,7 @@ class OwnerThread {
 
  private:
   struct Waiting {
-    const Errand* errand;
+    const PlannedTask* planned;
     std::unique_ptr<Pending> pending;
     std::uint32_t cancel_at;
     bool cancel_due;
@@ -68,7 +68,8 @@ class OwnerThread {
   std::vector<std::unique_ptr<MapEnd>> maps_;
 };
 
-/// What the task comes to by itself: run in this thread, a deed that would harm the process taken for what it says.
+/// What the task comes to by itself: run in this thread, a behaviour that would harm the process taken for what it
+/// says.
 void run_serially(const Task& task, Record& record);
 
 }  // namespace retinue_chaos
