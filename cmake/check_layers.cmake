@@ -1,23 +1,33 @@
-# cmake -DROOT=<source tree> -P check_layers.cmake
+# cmake -DROOT=<source tree> [-DPYTHON=ON] -P check_layers.cmake
 # The arrow rule: a file of a folder includes only its own folder and those of lower floors; folders of one floor stand side
 # by side and do not include each other. The headers directly under include/retinue/ are doors: they belong to no folder and
 # are looked through, so that none carries a higher folder into a lower one; but FOLDER/NAME.cpp may include the whole door
 # NAME.hpp, which it implements. No headers include each other in a circle.
+# With PYTHON the same of python/src, which has floors of its own; the files directly under it belong to none.
 cmake_minimum_required(VERSION 3.25)
 # From the lowest floor to the highest; `|` stands between folders of one floor.
 set(floors system diagnostics codec memory family channels trace tasks "processes|threads" "patterns|journal"
   "flow|actors|ranks|cluster|command|files")
+set(bases src include/retinue/detail)
+set(searched include src)
+if(PYTHON)
+  set(floors interpreter memory codec tasks "processes|patterns" pool)
+  set(bases python/src)
+  set(searched python/src)
+endif()
 string(REPLACE "|" ";" folders "${floors}")
 
 # The folder of a file, given relative to ROOT; empty for a door.
 function(folder_of result file)
   set(${result} "" PARENT_SCOPE)
-  if(file MATCHES "^(src|include/retinue/detail)/([a-z_]+)/")
-    if(NOT CMAKE_MATCH_2 IN_LIST folders)
-      message(FATAL_ERROR "${file} lies on no floor: the folders are ${folders}")
+  foreach(base IN LISTS bases)
+    if(file MATCHES "^${base}/([a-z_]+)/")
+      if(NOT CMAKE_MATCH_1 IN_LIST folders)
+        message(FATAL_ERROR "${file} lies on no floor: the folders are ${folders}")
+      endif()
+      set(${result} "${CMAKE_MATCH_1}" PARENT_SCOPE)
     endif()
-    set(${result} "${CMAKE_MATCH_2}" PARENT_SCOPE)
-  endif()
+  endforeach()
 endfunction()
 
 function(height_of result folder)
@@ -41,7 +51,7 @@ function(includes_of result file)
     file(STRINGS "${ROOT}/${file}" lines REGEX "^[ \t]*#[ \t]*include[ \t]*[<\"]")
     foreach(line IN LISTS lines)
       string(REGEX REPLACE "^[^<\"]*[<\"]([^>\"]+).*" "\\1" name "${line}")
-      foreach(base IN ITEMS include src "${folder}")
+      foreach(base IN LISTS searched ITEMS "${folder}")
         if(EXISTS "${ROOT}/${base}/${name}")
           cmake_path(SET path NORMALIZE "${base}/${name}")
           list(APPEND found "${path}")
@@ -57,8 +67,9 @@ endfunction()
 
 set(violations "")
 set(checked 0)
-file(GLOB_RECURSE files RELATIVE "${ROOT}"
-  "${ROOT}/src/*.cpp" "${ROOT}/src/*.hpp" "${ROOT}/include/retinue/detail/*.hpp")
+set(patterns ${bases})
+list(TRANSFORM patterns REPLACE "(.+)" "${ROOT}/\\1/*.cpp;${ROOT}/\\1/*.hpp")
+file(GLOB_RECURSE files RELATIVE "${ROOT}" ${patterns})
 foreach(file IN LISTS files)
   folder_of(folder "${file}")
   if(folder STREQUAL "")
@@ -107,7 +118,9 @@ if(violations)
 endif()
 
 # Whoever includes nothing that is left, or is included by nothing that is left, is on no circle.
-file(GLOB_RECURSE left RELATIVE "${ROOT}" "${ROOT}/src/*.hpp" "${ROOT}/include/*.hpp")
+set(patterns ${searched})
+list(TRANSFORM patterns REPLACE "(.+)" "${ROOT}/\\1/*.hpp")
+file(GLOB_RECURSE left RELATIVE "${ROOT}" ${patterns})
 set(before "")
 while(NOT left STREQUAL before)
   set(before "${left}")
