@@ -36,21 +36,21 @@ ThreadCore::~ThreadCore() { cancel_queued(); }
 
 bool ThreadCore::made_elsewhere() const noexcept { return generation_ != fork_generation(); }
 
-void ThreadCore::enqueue(ThreadTask* task) {
-  if (made_elsewhere()) {
-    if (is_of_another_copy(generation_)) throw Error(kTwoCopies);
+void enqueue(ThreadCore& core, ThreadTask* task) {
+  if (core.made_elsewhere()) {
+    if (is_of_another_copy(core.generation_)) throw Error(kTwoCopies);
     throw PoolClosed("this ThreadPool was made in the parent process; its threads do not exist here, make a new one");
   }
   ThreadWorker* const worker = ThreadWorker::of_this_thread();
   bool taken = false;
-  if (worker != nullptr && &worker->core() == this) {
-    taken = worker->queue_.push(task, [this] { return !refusing_.load(std::memory_order_relaxed); });
+  if (worker != nullptr && &worker->core() == &core) {
+    taken = worker->queue_.push(task, [&core] { return !core.refusing_.load(std::memory_order_relaxed); });
   } else {
-    if (created_.load(std::memory_order_acquire) == 0 && !closed()) start_first_thread();
-    taken = intake_.push(task, [this] { return !closed(); });
+    if (core.created_.load(std::memory_order_acquire) == 0 && !core.closed()) core.start_first_thread();
+    taken = core.intake_.push(task, [&core] { return !core.closed(); });
   }
   if (!taken) throw PoolClosed("this ThreadPool was shut down and takes no more tasks");
-  wake_if_needed();
+  core.wake_if_needed();
 }
 
 bool ThreadCore::any_work() const noexcept {

@@ -39,6 +39,7 @@ class alignas(64) ThreadWorker final : public WaitPlace {
 
  private:
   friend class ThreadCore;
+  friend void enqueue(ThreadCore& core, ThreadTask* task);
   ThreadTask* next_task() noexcept;
   ThreadTask* search() noexcept;
   void run(ThreadTask* task) noexcept;
@@ -85,7 +86,6 @@ class ThreadCore : public std::enable_shared_from_this<ThreadCore> {
   ~ThreadCore();
 
   void start_all();
-  void enqueue(ThreadTask* task);
   void shut_down(bool cancel_pending);
   bool made_elsewhere() const noexcept;
   bool closed() const noexcept { return closed_.load(std::memory_order_relaxed); }
@@ -101,6 +101,7 @@ class ThreadCore : public std::enable_shared_from_this<ThreadCore> {
 
  private:
   friend class ThreadWorker;
+  friend void enqueue(ThreadCore& core, ThreadTask* task);
   static constexpr unsigned kMaxSpares = 256;  // threads that stand in for others, beyond the places
   static constexpr std::uint64_t kIdle = 1;    // units in census_
   static constexpr std::uint64_t kSearching = std::uint64_t{1} << 32;

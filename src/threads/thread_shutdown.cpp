@@ -153,7 +153,6 @@ std::shared_ptr<ThreadCore> make_thread_core(const ThreadPoolOptions& options) {
   if (options.initializer) core->start_all();
   return core;
 }
-void enqueue(ThreadCore& core, ThreadTask* task) { core.enqueue(task); }
 bool is_made_elsewhere(const ThreadCore& core) noexcept { return core.made_elsewhere(); }
 bool takes_tasks(const ThreadCore& core) noexcept { return !core.made_elsewhere() && !core.closed(); }
 bool on_thread_of(const ThreadCore& core) noexcept {
