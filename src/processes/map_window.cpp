@@ -257,29 +257,27 @@ class PoolMapWindow final : public MapWindow {
     return last_;
   }
 
-  bool was_nudged(Next& otherwise) noexcept {
-    if (!nudged_.load()) return false;
-    nudged_.store(false);
-    otherwise = Next::starved;
+  // True if `next` must return without a result, and why; else it may wait on.
+  bool must_return(bool nothing_left, const Deadline& deadline, Next& otherwise) {
+    if (nothing_left && grow()) {
+      otherwise = Next::starved;
+    } else if (nudged_.load()) {
+      nudged_.store(false);
+      otherwise = Next::starved;
+    } else if (deadline && Clock::now() >= *deadline) {
+      otherwise = Next::timed_out;
+    } else {
+      return false;
+    }
     return true;
   }
-
-  static bool is_over(const Deadline& deadline) noexcept { return deadline && Clock::now() >= *deadline; }
 
   TaskState* next_in_order(const Deadline& deadline, Next& otherwise) {
     TaskState* first = under_way_.front();
     while (!first->ended()) {
       const bool nothing_left = core_->collect();
       if (first->ended()) break;  // cppcheck-suppress oppositeInnerCondition ; collect() ends tasks
-      if (nothing_left && grow()) {
-        otherwise = Next::starved;
-        return nullptr;
-      }
-      if (was_nudged(otherwise)) return nullptr;
-      if (is_over(deadline)) {
-        otherwise = Next::timed_out;
-        return nullptr;
-      }
+      if (must_return(nothing_left, deadline, otherwise)) return nullptr;
       // In a window of tiny tasks results come faster than one can look: rather than look at each and
       // take a worker's CPU for it, sleep until a good part of the window is done.
       if (window_ >= kBulkWindow && under_way_.size() >= window_ / 2) {
@@ -306,15 +304,7 @@ class PoolMapWindow final : public MapWindow {
       const bool nothing_left = core_->collect();
       ready_ = core_->take_finished(finished_);
       if (ready_ != nullptr) break;
-      if (nothing_left && grow()) {
-        otherwise = Next::starved;
-        return nullptr;
-      }
-      if (was_nudged(otherwise)) return nullptr;
-      if (is_over(deadline)) {
-        otherwise = Next::timed_out;
-        return nullptr;
-      }
+      if (must_return(nothing_left, deadline, otherwise)) return nullptr;
       if (window_ < kBulkWindow || !core_->waiting().sleep_for_half(kBulkSleep))
         core_->waiting().wait_for_finished(finished_, nudged_, deadline);
     }
