@@ -14,6 +14,7 @@
 #include <retinue/detail/codec/call_traits.hpp>
 #include <retinue/detail/codec/payload.hpp>
 #include <retinue/detail/tasks/inputs.hpp>
+#include <retinue/detail/processes/map_inputs.hpp>
 #include <retinue/detail/processes/process_backend.hpp>
 #include <retinue/executor.hpp>
 #include <retinue/pool_stats.hpp>
@@ -175,22 +176,19 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
 
    private:
     void read_inputs() {
-      std::size_t wanted = input_ended_ ? 0 : window_->wanted();
+      const std::size_t wanted = input_ended_ ? 0 : window_->wanted();
       if (wanted == 0) return;
       try {
-        for (; wanted > 0 && !window_->is_heavy(); --wanted)
-          if (!inputs_.next([this](auto&&... x) { this->stage(std::forward<decltype(x)>(x)...); })) {
-            input_ended_ = true;
-            break;
-          }
+        input_ended_ = detail::read_inputs(*window_, wanted, false, [this] {
+          const auto stage_one = [this](auto&&... x) { this->stage(std::forward<decltype(x)>(x)...); };
+          return inputs_.next(stage_one) ? detail::InputRead::staged : detail::InputRead::none;
+        });
       } catch (...) {  // results of earlier inputs come first
         input_error_ = std::current_exception();
         input_ended_ = true;
       }
-      try {
-        window_->publish();
-      } catch (const PoolClosed&) {  // as if the inputs had ended here
-        input_error_ = std::current_exception();
+      if (auto closed = detail::publish_inputs(*window_)) {
+        input_error_ = std::move(closed);
         input_ended_ = true;
       }
       if (input_ended_) window_->inputs_ended();

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <thread>
 
+#include <retinue/detail/processes/map_inputs.hpp>
 #include <retinue/error.hpp>
 #include <retinue/shared_memory.hpp>
 
@@ -27,17 +28,15 @@ void MapTasks::read_inputs(std::size_t wanted, bool heavy_too) {
   const bool looks = plan_.results_first && !pure_;
   Clock::time_point looked = looks ? Clock::now() : Clock::time_point();
   try {
-    for (; wanted > 0 && (heavy_too || !window_->is_heavy()); --wanted) {
-      if (!read_one()) {
-        read_to_end_ = true;
-        break;
-      }
-      if (pending_) break;
-      if (!looks || Clock::now() - looked < kLookEvery) continue;
+    const bool at_end = detail::read_inputs(*window_, wanted, heavy_too, [&] {
+      if (!read_one()) return detail::InputRead::none;
+      if (pending_) return detail::InputRead::deferred;
+      if (!looks || Clock::now() - looked < kLookEvery) return detail::InputRead::staged;
       looked = Clock::now();
       publish();
-      if (inputs_ended_ || window_->has_result()) return;
-    }
+      return inputs_ended_ || window_->has_result() ? detail::InputRead::deferred : detail::InputRead::staged;
+    });
+    if (at_end) read_to_end_ = true;
   } catch (const PythonError&) {
     if (!concerns_value()) {
       const SavedError saved;
@@ -55,23 +54,13 @@ void MapTasks::read_inputs(std::size_t wanted, bool heavy_too) {
 
 // Beside an error that matters more than that the pool has closed.
 void MapTasks::publish_what_is_staged() {
-  try {
-    window_->publish();
-  } catch (const PoolClosed&) {
-    inputs_ended_ = true;
-  }
+  if (detail::publish_inputs(*window_)) inputs_ended_ = true;
 }
 
 // What a closed pool no longer takes is where the inputs end: here too, results of earlier ones come first.
 void MapTasks::publish() {
-  std::exception_ptr refusal;
-  try {
-    window_->publish();
-  } catch (const PoolClosed&) {
-    refusal = std::current_exception();
-  }
-  if (refusal) {
-    input_error_ = error_object(refusal);
+  if (const auto closed = detail::publish_inputs(*window_)) {
+    input_error_ = error_object(closed);
     inputs_ended_ = stop_ = true;
     wake_reader();
   } else if (read_to_end_ && calls_.empty()) {
