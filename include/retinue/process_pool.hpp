@@ -63,7 +63,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
 
   /// For schedulers: what runs this pool's tasks.
   detail::Ref<detail::Backend> backend() const {
-    core();
+    core_for_tasks();
     return core_;
   }
 
@@ -78,7 +78,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     using Call = detail::Call<std::decay_t<F>, A...>;
     Call::check();
     using R = typename Call::Result;
-    detail::ProcessBackend& backend = core();
+    detail::ProcessBackend& backend = core_for_tasks();
     detail::StagedPayload payload;
     const std::size_t bytes = Call::size(backend.reach(), f, args...);
     Call::write(payload.prepare(bytes), bytes, backend.reach(), f, std::forward<A>(args)...);
@@ -92,9 +92,8 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     Call::check();
     using R = typename Call::Result;
     using T = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
-    core();
-    return MapRange<T>(std::make_unique<Map<T, Call, Function, Rs...>>(*core_, options, order, std::forward<F>(f),
-                                                                       std::forward<Rs>(inputs)...));
+    return MapRange<T>(std::make_unique<Map<T, Call, Function, Rs...>>(
+        core_for_tasks(), options, order, std::forward<F>(f), std::forward<Rs>(inputs)...));
   }
 
  private:
@@ -105,6 +104,8 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
   }
   /// The core, or throws Error if this pool was moved from.
   detail::ProcessBackend& core() const;
+  /// Likewise, or throws Error if another copy of this library has made the pool: it names functions by another table.
+  detail::ProcessBackend& core_for_tasks() const;
 
   /// The entry of a kind of call: what runs in the worker.
   /// Hidden, as is its name below: one that a plugin has in common with the program would be the program's, which another

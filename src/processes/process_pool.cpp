@@ -1,6 +1,7 @@
 #include <retinue/process_pool.hpp>
 
 #include "pool_core.hpp"
+#include "system/fork_watch.hpp"
 
 namespace retinue {
 namespace {
@@ -20,6 +21,12 @@ detail::ProcessBackend& ProcessPool::core() const {
   return *core_;
 }
 
+detail::ProcessBackend& ProcessPool::core_for_tasks() const {
+  detail::ProcessBackend& of_tasks = core();
+  of_tasks.refuse_another_copy();
+  return of_tasks;
+}
+
 unsigned ProcessPool::workers() const noexcept { return core_.get() != nullptr ? core_->workers() : 0; }
 std::vector<pid_t> ProcessPool::worker_pids() const { return core().worker_pids(); }
 PoolStats ProcessPool::stats() const { return core().stats(); }
@@ -27,6 +34,12 @@ void ProcessPool::shutdown(bool cancel_pending) { core().shutdown(cancel_pending
 void ProcessPool::terminate() { core().terminate(); }
 
 namespace detail {
+
+ProcessBackend::ProcessBackend() noexcept : generation_(fork_generation()) {}
+
+void ProcessBackend::refuse_another_copy() const {
+  if (is_of_another_copy(generation_)) throw Error(kTwoCopies);
+}
 
 BackendStats ProcessBackend::statistics() {
   const PoolStats now = stats();

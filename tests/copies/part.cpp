@@ -64,6 +64,9 @@ std::string map(retinue::ProcessPool& pool) {
     for (int y : pool.map(square, std::vector{1, 2})) (void)y;
   });
 }
+std::string take_backend(retinue::ProcessPool& pool) {
+  return message_of([&] { (void)pool.backend(); });
+}
 std::string submit_to_threads(retinue::ThreadPool& pool) {
   return message_of([&] { pool.submit(square, 3).get(); });
 }
@@ -75,6 +78,6 @@ void end(retinue::ProcessPool& pool) { pool.shutdown(); }
 }  // namespace
 
 extern "C" [[gnu::visibility("default")]] const Part* retinue_test_part() {
-  static constexpr Part part{&run, &submit, &map, &submit_to_threads, &wait_for_any, &end};
+  static constexpr Part part{&run, &submit, &map, &take_backend, &submit_to_threads, &wait_for_any, &end};
   return &part;
 }

@@ -13,6 +13,7 @@ struct Part {
   int (*run)();  ///< pools of its own; 0 if all was right
   std::string (*submit)(retinue::ProcessPool&);
   std::string (*map)(retinue::ProcessPool&);
+  std::string (*take_backend)(retinue::ProcessPool&);
   std::string (*submit_to_threads)(retinue::ThreadPool&);
   std::string (*wait_for_any)(retinue::Future<int>&);
   void (*end)(retinue::ProcessPool&);

@@ -56,6 +56,7 @@ TEST(TwoCopies, say_so_where_one_gets_a_pool_of_the_others) {
   for (const Part* each : {&first(), &second()}) {
     expect_two_copies(each->submit(pool));
     expect_two_copies(each->map(pool));
+    expect_two_copies(each->take_backend(pool));
     expect_two_copies(each->submit_to_threads(threads));
   }
   EXPECT_EQ(pool.submit(square, 3).get(), 9) << "which is none the worse for it";

@@ -38,7 +38,7 @@ HELPERS: dict[str, object] = {
     # Futures
     "future_class": _futures.ProcessFuture,
     "make_condition": _futures.make_condition,
-    "notify_waiters": _futures.tell,
+    "notify_waiters": _futures.notify,
     "notify_in_thread": _futures.notify_in_thread,
     "run_callback": _futures.run_callback,
     # Workers
