@@ -90,14 +90,15 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
     }
     if (arrived) continue;
     // A call of a library may be shorter the next time: that is not the worker's code. Most places there are come to.
-    if (place.beyond == 0) {
+    if (place.beyond == 0 && !walks.was_by_chance(place)) {
       ADD_FAILURE() << window << ": the worker did not come again to " << describe(place);
       return;
     }
     ++missed;
   }
   EXPECT_LE(missed, places.size() / 20) << window
-                                        << ": places in calls of libraries that the worker did not come again to";
+                                        << ": places by chance or in calls of libraries that the worker did not come "
+                                           "again to";
   {
     const auto worker = scene.begin();
     worker->release_task();

@@ -124,13 +124,15 @@ class Walks {
     }
     started_ = true;
     const bool keep = at_.visit <= 2 && (at_.beyond <= 16 || (at_.beyond <= 256 && at_.beyond % 32 == 0));
-    if (keep && known_.insert(at_).second) places_.push_back(at_);
+    if (keep && ++walks_to_[at_] == 1) places_.push_back(at_);
   }
   /// Where the walk is.
   const Place& at() const { return at_; }
 
   const std::vector<Place>& places() const { return places_; }
   unsigned walks() const { return walks_; }
+  /// Whether only one walk has come there: by chance, for instance because another worker took the task first.
+  bool was_by_chance(const Place& place) const { return walks_to_.at(place) == 1; }
   std::uint64_t steps() const { return steps_; }
   std::size_t instructions() const { return instructions_.size(); }
   std::set<std::string> transitions() const {
@@ -148,7 +150,7 @@ class Walks {
   Place at_;
   bool started_ = false;
   std::vector<Place> places_;
-  std::set<Place> known_;
+  std::map<Place, unsigned> walks_to_;
   std::set<std::uint64_t> instructions_;
   unsigned walks_ = 0;
   std::uint64_t steps_ = 0;
