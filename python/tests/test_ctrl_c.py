@@ -115,28 +115,28 @@ def test_ctrl_c_before_the_end_has_done_anything_is_not_lost(name):
     assert ended.stderr.count("Traceback (most recent call last)") == 1, ended.stderr
 
 
-TOLD = """
+NOTIFIED = """
 import signal, sys
 from concurrent.futures import _base, wait
 from retinue.futures import ProcessPoolExecutor
 
 others = [_base._FirstCompletedWaiter() for _ in range(3)]
 
-def interrupt_among_the_told(frame, event, argument):
+def interrupt_among_the_notified(frame, event, argument):
     if event == "line" and others[0].finished_futures:
         sys.settrace(None)
         signal.raise_signal(signal.SIGINT)
-    return interrupt_among_the_told
+    return interrupt_among_the_notified
 
 def interrupt(frame, event, argument):
     if event != "call":
         return
     if frame.f_code.co_name == "__init__" and frame.f_code.co_filename.endswith("threading.py") and not early:
         while not future.done(): pass
-    if frame.f_code.co_name == "tell":
+    if frame.f_code.co_name == "notify":
         future._waiters.extend(others)
         if {midway}:
-            return interrupt_among_the_told
+            return interrupt_among_the_notified
         sys.settrace(None)
         signal.raise_signal(signal.SIGINT)
 
@@ -158,7 +158,7 @@ with ProcessPoolExecutor(1) as executor:
 
 @pytest.mark.parametrize("early, midway", [(True, False), (False, False), (False, True)])
 def test_ctrl_c_while_a_future_notifies_its_waiters_leaves_nobody_waiting(early, midway):
-    program = [sys.executable, "-c", TOLD.format(early=early, midway=midway)]
+    program = [sys.executable, "-c", NOTIFIED.format(early=early, midway=midway)]
     ended = subprocess.run(program, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "")
     # An early one has nothing to tell.
