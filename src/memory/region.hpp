@@ -1,4 +1,4 @@
-// The owner's one anonymous shared-memory file, mapped at the same address in all its processes.
+// The shared memory of an owner and its processes: blocks of the owner, arenas of its workers.
 #pragma once
 
 #include <atomic>
@@ -12,14 +12,10 @@
 #include <set>
 #include <vector>
 
-#include <retinue/detail/codec/entry.hpp>
-
 #include "system/doorbell.hpp"
-#include "system/fd.hpp"
 #include "address_space.hpp"
 #include "block_heap.hpp"
-#include "memory_rules.hpp"
-#include "shared_file.hpp"
+#include "region_mapping.hpp"
 
 namespace retinue::detail {
 
@@ -37,12 +33,6 @@ struct ReturnStack {
   std::atomic<std::uint64_t> top{0};  // offset of the block returned last, or 0
 };
 
-/// What the region begins with.
-struct RegionHead {
-  ModuleTable modules;
-  MemoryRules rules;
-};
-
 /// A worker's arena of the region, as the owner sees it. It outlives its worker until the last block in
 /// the owner's hands is released. All members are guarded by the region's mutex.
 class Arena {
@@ -58,18 +48,16 @@ class Arena {
 
 /// | member                        | who may change it          | guarded by         |
 /// | ----------------------------- | -------------------------- | ------------------ |
-/// | memfd, base, reach            | constructor                | constant           |
+/// | memfd, base, reach, head      | RegionMapping              | see there          |
 /// | addresses, arenas             | threads of the owner       | `mutex_`           |
 /// | the owner's block heap        | threads of the owner       | `mutex_`           |
 /// | memory of an arena            | its worker, else the owner | life of the worker |
-/// | module table                  | owner (workers read)       | its own counter    |
-/// | rules                         | threads of the owner       | atomic             |
 /// | trim subscribers, idle period | threads of the owner       | `mutex_`           |
 ///
 /// One region a process, made on first use and kept to the process's end; a forked worker that becomes
 /// an owner itself makes another. Thread-safe. A process killed at any point leaves nothing: the file
 /// has no name, and goes with the last process that maps it. A worker's death is reported by `retire`.
-class Region {
+class Region : public RegionMapping {
  public:
   /// The calling process's own region. Throws ResourceExhausted when it cannot be made.
   static Region& of_this_process();
@@ -79,32 +67,6 @@ class Region {
 
   /// Bytes of addresses of this process that are regions, its own and inherited ones. For a process with one thread.
   static std::uint64_t reserved_addresses() noexcept;
-
-  Region(const Region&) = delete;
-  Region& operator=(const Region&) = delete;
-
-  std::byte* at(std::uint64_t offset) const noexcept { return base_ + offset; }
-  std::uint64_t offset_of(const void* p) const noexcept {
-    return static_cast<std::uint64_t>(static_cast<const std::byte*>(p) - base_);
-  }
-  bool holds(const void* p) const noexcept { return p >= base_ && static_cast<const std::byte*>(p) < base_ + reach_; }
-  /// -1 if this process has closed it, and it cannot be had again.
-  int memfd() const noexcept { return file_.fd(); }
-  const SharedFile& file() const noexcept { return file_; }
-  /// A process that has just inherited the file and closes nothing: a fork server.
-  void set_file_holder(pid_t process) noexcept { file_.set_holder(process); }
-  std::byte* base() const noexcept { return base_; }
-  std::uint64_t reach() const noexcept { return reach_; }
-  const ModuleTable* modules() const noexcept { return &head_->modules; }
-  /// As the processes of the owner read them.
-  const MemoryRules& rules() const noexcept { return head_->rules; }
-  /// Bytes that the file may take, or MemoryRules::kNone. For the owner.
-  std::uint64_t limit() const noexcept { return own_rules_.limit.load(std::memory_order_relaxed); }
-  void set_limit(std::uint64_t bytes) noexcept;
-  /// Writes again what a stray process has overwritten in the region's head. True if anything was.
-  bool repair_head() noexcept;
-  /// Asks for huge pages in this process's mapping. False if the kernel knows nothing of them.
-  bool use_huge_pages() noexcept;
 
   /// Zeroed shared memory of the owner's own, page-aligned, such as a pool's slots.
   Extent allocate_control(std::uint64_t bytes);
@@ -157,13 +119,6 @@ class Region {
   void free_addresses(Extent extent) noexcept;
   bool drop_pages(Extent extent) noexcept;
   void finish_arena_if_empty(Arena* arena) noexcept;
-
-  UniqueFd memfd_;  // the number it was made with
-  SharedFile file_;
-  std::byte* base_ = nullptr;
-  std::uint64_t reach_ = 0;  // bytes of address space
-  RegionHead* head_ = nullptr;
-  MemoryRules own_rules_;  // what the owner goes by: nobody else can write to it
 
   Region* older_ = nullptr;  // that of the process this one was forked from
 
