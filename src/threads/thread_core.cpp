@@ -20,13 +20,13 @@ constexpr std::uint32_t kBatch = 32;  // tasks that a thread takes from a queue 
 ThreadCore::ThreadCore(const ThreadPoolOptions& options)
     : workers_(options.workers != 0 ? options.workers : cpu_count()),
       capacity_(workers_ + kMaxSpares),
-      initializer_(options.initializer),
       name_(options.name.substr(0, 15)),
       generation_(fork_generation()),
       timer_(*this),
       all_(std::make_unique<std::unique_ptr<ThreadWorker>[]>(capacity_)),
-      census_(workers_ * kIdle),
-      open_places_(workers_) {
+      census_(workers_ * Census::kIdle),
+      open_places_(workers_),
+      initialization_{options.initializer, 0, nullptr, {}} {
   sleepers_.reserve(capacity_);
   spares_.reserve(capacity_);
   threads_.reserve(capacity_);
@@ -142,7 +142,7 @@ void ThreadCore::start_first_thread() {
   const bool mine = created_.load(std::memory_order_relaxed) == 0 && open_places_ > 0;
   if (mine) {
     --open_places_;
-    census_.fetch_add(kSearching - kIdle, std::memory_order_seq_cst);
+    census_.fetch_add(Census::kSearching - Census::kIdle, std::memory_order_seq_cst);
   }
   lock_.unlock();
   if (!mine) return;
@@ -153,7 +153,7 @@ void ThreadCore::start_first_thread() {
     const int error = refused != nullptr ? refused->code().value() : ENOMEM;
     lock_.lock();
     ++open_places_;
-    census_.fetch_add(kIdle - kSearching, std::memory_order_seq_cst);
+    census_.fetch_add(Census::kIdle - Census::kSearching, std::memory_order_seq_cst);
     lock_.unlock();
     if (closed()) return;
     throw ResourceExhausted("a ThreadPool could not start its first thread", error);
@@ -167,7 +167,7 @@ void ThreadCore::withhold_place() noexcept {
   } else {
     ++withheld_places_;
   }
-  census_.fetch_sub(kSearching, std::memory_order_seq_cst);
+  census_.fetch_sub(Census::kSearching, std::memory_order_seq_cst);
   note_drained_locked();
   lock_.unlock();
 }
@@ -175,8 +175,8 @@ void ThreadCore::withhold_place() noexcept {
 void ThreadCore::wake_one() noexcept {
   lock_.lock();
   const std::uint64_t census = census_.load(std::memory_order_seq_cst);
-  if (idle_in(census) == 0 || searching_in(census) > 0) return lock_.unlock();
-  census_.fetch_add(kSearching - kIdle, std::memory_order_seq_cst);
+  if (Census::idle(census) == 0 || Census::searching(census) > 0) return lock_.unlock();
+  census_.fetch_add(Census::kSearching - Census::kIdle, std::memory_order_seq_cst);
   ThreadWorker* woken = nullptr;
   if (!sleepers_.empty()) {
     woken = sleepers_.back();
@@ -201,8 +201,8 @@ void ThreadCore::wake_one() noexcept {
 }
 
 void ThreadCore::end_search() noexcept {
-  const std::uint64_t before = census_.fetch_sub(kSearching, std::memory_order_seq_cst);
-  if (searching_in(before) == 1 && idle_in(before) > 0 && any_work()) wake_one();
+  const std::uint64_t before = census_.fetch_sub(Census::kSearching, std::memory_order_seq_cst);
+  if (Census::searching(before) == 1 && Census::idle(before) > 0 && any_work()) wake_one();
 }
 
 bool ThreadCore::sleep(ThreadWorker& worker) noexcept {
@@ -211,10 +211,10 @@ bool ThreadCore::sleep(ThreadWorker& worker) noexcept {
     lock_.unlock();
     return false;
   }
-  census_.fetch_add(kIdle - (worker.searching_ ? kSearching : 0), std::memory_order_seq_cst);
+  census_.fetch_add(Census::kIdle - (worker.searching_ ? Census::kSearching : 0), std::memory_order_seq_cst);
   worker.searching_ = true;  // as which it will be woken
   if (any_work()) {
-    census_.fetch_add(kSearching - kIdle, std::memory_order_seq_cst);
+    census_.fetch_add(Census::kSearching - Census::kIdle, std::memory_order_seq_cst);
     lock_.unlock();
     return true;
   }
@@ -222,11 +222,7 @@ bool ThreadCore::sleep(ThreadWorker& worker) noexcept {
   worker.woken_.store(0, std::memory_order_relaxed);
   note_drained_locked();
   lock_.unlock();
-  return sleep_until_woken(worker);
-}
-
-bool ThreadCore::sleep_until_woken(ThreadWorker& worker) noexcept {
-  while (worker.woken_.load(std::memory_order_acquire) == 0) futex_wait(worker.woken_, 0, kAnyBit, std::nullopt);
+  worker.sleep_until_woken();
   return !ending_.load(std::memory_order_relaxed);
 }
 
@@ -240,14 +236,15 @@ bool ThreadCore::rest_if_surplus(ThreadWorker& worker) noexcept {
     return true;
   }
   surplus_.store(surplus - 1, std::memory_order_relaxed);
-  if (worker.searching_) census_.fetch_sub(kSearching, std::memory_order_seq_cst);
+  if (worker.searching_) census_.fetch_sub(Census::kSearching, std::memory_order_seq_cst);
   worker.searching_ = true;
   spares_.push_back(&worker);
   worker.woken_.store(0, std::memory_order_relaxed);
   note_drained_locked();
   lock_.unlock();
   if (any_work()) wake_if_needed();  // what it had taken is now for others
-  return sleep_until_woken(worker);
+  worker.sleep_until_woken();
+  return !ending_.load(std::memory_order_relaxed);
 }
 
 void ThreadCore::release_place(ThreadWorker& worker) noexcept {
@@ -257,7 +254,7 @@ void ThreadCore::release_place(ThreadWorker& worker) noexcept {
       surplus_.store(surplus - 1, std::memory_order_relaxed);
     } else {
       ++open_places_;
-      census_.fetch_add(kIdle, std::memory_order_seq_cst);
+      census_.fetch_add(Census::kIdle, std::memory_order_seq_cst);
     }
   }
   lock_.unlock();
@@ -269,13 +266,13 @@ void ThreadCore::reacquire_place(ThreadWorker& worker) noexcept {
   if (--worker.absences_ == 0) {
     if (open_places_ > 0) {
       --open_places_;
-      census_.fetch_sub(kIdle, std::memory_order_seq_cst);
+      census_.fetch_sub(Census::kIdle, std::memory_order_seq_cst);
     } else if (withheld_places_ > 0) {
       --withheld_places_;
     } else if (!sleepers_.empty()) {  // one that does nothing loses its place without noticing
       spares_.push_back(sleepers_.back());
       sleepers_.pop_back();
-      census_.fetch_sub(kIdle, std::memory_order_seq_cst);
+      census_.fetch_sub(Census::kIdle, std::memory_order_seq_cst);
     } else {
       surplus_.store(surplus_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     }

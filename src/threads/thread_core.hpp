@@ -44,6 +44,9 @@ class alignas(64) ThreadWorker final : public WaitPlace {
   ThreadTask* search() noexcept;
   void run(ThreadTask* task) noexcept;
   void run_counted(ThreadTask* task) noexcept;
+  void sleep_until_woken() noexcept;
+  /// Under ThreadCore::lock_: what is left of it is one overdue task, or several that wait for each other, for which nobody waits.
+  bool is_abandoned() const noexcept { return overdue_ > 0 && depth_.load(std::memory_order_relaxed) == overdue_; }
 
   ThreadCore& core_;
   const unsigned index_;
@@ -60,6 +63,21 @@ class alignas(64) ThreadWorker final : public WaitPlace {
   // Guarded by ThreadCore::lock_.
   unsigned absences_ = 0;      // reasons why its place is given away: a wait, an overdue task
   std::uint32_t overdue_ = 0;  // tasks on its stack that have timed out
+};
+
+/// Two counts in one word: places without a running thread, and threads that search.
+struct Census {
+  static constexpr std::uint64_t kIdle = 1, kSearching = std::uint64_t{1} << 32;  // one of each
+  static std::uint64_t idle(std::uint64_t census) noexcept { return census & (kSearching - 1); }
+  static std::uint64_t searching(std::uint64_t census) noexcept { return census >> 32; }
+};
+
+/// The initializer of a pool's threads. All but the function is guarded by ThreadCore::threads_mutex_.
+struct Initialization {
+  const std::function<void()> function;
+  unsigned done = 0;         // threads in which it has run
+  std::exception_ptr error;  // what the first of them threw
+  std::condition_variable changed;
 };
 
 /// A pool of threads. Owned jointly by its ThreadPool, its maps and its threads.
@@ -103,15 +121,10 @@ class ThreadCore : public std::enable_shared_from_this<ThreadCore> {
   friend class ThreadWorker;
   friend void enqueue(ThreadCore& core, ThreadTask* task);
   static constexpr unsigned kMaxSpares = 256;  // threads that stand in for others, beyond the places
-  static constexpr std::uint64_t kIdle = 1;    // units in census_
-  static constexpr std::uint64_t kSearching = std::uint64_t{1} << 32;
-
-  static std::uint64_t idle_in(std::uint64_t census) noexcept { return census & (kSearching - 1); }
-  static std::uint64_t searching_in(std::uint64_t census) noexcept { return census >> 32; }
 
   void wake_if_needed() noexcept {
     const std::uint64_t census = census_.load(std::memory_order_seq_cst);
-    if (idle_in(census) > 0 && searching_in(census) == 0) wake_one();
+    if (Census::idle(census) > 0 && Census::searching(census) == 0) wake_one();
   }
   void wake_one() noexcept;
   void start_first_thread();
@@ -123,10 +136,8 @@ class ThreadCore : public std::enable_shared_from_this<ThreadCore> {
   bool sleep(ThreadWorker& worker) noexcept;
   /// If there are more threads than places, makes this one a spare; false when the pool ends.
   bool rest_if_surplus(ThreadWorker& worker) noexcept;
-  bool sleep_until_woken(ThreadWorker& worker) noexcept;
   void release_place(ThreadWorker& worker) noexcept;
   void reacquire_place(ThreadWorker& worker) noexcept;
-  bool abandoned(const ThreadWorker& worker) const noexcept;
   bool is_drained_locked() const noexcept;
   void note_drained_locked() noexcept;
   void end_threads_locked() noexcept;
@@ -136,7 +147,6 @@ class ThreadCore : public std::enable_shared_from_this<ThreadCore> {
 
   const unsigned workers_;
   const unsigned capacity_;  // of threads: workers_ + kMaxSpares
-  const std::function<void()> initializer_;
   const std::string name_;
   const std::uint64_t generation_;  // of the process it was made in
   ThreadTimer timer_;
@@ -166,9 +176,7 @@ class ThreadCore : public std::enable_shared_from_this<ThreadCore> {
   std::mutex shutdown_mutex_;  // one shutdown at a time; taken before threads_mutex_
   std::mutex threads_mutex_;   // guards all below, and the creation of threads; taken before lock_
   bool detached_ = false;
-  unsigned initialized_ = 0;          // threads whose initializer has run
-  std::exception_ptr initial_error_;  // what the first of them threw
-  std::condition_variable initializing_;
+  Initialization initialization_;
   std::vector<std::pair<ThreadWorker*, std::thread>> threads_;
 };
 

@@ -12,7 +12,7 @@ void ThreadCore::start_all() {
   for (unsigned i = 0; i < workers_; ++i) {
     lock_.lock();
     --open_places_;
-    census_.fetch_add(kSearching - kIdle, std::memory_order_seq_cst);
+    census_.fetch_add(Census::kSearching - Census::kIdle, std::memory_order_seq_cst);
     lock_.unlock();
     try {
       start_thread();
@@ -23,28 +23,28 @@ void ThreadCore::start_all() {
     }
   }
   std::unique_lock guard(threads_mutex_);
-  initializing_.wait(guard, [this] { return initialized_ >= workers_; });
-  if (!initial_error_) return;
+  initialization_.changed.wait(guard, [this] { return initialization_.done >= workers_; });
+  if (!initialization_.error) return;
   guard.unlock();
   shut_down(true);
-  std::rethrow_exception(initial_error_);
+  std::rethrow_exception(initialization_.error);
 }
 
 void ThreadCore::life_of(ThreadWorker& worker) noexcept {
   if (!name_.empty()) ::pthread_setname_np(::pthread_self(), name_.c_str());
   bool ready = true;
-  if (initializer_) {
+  if (initialization_.function) {
     std::exception_ptr error;
     try {
-      initializer_();
+      initialization_.function();
     } catch (...) {
       error = std::current_exception();
       ready = false;
     }
     const std::lock_guard guard(threads_mutex_);
-    ++initialized_;
-    if (error && !initial_error_) initial_error_ = error;
-    initializing_.notify_all();
+    ++initialization_.done;
+    if (error && !initialization_.error) initialization_.error = error;
+    initialization_.changed.notify_all();
   }
   if (ready) worker.live();
   lock_.lock();
@@ -56,15 +56,10 @@ void ThreadCore::life_of(ThreadWorker& worker) noexcept {
   if (last) timer_.stop();
 }
 
-// What is left of it is one overdue task, or several that wait for each other: nobody waits for them any more.
-bool ThreadCore::abandoned(const ThreadWorker& worker) const noexcept {
-  return worker.overdue_ > 0 && worker.depth_.load(std::memory_order_relaxed) == worker.overdue_;
-}
-
 bool ThreadCore::is_drained_locked() const noexcept {
   const unsigned created = created_.load(std::memory_order_acquire);
   std::size_t still = sleepers_.size() + spares_.size() + gone_;
-  for (unsigned i = 0; i < created; ++i) still += abandoned(*all_[i]);
+  for (unsigned i = 0; i < created; ++i) still += all_[i]->is_abandoned();
   return still >= created && !any_work();
 }
 

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include "system/futex.hpp"
+
 namespace retinue::detail {
 
 ThreadWorker*& ThreadWorker::of_this_thread() noexcept {
@@ -48,8 +50,8 @@ ThreadTask* ThreadWorker::search() noexcept {
   if (!searching_) {
     // Half of the threads at most search; more would only find the same.
     const std::uint64_t census = core_.census_.load(std::memory_order_relaxed);
-    if (core_.workers_ > 1 && 2 * ThreadCore::searching_in(census) >= core_.workers_) return nullptr;
-    core_.census_.fetch_add(ThreadCore::kSearching, std::memory_order_seq_cst);
+    if (core_.workers_ > 1 && 2 * Census::searching(census) >= core_.workers_) return nullptr;
+    core_.census_.fetch_add(Census::kSearching, std::memory_order_seq_cst);
     searching_ = true;
   }
   ThreadTask* task = nullptr;
@@ -59,6 +61,10 @@ ThreadTask* ThreadWorker::search() noexcept {
     return task != nullptr;
   });
   return task;
+}
+
+void ThreadWorker::sleep_until_woken() noexcept {
+  while (woken_.load(std::memory_order_acquire) == 0) futex_wait(woken_, 0, ~std::uint32_t{0}, std::nullopt);
 }
 
 void ThreadWorker::run(ThreadTask* task) noexcept {
