@@ -7,25 +7,23 @@
 #include <retinue/detail/processes/process_backend.hpp>
 #include <retinue/detail/tasks/owner_doorbell.hpp>
 
+#include "look_ahead.hpp"
 #include "pool_core.hpp"
+#include "staged_tasks.hpp"
 
 namespace retinue::detail {
 namespace {
 
 /// Tasks go round: spare -> staged -> under way -> given to the caller -> spare. They are this map's, lent
 /// to the pool while under way; the destructor makes over to the pool those that are still running.
-///
-/// The window starts small. It doubles when workers run out of tasks while the caller waits, and when a
-/// whole window of results was taken within a few milliseconds: so slow tasks and slow callers read few
-/// inputs ahead, and tiny tasks as many as there are slots.
 class PoolMapWindow final : public MapWindow {
  public:
   PoolMapWindow(CoreRef core, EntryRef entry, const TaskOptions& options, Order order)
-      : core_(std::move(core)), entry_(entry), options_(options), ordered_(order == Order::inputs) {
-    const std::size_t workers = core_->workers();
-    limit_ = options_.look_ahead != 0 ? options_.look_ahead : std::max<std::size_t>(kMaxAhead, 4 * workers);
-    window_ = std::min<std::size_t>(limit_, 4 * workers);
-  }
+      : core_(std::move(core)),
+        entry_(entry),
+        options_(options),
+        ordered_(order == Order::inputs),
+        look_ahead_(options_.look_ahead, core_->workers()) {}
 
   ~PoolMapWindow() override {
     drop_staged();
@@ -35,10 +33,9 @@ class PoolMapWindow final : public MapWindow {
 
   std::size_t wanted() const override {
     core_->owner().refuse_if_made_elsewhere();
-    if (inputs_ended_ || outstanding_ >= window_) return 0;
+    if (inputs_ended_ || outstanding_ >= look_ahead_.size()) return 0;
     if (inputs_paused_ || is_heavy()) return 0;
-    const std::size_t room = window_ - outstanding_;
-    return outstanding_ == 0 || room >= std::max<std::size_t>(1, window_ / 4) ? std::min(room, kBatch) : 0;
+    return look_ahead_.room(outstanding_);
   }
 
   std::byte* stage(std::size_t bytes) override {
@@ -47,18 +44,13 @@ class PoolMapWindow final : public MapWindow {
     try {
       std::byte* room;
       if (bytes <= Slot::kInlineBytes) {
-        const std::size_t at = staged_bytes_;
-        const std::size_t units = (bytes + sizeof(Unit) - 1) / sizeof(Unit);
-        if (at + units > staging_.size()) staging_.resize(std::max<std::size_t>(2 * staging_.size(), at + units + 64));
-        staged_.push_back({task, at, bytes});
-        staged_bytes_ = at + units;
+        room = staged_.add_small(task, bytes);
         task->argument_bytes = 0;
-        room = staging_[at].bytes;
       } else {
         Region& region = core_->region();
         const std::uint64_t block = region.allocate(bytes);
         task->payload.take_owner_block(region, block, bytes);
-        staged_.push_back({task, 0, bytes});
+        staged_.add_large(task, bytes);
         task->argument_bytes = bytes;
         outstanding_bytes_ += bytes;
         room = region.at(block);
@@ -75,7 +67,7 @@ class PoolMapWindow final : public MapWindow {
   }
 
   void keep_for_last(KeptMemory kept, std::size_t bytes) override {
-    TaskState& task = *staged_.back().task;
+    TaskState& task = staged_.last();
     if (!kept.empty()) task.kept = std::make_unique<KeptMemory>(std::move(kept));
     task.argument_bytes += bytes;
     outstanding_bytes_ += bytes;
@@ -90,7 +82,7 @@ class PoolMapWindow final : public MapWindow {
   void pause_inputs() noexcept override { inputs_paused_ = true; }
   bool is_empty() const noexcept override { return outstanding_ == 0; }
   std::size_t outstanding() const noexcept override { return outstanding_; }
-  std::size_t look_ahead() const noexcept override { return window_; }
+  std::size_t look_ahead() const noexcept override { return look_ahead_.size(); }
 
   void inputs_wait(bool wait) noexcept override { inputs_wait_ = wait; }
 
@@ -118,41 +110,44 @@ class PoolMapWindow final : public MapWindow {
   }
 
   void unstage() noexcept override {
-    drop(staged_.back().task);
-    staged_.pop_back();
+    drop(&staged_.last());
+    staged_.remove_last();
     --next_index_;
   }
 
   void publish() override {
     if (staged_.empty()) return;
     batch_.clear();
-    for (const Staging& staging : staged_) {
-      TaskState& task = *staging.task;
+    for (const StagedTasks::Staged& staged : staged_) {
+      TaskState& task = *staged.task;
       const bool small = task.payload.owner_block() == 0;
-      const std::byte* bytes = small ? staging_.data()[staging.at].bytes : nullptr;
-      if (small && options_.retries != 0) task.payload.copy(bytes, staging.size);
+      const std::byte* bytes = small ? staged_.arguments_of(staged) : nullptr;
+      if (small && options_.retries != 0) task.payload.copy(bytes, staged.size);
       if (!ordered_) task.finished_list = &finished_;
-      batch_.push_back({&task, bytes, staging.size});
+      batch_.push_back({&task, bytes, staged.size});
     }
     const std::size_t before = under_way_.size();
     std::size_t taken = 0;
     try {
       if (ordered_)
-        for (const Staging& staging : staged_) under_way_.push_back(staging.task);
+        for (const StagedTasks::Staged& staged : staged_) under_way_.push_back(staged.task);
       core_->submit_all(batch_, taken);
     } catch (...) {
-      staged_.erase(staged_.begin(), staged_.begin() + static_cast<std::ptrdiff_t>(taken));
+      staged_.remove_first(taken);
       if (ordered_) under_way_.resize(before + taken);
       drop_staged();
       throw;
     }
     staged_.clear();
-    staged_bytes_ = 0;
   }
 
   Next next(Result& result, const Deadline& deadline) override {
     core_->owner().refuse_if_made_elsewhere();
-    recycle_given();
+    if (given_ != nullptr) {
+      given_->payload.clear();
+      spare_.push_back(given_);  // room was made when it was new
+      given_ = nullptr;
+    }
     if (outstanding_ == 0) return Next::over;
     if (!staged_.empty()) publish();
     Next outcome = Next::result;
@@ -161,7 +156,7 @@ class PoolMapWindow final : public MapWindow {
     --outstanding_;
     outstanding_bytes_ -= task->argument_bytes;
     inputs_paused_ = false;
-    if (++taken_ >= window_) window_was_taken();
+    look_ahead_.note_taken();
     given_ = task;
     result.index = task->index;
     result.error = nullptr;
@@ -178,20 +173,9 @@ class PoolMapWindow final : public MapWindow {
   void keep(std::shared_ptr<const void> kept) noexcept override { kept_ = std::move(kept); }
 
  private:
-  static constexpr std::size_t kMaxAhead = 4096;
-  static constexpr std::size_t kBatch = 256;
   static constexpr std::size_t kMaxBytesAhead = 64u << 20;
-  static constexpr std::chrono::milliseconds kFastTurn{4};
   static constexpr std::size_t kBulkWindow = 256;
   static constexpr std::chrono::milliseconds kBulkSleep{1};
-  struct alignas(32) Unit {
-    std::byte bytes[32];
-  };
-  struct Staging {
-    TaskState* task;
-    std::size_t at;  // in staging_
-    std::size_t size;
-  };
 
   TaskState* take_spare() {
     if (!spare_.empty()) {
@@ -220,30 +204,15 @@ class PoolMapWindow final : public MapWindow {
   }
 
   void drop_staged() noexcept {
-    for (const Staging& staging : staged_) drop(staging.task);
+    for (const StagedTasks::Staged& staged : staged_) drop(staged.task);
     staged_.clear();
-    staged_bytes_ = 0;
-  }
-
-  void recycle_given() noexcept {
-    if (given_ == nullptr) return;
-    given_->payload.clear();
-    spare_.push_back(given_);  // room was made when it was new
-    given_ = nullptr;
-  }
-
-  void window_was_taken() noexcept {
-    taken_ = 0;
-    const auto now = Clock::now();
-    if (now - turned_ < kFastTurn) window_ = std::min(limit_, 2 * window_);
-    turned_ = now;
   }
 
   // Workers have nothing left to claim while we wait: read more inputs, if there may be any.
   // False if none would be read even so: a caller that came back at once would come back for ever.
   bool grow() {
     if (inputs_ended_ || inputs_wait_ || inputs_paused_ || is_heavy()) return false;
-    window_ = std::min(limit_, 2 * window_);
+    look_ahead_.grow();
     return wanted() != 0;
   }
 
@@ -280,7 +249,7 @@ class PoolMapWindow final : public MapWindow {
       if (must_return(nothing_left, deadline, otherwise)) return nullptr;
       // In a window of tiny tasks results come faster than one can look: rather than look at each and
       // take a worker's CPU for it, sleep until a good part of the window is done.
-      if (window_ >= kBulkWindow && under_way_.size() >= window_ / 2) {
+      if (look_ahead_.size() >= kBulkWindow && under_way_.size() >= look_ahead_.size() / 2) {
         TaskState* half = under_way_[under_way_.size() / 2];
         if (!half->ended() && core_->waiting().sleep_for_bulk(*half, kBulkSleep)) continue;
       }
@@ -288,13 +257,6 @@ class PoolMapWindow final : public MapWindow {
     }
     under_way_.pop_front();
     return first;
-  }
-
-  TaskState* pop_ready() noexcept {
-    TaskState* task = ready_;
-    ready_ = task->next;
-    task->next = nullptr;
-    return task;
   }
 
   TaskState* next_finished(const Deadline& deadline, Next& otherwise) {
@@ -305,10 +267,13 @@ class PoolMapWindow final : public MapWindow {
       ready_ = core_->take_finished(finished_);
       if (ready_ != nullptr) break;
       if (must_return(nothing_left, deadline, otherwise)) return nullptr;
-      if (window_ < kBulkWindow || !core_->waiting().sleep_for_half(kBulkSleep))
+      if (look_ahead_.size() < kBulkWindow || !core_->waiting().sleep_for_half(kBulkSleep))
         core_->waiting().wait_for_finished(finished_, nudged_, deadline);
     }
-    return pop_ready();
+    TaskState* task = ready_;
+    ready_ = task->next;
+    task->next = nullptr;
+    return task;
   }
 
   std::shared_ptr<const void> kept_;
@@ -316,21 +281,17 @@ class PoolMapWindow final : public MapWindow {
   const EntryRef entry_;
   const ChosenOptions options_;
   const bool ordered_;
-  std::size_t limit_, window_;
+  LookAhead look_ahead_;
   std::size_t outstanding_ = 0;  // staged and under way, and ended but not given yet
   std::size_t outstanding_bytes_ = 0;
   std::uint64_t next_index_ = 0;
-  std::size_t taken_ = 0;                    // results since ...
-  Clock::time_point turned_ = Clock::now();  // ... the last time a whole window had been taken
   bool inputs_ended_ = false;
   bool inputs_wait_ = false;
   bool inputs_paused_ = false;
   bool terminating_ = false;
   std::atomic<bool> nudged_{false};  // by any thread; reset by the one that waits
 
-  std::vector<Staging> staged_;
-  std::vector<Unit> staging_;
-  std::size_t staged_bytes_ = 0;  // in units of 32 bytes
+  StagedTasks staged_;
   std::vector<PoolCore::Staged> batch_;
   std::vector<TaskState*> all_;       // every task made, each with our reference
   std::vector<TaskState*> spare_;     // those to use again
