@@ -360,7 +360,7 @@ void Region::trim() noexcept {
   try {
     heap_->trim();
   } catch (const std::exception&) {
-    // What was not freed now is tried again after the next idle period.
+    // What was not returned now is tried again after the next idle period.
   }
 }
 
@@ -403,7 +403,7 @@ Region::TrimSchedule Region::trim_when_idle() noexcept {
   try {
     heap_->trim();
   } catch (const std::exception&) {
-    // What was not freed now is tried again after the next idle period.
+    // What was not returned now is tried again after the next idle period.
   }
   return {std::nullopt, idle_periods_};
 }

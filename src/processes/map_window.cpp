@@ -12,8 +12,8 @@
 namespace retinue::detail {
 namespace {
 
-/// Tasks go round: spare -> staged -> under way -> given to the caller -> spare. They are this map's, lent
-/// to the pool while under way; the destructor makes over to the pool those that are still running.
+/// Tasks go round: spare -> staged -> under way -> given to the caller -> spare. This map owns
+/// them, also while they are under way; the destructor makes over to the pool those that are still running.
 ///
 /// The window starts small. It doubles when workers run out of tasks while the caller waits, and when a
 /// whole window of results was taken within a few milliseconds: so slow tasks and slow callers read few
