@@ -1,5 +1,5 @@
 // A busy worker is killed: how long until its replacement runs a task. Beside it what a bare child needs to be killed,
-// reaped, forked again and reported.
+// reaped and forked again, and to report itself.
 #include <chrono>
 #include <csignal>
 #include <optional>

@@ -7,11 +7,11 @@ namespace retinue {
 
 /// The memory that this process shares with the workers of all its pools.
 struct SharedMemoryUsage {
-  std::uint64_t bytes_in_use = 0;    ///< blocks now in use: arguments, results not yet released, shared arrays
-  std::uint64_t bytes_peak = 0;      ///< the most that bytes_in_use has been
-  std::uint64_t blocks = 0;          ///< how many blocks that is
-  std::uint64_t bytes_warm = 0;      ///< kept by this process for its next blocks; freed after two idle seconds,
-                                     ///< or with the last pool
+  std::uint64_t bytes_in_use = 0;  ///< blocks now in use: arguments, results not yet released, shared arrays
+  std::uint64_t bytes_peak = 0;    ///< the most that bytes_in_use has been
+  std::uint64_t blocks = 0;        ///< how many blocks that is
+  std::uint64_t bytes_warm = 0;    ///< kept by this process for its next blocks; returned to the system after two idle
+                                   ///< seconds, or with the last pool
   std::uint64_t bytes_reserved = 0;  ///< what the kernel counts: the above, slots, and what workers keep
   std::uint64_t bytes_limit = 0;     ///< 0: none
 };
@@ -26,8 +26,8 @@ SharedMemoryUsage shared_memory_usage();
 /// The environment variable RETINUE_SHARED_MEMORY_LIMIT ("500M", "4G") sets it from outside. Thread-safe.
 void limit_shared_memory(std::uint64_t bytes);
 
-/// Gives memory that this process keeps for its next blocks back to the system now; idle workers do the same by
-/// themselves after two seconds. Thread-safe.
+/// Returns memory that this process keeps for its next blocks to the system now; idle workers do the same by themselves
+/// after two seconds. Thread-safe.
 void trim_shared_memory();
 
 /// Asks the kernel for pages of 2 MB in shared memory, which spares page faults and address translation when blocks of

@@ -161,5 +161,5 @@ def test_ctrl_c_while_a_future_notifies_its_waiters_leaves_nobody_waiting(early,
     program = [sys.executable, "-c", NOTIFIED.format(early=early, midway=midway)]
     ended = subprocess.run(program, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "")
-    # An early one has nothing to tell.
+    # An early one has nothing to report.
     assert ended.stdout == ("1 1 FINISHED\n" if early else "interrupted 1 1 FINISHED\nTrue\n")

@@ -28,7 +28,7 @@ struct Module {
   struct Text {
     std::uint64_t begin, end;  // offsets from `base`
   };
-  /// Which loading of the file this is, as the dynamic linker tells without a lock.
+  /// Which loading of the file this is, as the dynamic linker reports without a lock.
   struct Loading {
     const void *map = nullptr, *end = nullptr, *frames = nullptr;
     bool operator==(const Loading&) const = default;

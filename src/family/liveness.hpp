@@ -1,4 +1,4 @@
-// Where parts of the engine hear that a process has died.
+// Where parts of the engine learn that a process has died.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct ProcessDeath {
   bool left = false;  ///< a worker that ended as it was to: it had done its share, or its pool has ended or broken
 };
 
-/// One death on its way to the subscribers. Kept by the publisher until `Liveness::notify` says that all have heard.
+/// One death on its way to the subscribers. Kept by the publisher until `Liveness::notify` says that all were notified.
 class DeathNotice {
  public:
   explicit DeathNotice(const ProcessDeath& death) noexcept : death_(death) {}
@@ -31,26 +31,26 @@ class DeathNotice {
  private:
   friend class Liveness;
   ProcessDeath death_;
-  std::uint64_t heard_ = 0;  // number of the last subscription that has heard ...
+  std::uint64_t heard_ = 0;  // number of the last subscription that was notified ...
   std::uint64_t last_ = 0;   // ... and of the last that is to; 0 before the first attempt
 };
 
-/// Tells its subscribers of each death, in the order in which they have subscribed, in the thread that publishes.
+/// Notifies its subscribers of each death, in the order in which they have subscribed, in the thread that publishes.
 ///
-/// | which                 | who publishes                          | with which lock                                       |
-/// | --------------------- | -------------------------------------- | ----------------------------------------------------- |
-/// | of_this_process()     | each pool's service thread, or the thread that ends the pool | none: a subscriber may use pools and futures |
-/// | a pool's own          | its Supervisor                         | the pool's mutex: for the parts of the pool only      |
+/// | which             | who publishes                                   | with which lock                                  |
+/// | ----------------- | ----------------------------------------------- | ------------------------------------------------ |
+/// | of_this_process() | a pool's service thread, or who ends the pool   | none: a subscriber may use pools and futures     |
+/// | a pool's own      | its Supervisor                                  | the pool's mutex: for the parts of the pool only |
 ///
-/// At of_this_process() a death is published once: when the process has been reaped, and the task of a worker has ended or waits to
-/// be run again. Workers whose fork server was killed die with it; they are published when their pool ends.
+/// At of_this_process() a death is published once: when the process has been reaped, and the task of a worker has ended
+/// or waits to be run again. Workers whose fork server was killed die with it; they are published when their pool ends.
 ///
-/// A callback may subscribe (and is notified of later deaths) and end any subscription, its own too. It may throw bad_alloc for want of
-/// memory: then those after it wait, and are called when the publisher tries again, beginning with it. Other exceptions are dropped.
-/// It must not wait for another death.
+/// A callback may subscribe (and is notified of later deaths) and end any subscription, its own too. It may throw
+/// bad_alloc for want of memory: then those after it wait, and are called when the publisher tries again, beginning with
+/// it. Other exceptions are dropped. It must not wait for another death.
 ///
-/// Thread-safe. Callbacks of one subscription never overlap; ending a subscription in another thread waits for one that runs, so
-/// do not hold then what the callback may wait for.
+/// Thread-safe. Callbacks of one subscription never overlap; ending a subscription in another thread waits for one that
+/// runs, so do not hold then what the callback may wait for.
 ///
 /// After a fork the child has none of the parent's subscriptions: `of_this_process` is another object there, and of its parent's
 /// `notify` does nothing, `subscribe` throws, and a Subscription ends without a look at it.
@@ -85,7 +85,7 @@ class Liveness {
 
   /// Throws bad_alloc, and Error in a forked child of the process that made this.
   [[nodiscard]] Subscription subscribe(Callback callback);
-  /// Publishes. False if somebody had no memory to hear it: call again, with the same notice. Never throws.
+  /// Publishes. False if a subscriber had no memory for it: call again, with the same notice. Never throws.
   bool notify(DeathNotice& notice) noexcept;
 
  private:

@@ -36,7 +36,7 @@ class BlockHeap {
   void trim();
 
   std::uint64_t bytes_in_use() const noexcept { return in_use_; }
-  /// Reserved but not in use: what `trim` would free.
+  /// Reserved but not in use: what `trim` would return to the system.
   std::uint64_t bytes_warm() const noexcept { return warm_.free_bytes(); }
   const Extent& arena() const noexcept { return arena_; }
   /// What a block of `bytes` takes in the region.

@@ -240,7 +240,7 @@ void Region::trim() noexcept {
   try {
     heap_->trim();
   } catch (const std::exception&) {
-    // What was not freed now is tried again after the next idle period.
+    // What was not returned now is tried again after the next idle period.
   }
 }
 
@@ -283,7 +283,7 @@ Region::TrimSchedule Region::trim_when_idle() noexcept {
   try {
     heap_->trim();
   } catch (const std::exception&) {
-    // What was not freed now is tried again after the next idle period.
+    // What was not returned now is tried again after the next idle period.
   }
   return {std::nullopt, idle_periods_};
 }

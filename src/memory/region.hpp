@@ -86,7 +86,7 @@ class Region : public RegionMapping {
   /// The owner is done with an adopted block: back to its worker, or to the system.
   void release(Arena* arena, std::uint64_t offset, std::uint64_t bytes) noexcept;
 
-  /// Gives warm memory back to the system.
+  /// Returns warm memory to the system.
   void trim() noexcept;
 
   /// A pool's service thread looks after memory that nobody uses: `doorbell` rings when there is some, and from then on
@@ -99,7 +99,7 @@ class Region : public RegionMapping {
         again;                       ///< when to call it next, unless a doorbell rings before
     std::uint64_t idle_periods = 0;  ///< how often it has been idle for long: workers may then hold what came back late
   };
-  /// Gives warm memory back once no block was taken or freed for two seconds.
+  /// Returns warm memory to the system once no block was taken or freed for two seconds.
   TrimSchedule trim_when_idle() noexcept;
 
   struct Usage {
@@ -133,7 +133,7 @@ class Region : public RegionMapping {
   bool unclean_ = false;  // addresses were freed with what was in their pages
 
   std::vector<Doorbell*> trim_subscribers_;
-  bool trim_requested_ = false;   // the subscribers know that there is something to free
+  bool trim_requested_ = false;   // the subscribers know that there is something to return
   std::uint64_t uses_ = 0;        // blocks taken and freed so far ...
   std::uint64_t idle_since_ = 0;  // ... and when the idle period began
   std::optional<std::chrono::steady_clock::time_point> idle_ends_;

@@ -1,4 +1,4 @@
-// Takes tasks back, and stops those that run.
+// Cancels tasks that have not started, and stops those that run.
 #pragma once
 
 #include <memory>
@@ -29,7 +29,8 @@ class Cancellation {
   void cancel_unstarted();
   /// See PoolCore::abandon.
   void abandon(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept, bool at_once) noexcept;
-  /// Marks a running task's slot, so that its worker cannot go on to another, and has the worker killed. False if it does not run.
+  /// Marks a running task's slot, so that its worker cannot go on to another, and has the worker killed. False if it does
+  /// not run.
   bool mark_for_kill(TaskState& task, Ending ending);
 
  private:

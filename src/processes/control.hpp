@@ -76,18 +76,18 @@ struct Idlers {
   std::atomic<std::uint64_t> asleep;
 };
 
-/// | member           | written by                                 | read by         | after a crash                                     |
-/// | ---------------- | ------------------------------------------ | --------------- | ------------------------------------------------- |
-/// | tail             | owner (pool's mutex)                       | workers         | -                                                 |
-/// | head             | workers                                    | workers         | any value a worker stored is a right one:         |
-/// |                  |                                            |                 | no position below it is ready, ever again         |
-/// | idlers           | workers, ringers                           | owner, workers  | owner clears the dead worker's bits and rings     |
-/// |                  |                                            |                 | all, for the dead may have had a doorbell to ring |
-/// | closing          | owner                                      | workers, server | -                                                 |
-/// | server           | fork server, kernel                        | workers         | the kernel writes that its holder has ended       |
-/// | service_doorbell | workers, fork server, threads of the owner | service thread  | owner rings for every death                       |
-/// | server_doorbell  | owner, kernel, fork server itself          | fork server     | the kernel rings if the owner ends                |
-/// | worker records   | see WorkerRecord                           |                 | owner clears the record                           |
+/// | member           | written by                  | read by         | after a crash                                     |
+/// | ---------------- | --------------------------- | --------------- | ------------------------------------------------- |
+/// | tail             | owner (pool's mutex)        | workers         | -                                                 |
+/// | head             | workers                     | workers         | any value a worker stored is a right one:         |
+/// |                  |                             |                 | no position below it is ready, ever again         |
+/// | idlers           | workers, ringers            | owner, workers  | owner clears the dead worker's bits and rings     |
+/// |                  |                             |                 | all, for the dead may have had a doorbell to ring |
+/// | closing          | owner                       | workers, server | -                                                 |
+/// | server           | fork server, kernel         | workers         | the kernel writes that its holder has ended       |
+/// | service_doorbell | workers, fork server, owner | service thread  | owner rings for every death                       |
+/// | server_doorbell  | owner, kernel, fork server  | fork server     | the kernel rings if the owner ends                |
+/// | worker records   | see WorkerRecord            |                 | owner clears the record                           |
 ///
 /// What a stray write changed, the owner or the fork server, who have it in their own memory, write again (inspection.cpp).
 struct Control {

@@ -17,7 +17,7 @@ bool DeathReports::begin() noexcept {
   return !unreported_.empty() && !std::exchange(reporting_, true);
 }
 
-// False if somebody had no memory to hear it.
+// False if a subscriber had no memory for it.
 bool DeathReports::pass_on(Report& report, bool to_pool) noexcept {
   if (to_pool && !report.to_pool.death().left && !failures_.notify(report.to_pool)) return false;
   if (owner_.made_elsewhere()) return true;

@@ -26,7 +26,7 @@ class DeathReports {
   /// Publishes all, without the mutex; returns when to try again if a subscriber had no memory for them. Nothing if it is
   /// called by a subscriber. For the service thread. Returns in a child that a subscriber has forked, too.
   Deadline report() noexcept { return publish(true); }
-  /// The same for the thread that ends the pool, once there is no service thread: `failures()` hears no more.
+  /// The same for the thread that ends the pool, once there is no service thread: `failures()` is notified no more.
   void report_last() noexcept { publish(false); }
 
  private:

@@ -19,7 +19,7 @@ struct KnownWorker {
   bool seen_ready = false;
   bool kill_asked = false;
   unsigned odd = 0;                  ///< looks in a row that found its life or its pid overwritten
-  std::optional<DeathNotice> death;  ///< of which not all parts of the pool have heard
+  std::optional<DeathNotice> death;  ///< of which not all parts of the pool were notified
 };
 
 /// The workers of a pool as the owner has noted them, where no stray write of theirs can reach. The Supervisor writes them;

@@ -14,8 +14,8 @@
 namespace retinue::detail {
 namespace {
 
-/// Tasks go round: spare -> staged -> under way -> given to the caller -> spare. They are this map's, lent
-/// to the pool while under way; the destructor makes over to the pool those that are still running.
+/// Tasks go round: spare -> staged -> under way -> given to the caller -> spare. This map owns
+/// them, also while they are under way; the destructor makes over to the pool those that are still running.
 class PoolMapWindow final : public MapWindow {
  public:
   PoolMapWindow(CoreRef core, EntryRef entry, const TaskOptions& options, Order order)

@@ -1,4 +1,4 @@
-// The tasks that have not ended, and what their ends owe.
+// The tasks that have not ended, and the callbacks that are pending.
 #pragma once
 
 #include <chrono>

@@ -84,7 +84,7 @@ void wait_for_first_spawns(const PoolPlan& plan, Supervisor& supervisor, ForkSer
       throw ResourceExhausted("the pool's fork server died while it started the workers", 0);
     }
     if (plan.hooks->interrupted != nullptr && plan.hooks->interrupted()) {
-      // A program that is still importing does not hear that the pool is closing. Our own child, not yet waited for: the
+      // A program that is still importing does not see that the pool is closing. Our own child, not yet waited for: the
       // pid is still its.
       if (answered == 0) (void)server.kill_now();
       throw Error("the start of the pool was interrupted");

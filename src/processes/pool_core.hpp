@@ -57,8 +57,8 @@ class ControlMemory {
 /// The owner's side of one pool, made of parts that own what they know; this holds what crosses them. Lives in private
 /// memory of the owner and is never touched by workers. Thread-safe: one mutex (PoolLock) guards the bookkeeping of all parts.
 ///
-/// Who is killed when: a worker: the Supervisor (service thread) has its task ended or repeated and its record filled
-/// anew. The fork server: the pool breaks. The owner: the fork server ends all.
+/// What a kill does. Of a worker: the Supervisor (service thread) has its task ended or repeated and its record filled
+/// anew. Of the fork server: the pool breaks. Of the owner: the fork server ends all.
 class PoolCore final : public ProcessBackend {
  public:
   PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks, const FreshProgram* program = nullptr);
@@ -94,7 +94,7 @@ class PoolCore final : public ProcessBackend {
     const std::byte* small;  ///< arguments of up to Slot::kInlineBytes; larger ones are in the task's payload
     std::uint64_t size;
   };
-  /// Submits several at once, which are lent: they live until `abandon`. Throws PoolClosed and takes none.
+  /// Submits several at once, which stay their map's: they live until `abandon`. Throws PoolClosed and takes none.
   /// If it throws bad_alloc, the first `taken` tasks were submitted.
   void submit_all(std::span<const Staged> tasks, std::size_t& taken);
   /// Reads finished slots. True if no task was left that a free worker could claim.
@@ -128,7 +128,7 @@ class PoolCore final : public ProcessBackend {
   Lifecycle lifecycle_;
   OpenTasks open_;
   KnownWorkers workers_;
-  Liveness deaths_;  // of its workers; subscribers hear in the order in which they stand here
+  Liveness deaths_;  // of its workers; subscribers are notified in the order in which they stand here
   TaskRing ring_;
   mutable PoolLock lock_;
   Cancellation cancellation_;

@@ -13,7 +13,7 @@
 
 namespace retinue::detail {
 
-/// Ends tasks that were in a worker's hands, or gives them back to the ring. With the pool's mutex held, but for
+/// Ends tasks that were in a worker's hands, or returns them to the ring. With the pool's mutex held, but for
 /// `free_still_read`.
 class Reclaim {
  public:

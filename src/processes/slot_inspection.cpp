@@ -1,14 +1,14 @@
 // Looks at slots. A task whose slot was overwritten ends, or runs again, once it is certain that no worker has it in hand;
 // one that is ready and that all workers have gone past is published again.
 //
-// | the slot says                                    | and                                      | then                                                |
-// | ------------------------------------------------ | ---------------------------------------- | --------------------------------------------------- |
-// | what cannot be, or another worker                | a worker says that it runs the task      | the slot says so again                              |
-// | what cannot be, running, marked for kill         | no worker can have it                    | MemoryOverwritten, or a retry                       |
-// | what cannot be                                   | one that does not move might, for five s | that one is killed, then as above                   |
-// | running, another position in the worker's record | it might be true                         | as long as it takes, and no longer than its timeout |
-// | marked for kill                                  | nobody had asked for that                | running                                             |
-// | ready                                            | a worker ran out of work meanwhile       | ready, a round further on                           |
+// | the slot says                             | and                                      | then                              |
+// | ----------------------------------------- | ---------------------------------------- | --------------------------------- |
+// | what cannot be, or another worker         | a worker says that it runs the task      | the slot says so again            |
+// | what cannot be, running, marked for kill  | no worker can have it                    | MemoryOverwritten, or a retry     |
+// | what cannot be                            | one that does not move might, for five s | that one is killed, then as above |
+// | running, its worker has another `current` | it might be true                         | left alone, up to its timeout     |
+// | marked for kill                           | the owner did not mark it                | running                           |
+// | ready                                     | a worker ran out of work meanwhile       | ready, a round further on         |
 //
 // No worker can have it: each is dead, has ended a task or run out of work since the slot was first found so, or runs
 // another, as its record and that slot agree. All this takes two looks at least. What a worker may change meanwhile is
@@ -70,7 +70,7 @@ bool SlotInspection::inspect_slot(Slot& slot, TaskState& task, std::vector<Suspe
     if (workers_[SlotState::worker(state)].arena != nullptr && runs(ring_, SlotState::worker(state), position))
       return false;
     if (slot.state.load(std::memory_order_acquire) != state)
-      return false;  // it has ended meanwhile, or somebody marked it
+      return false;  // it has ended meanwhile, or somebody requested a ring
   }
   state &= ~SlotState::kRings;
   const auto known = std::find_if(suspects_.begin(), suspects_.end(),

@@ -14,9 +14,9 @@
 
 namespace retinue::detail {
 
-/// Asks the fork server for workers and takes note of what became of them. For the service thread, with the pool's mutex held; and
-/// for the thread that makes or ends the pool, while there is no service thread. In private memory, and in the worker
-/// records what the owner writes there.
+/// Asks the fork server for workers and takes note of what became of them. For the service thread, with the pool's mutex
+/// held; and for the thread that makes or ends the pool, while there is no service thread. It writes private memory, and
+/// of the worker records what is the owner's.
 class Supervisor {
  public:
   /// Publishes to `deaths`, the pool's own, and subscribes to them: to count them, and, after all who have subscribed before,

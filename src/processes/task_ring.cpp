@@ -97,7 +97,7 @@ bool TaskRing::refill() {
 }
 
 // Has the service thread rung when about half of what is in slots is done, so that waiting tasks find
-// room even if no thread of the owner's looks. One mark would not do, for that task may be a slow one:
+// room even if no thread of the owner's looks. One request would not do, for that task may be a slow one:
 // of one more than there are workers, at least one ends as long as any worker goes on. If there are fewer because
 // some ended meanwhile, there is room already.
 void TaskRing::ask_for_refill() {

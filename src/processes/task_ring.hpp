@@ -27,7 +27,7 @@ class TaskRing {
  public:
   TaskRing(const PoolPlan& plan, const KnownWorkers& workers, OpenTasks& open);
 
-  /// Puts a task into a slot, or into the backlog. Keeps a reference of the caller's, unless the task is lent.
+  /// Puts a task into a slot, or into the backlog. Keeps a reference of the caller's, unless a map owns the task.
   void enqueue(TaskState& task, const std::byte* small, std::uint64_t size);
   /// Reads what is done and refills what is free. True if tasks are left that a free worker could claim.
   bool collect();
@@ -100,7 +100,7 @@ class TaskRing {
   const PoolPlan& plan_;
   const KnownWorkers& workers_;
   OpenTasks& open_;
-  std::vector<TaskState*> owners_;  // by slot; each holds a reference, unless it is lent
+  std::vector<TaskState*> owners_;  // by slot; each holds a reference, unless a map owns it
   std::uint64_t tail_ = 0;
   std::uint64_t oldest_ = 0;
   std::vector<SkippedSlot> skipped_slots_;

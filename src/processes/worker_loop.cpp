@@ -408,8 +408,8 @@ void Worker::await_ring() noexcept {
   }
 }
 
-// A task may have cancelled that this process dies with the fork server: a change of user does. To be called before
-// each sleep. False if it may happen again while this thread sleeps: other threads may change the user of all of them.
+// A task may have cleared the signal by which this process dies with the fork server: a change of user does. To be called
+// before each sleep. False if it may happen again while this thread sleeps: other threads may change the user of all of them.
 bool Worker::stay_with_parent() const noexcept {
   const bool dies = sys::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
   if (getppid() != parent_) _exit(0);

@@ -137,7 +137,7 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
         flush_output();
         _exit(kExitInitializerFailed);
       }
-      die_with(parent);  // a change of user cancels that
+      die_with(parent);  // a change of user clears that
       record.ready.store(WorkerRecord::kTakesTasks, std::memory_order_release);
     });
   } catch (...) {

@@ -26,7 +26,7 @@ int fstat(int fd, struct stat* file) noexcept;
 int stat(const char* path, struct stat* file) noexcept;
 int fchmod(int fd, mode_t mode) noexcept;
 int ftruncate(int fd, off_t length) noexcept;
-/// "punch_hole" to injectors where it gives memory back rather than asking for some.
+/// "punch_hole" to injectors where it frees memory rather than reserves some.
 int fallocate(int fd, int mode, off_t offset, off_t length) noexcept;
 int memfd_create(const char* name, unsigned flags) noexcept;
 

@@ -39,7 +39,7 @@ struct Stock {
   Piece* full = nullptr;  // a whole batch set aside, so that a thread at the border does not trade at each step
 };
 
-// What a thread keeps. Trivially destructible, so that reading it costs nothing; Leaving empties it.
+// What a thread keeps. Trivially destructible, so that reading it costs nothing; ThreadExit empties it.
 struct ThreadStock {
   std::array<Stock, 4> sizes;
   bool has_ended = false;

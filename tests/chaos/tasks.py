@@ -27,7 +27,7 @@ class Task:
     timeout: float | None = None
     retries: int = 0
     index: int = -1  # where its runs are counted, if they are
-    cancelled: bool = False  # its owner has taken it back
+    cancelled: bool = False  # its owner has cancelled it
 
     def __repr__(self):
         return f"task of kind {self.kind}"

@@ -53,7 +53,7 @@ std::string Verdict::why_not(const PlannedTask& planned, const Record& record, u
 
 namespace {
 
-// A text whose end was cut for want of room, as its last characters tell.
+// A text whose end was cut for want of room, as its last characters show.
 bool is_beginning(std::string_view text, std::string_view whole) {
   return text.ends_with("...") && whole.starts_with(text.substr(0, text.size() - 3));
 }

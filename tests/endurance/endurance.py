@@ -64,7 +64,7 @@ def number(text, name):
 
 
 def allocated():
-    """What this process has got from the C library and not given back, in KB."""
+    """What this process has got from the C library and not freed, in KB."""
 
     class Allocated(ctypes.Structure):  # what mallinfo2 gives
         _fields_ = [(name, ctypes.c_size_t) for name in
@@ -411,8 +411,8 @@ def run_steady(args):
 
 
 def keep_nothing_back():
-    """Asks the C library to free what is freed. Else it keeps the end of each thread's heap, up to twice the largest
-    block that was ever freed, and what is resident goes up and down by tens of megabytes."""
+    """Asks the C library to return freed memory to the system. Else it keeps the end of each thread's heap, up to twice the
+    largest block that was ever freed, and what is resident goes up and down by tens of megabytes."""
     mallopt, trim_threshold, mmap_threshold = ctypes.CDLL(None).mallopt, -1, -3
     mallopt(trim_threshold, 128 * 1024)
     mallopt(mmap_threshold, 128 * 1024)

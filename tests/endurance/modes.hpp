@@ -45,8 +45,7 @@ inline void expect(bool right, const std::string& what) {
 class Record {
  public:
   Record(const Options& options, std::string what);
-  /// Takes a sample of this process. `progress` is reported with it, as far as it is reported: each on a terminal, else
-  /// one a minute.
+  /// Takes a sample of this process. It is reported with `progress`: each sample on a terminal, else one a minute.
   void sample(const std::string& progress);
   /// Prints the table. False, and says what, if something grew.
   bool judge() const;

@@ -32,7 +32,7 @@ class MarkedForKill : public OneFreeWorker {
     if (watched_) {
       ending_.on_done([this](const auto&) { called_.fetch_add(1); });
       waiter_.emplace([this] { seen_ = end_of(ending_, text(10)); });
-      // Its mark says that it is about to sleep.
+      // Its request for a ring says that it is about to sleep.
       await([&] { return (open_.state_at(ending_at_) & SlotState::kRingOwner) != 0; }, "a thread that sleeps in get()");
     }
     auto worker = std::make_unique<TracedProcess>(free_);

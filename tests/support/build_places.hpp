@@ -1,5 +1,5 @@
-// Where this tree and what was built of it lie, and as which version. Asked for at run time, so that the objects of tests are the same
-// wherever a clone lies, and ccache has them.
+// Where this tree and what was built of it lie, and as which version. Asked for at run time, so that the objects of tests
+// are the same wherever a clone lies, and ccache has them.
 #pragma once
 
 #include <string>

@@ -102,7 +102,7 @@ std::string sent_by(F f) {
 
 std::exception_ptr received(std::string_view bytes) { return detail::decode_exception(bytes, 1234, 7); }
 
-// Sends what f throws; expects the very same type with the very same text, and gives it back.
+// Sends what f throws; expects the very same type with the very same text, and returns it.
 template <class E, class F>
 std::shared_ptr<E> expect_same(F f) {
   std::string original = "nothing thrown";

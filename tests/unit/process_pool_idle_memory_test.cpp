@@ -40,7 +40,7 @@ TEST(ProcessPoolIdleMemory, what_held_results_is_freed_also_if_they_were_release
   const std::uint64_t before = shared_memory_usage().bytes_reserved;
   auto result = std::make_unique<retinue::Future<std::string>>(pool.submit(make, kLarge));
   result->wait();
-  nap(3s);  // the worker has nothing to free before it sleeps, and sleeps without a limit
+  nap(3s);  // the worker has no memory to return before it sleeps, and sleeps without a limit
   EXPECT_GT(shared_memory_usage().bytes_reserved, before + kLarge / 2);
   result.reset();
   EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;

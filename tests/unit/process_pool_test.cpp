@@ -283,7 +283,7 @@ TEST(ProcessPool, an_idle_pool_uses_no_processor) {
     }
     return sum;
   };
-  // Once it is idle (warm memory is freed after a while), it stays so.
+  // Once it is idle (warm memory is returned to the system after a while), it stays so.
   EXPECT_TRUE(eventually(
       [&] {
         const long before = ticks();

@@ -18,7 +18,7 @@
 
 #include "diagnostics/stack.hpp"
 
-// Each function below keeps a frame and a name of its own, and makes its error without a report.
+// Each function below keeps a frame and a name of its own, and sanitizers do not report its error.
 #if defined(__clang__)
 #define NOINLINE __attribute__((noinline, no_sanitize("undefined", "address")))
 #else
@@ -258,7 +258,7 @@ TEST(CrashHandlers, another_thread_that_crashes_is_shown) {
 TEST(CrashHandlers, a_thread_with_handlers_of_its_own_overflows_its_stack_and_ends_well) {
   const Ending e = crash([](void*) {
     static Shared own;
-    std::thread([] { detail::install_crash_handlers(&own.record, &own.signal); }).join();  // gives its stack back
+    std::thread([] { detail::install_crash_handlers(&own.record, &own.signal); }).join();  // frees its stack
     std::thread([] {
       detail::install_crash_handlers(&own.record, &own.signal);
       if (own.signal.load() == 0) sink = sink + 1;

@@ -254,7 +254,7 @@ def _not_loaded(what: str, error: BaseException) -> Exception:
 
 
 def is_ctrl_c(error: BaseException) -> bool:
-    """Of which only the main thread is notified. All else that is raised while a value is loaded is the value's own."""
+    """Which only the main thread gets. All else that is raised while a value is loaded is the value's own."""
     return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 

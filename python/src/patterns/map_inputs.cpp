@@ -205,7 +205,7 @@ void MapTasks::stage(PyObject* const* arguments, std::size_t count, bool ready) 
   stage_error(no_memory ? error_object(no_memory) : take_error());
 }
 
-// Nothing will end and give its memory back. The reader may look at the window only while nobody else does.
+// Nothing will end and free its memory. The reader may look at the window only while nobody else does.
 bool MapTasks::nothing_under_way() const noexcept {
   if (!calls_.empty()) return false;
   if (!has_reader_) return window_->is_empty();

@@ -140,7 +140,7 @@ PyMethodDef methods[] = {
     {"_read_all_in_call", read_all_in_call, METH_NOARGS, nullptr},
     {"_reader", reader, METH_NOARGS, nullptr},
     {"_read_lazily", read_lazily, METH_NOARGS, nullptr},
-    {"close", close, METH_NOARGS, "Takes back the tasks that have not started; the iterator is then at its end."},
+    {"close", close, METH_NOARGS, "Cancels the tasks that have not started; the iterator is then at its end."},
     {},
 };
 

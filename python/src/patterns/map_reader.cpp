@@ -2,7 +2,7 @@
 //
 // It encodes each input as it comes and puts it into `calls_`. If somebody waits in `next`, that one is nudged and
 // submits what is there; the GIL makes bursts of it, for the reader goes on until its inputs let others in, or until it
-// is far enough ahead. If nobody is in `next`, the reader submits itself what the window has room for.
+// is far enough ahead. If nobody is in `next`, the reader itself submits what the window has room for.
 //
 // Nobody waits for the reader: it may be in a generator that never comes back. Who closes the map, or ends its pool, sets
 // `stop_`, takes the window, and leaves the inputs to the reader, which releases them when it comes back.

@@ -41,7 +41,7 @@ void begin(unsigned worker) noexcept {
 }
 
 void end() noexcept {
-  // Threads or children that a task has left behind must not keep the record for ever.
+  // Threads or children that a task has left behind must not keep the worker alive for ever.
   std::signal(SIGALRM, SIG_DFL);
   alarm(5);
   quietly([] { helpers::end_worker(); });
@@ -67,7 +67,7 @@ bool interrupted() noexcept {
 }
 
 // Modules run functions before and after a fork (logging takes its locks), from where an exception goes nowhere. So a
-// Ctrl-C that has come until now is taken before, and raised after; the next waits, for signals are blocked here.
+// Ctrl-C that came before is taken first, and raised after; the next waits, for signals are blocked here.
 PyObject *taken_type = nullptr, *taken_value = nullptr, *taken_traceback = nullptr;
 
 void before_fork() noexcept {

@@ -1,6 +1,6 @@
 // Futures that cost little until someone looks: an engine task, and the outcome once it was asked for. The machinery
 // of concurrent.futures (condition, waiters, callbacks) is made when one of its functions reaches for it; from then
-// on the pool's service thread notifies it of the end.
+// on the pool's service thread reports the end to it.
 #include "tasks/future.hpp"
 
 #include <new>

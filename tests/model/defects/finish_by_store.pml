@@ -1,3 +1,3 @@
-/* A finish that loads the word and stores another loses a mark that is set between. */
+/* A finish that loads the word and stores another loses a request for a ring that is made between. */
 #define DEFECT_FINISH_BY_STORE
 #include "../configurations/futures.pml"

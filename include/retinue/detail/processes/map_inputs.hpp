@@ -17,8 +17,8 @@ enum class InputRead {
 };
 
 /// Reads inputs until `wanted` of them are staged, or what is under way is as much memory as a map may have (unless
-/// `heavy_too`). `read_one` stages the next input and returns an InputRead; what it throws passes on. Returns true if the inputs are
-/// at their end. Nothing is published.
+/// `heavy_too`). `read_one` stages the next input and returns an InputRead; what it throws passes on. Returns true if the
+/// inputs are at their end. Nothing is published.
 template <class ReadOne>
 bool read_inputs(MapWindow& window, std::size_t wanted, bool heavy_too, ReadOne&& read_one) {
   for (; wanted > 0 && (heavy_too || !window.is_heavy()); --wanted) {
@@ -28,8 +28,8 @@ bool read_inputs(MapWindow& window, std::size_t wanted, bool heavy_too, ReadOne&
   return false;
 }
 
-/// Publishes what is staged. Returns the PoolClosed of a pool that takes no more, else null: for a map that is where its inputs end, and
-/// the error comes after the results of earlier inputs.
+/// Publishes what is staged. Returns the PoolClosed of a pool that takes no more, else null: for a map that is where its
+/// inputs end, and the error comes after the results of earlier inputs.
 inline std::exception_ptr publish_inputs(MapWindow& window) {
   try {
     window.publish();

@@ -43,7 +43,8 @@ class ProcessBackend : public Backend {
   bool is_local() const noexcept final { return false; }
   Reach reach() const noexcept final { return Reach::same_region; }
   Ref<EncodedCompletion> submit_function(std::function<void()> function, const TaskOptions& options) final;
-  /// Throws Error if it is of another copy of this library than the caller. Not virtual, for it must be the caller's copy that looks.
+  /// Throws Error if it is of another copy of this library than the caller. Not virtual, for it must be the caller's copy
+  /// that looks.
   void refuse_another_copy() const;
 
  protected:

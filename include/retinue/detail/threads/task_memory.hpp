@@ -9,7 +9,7 @@ namespace retinue::detail {
 /// 256 bytes, which come from a stock that each thread keeps and trades with the others in batches. Any thread
 /// may call it, also in a forked child: no lock is ever waited for.
 void* allocate_task_memory(std::size_t bytes);
-/// Gives it back, with the size it was taken with.
+/// Frees it; `bytes` are those of its allocation.
 void free_task_memory(void* memory, std::size_t bytes) noexcept;
 
 }  // namespace retinue::detail

@@ -30,7 +30,8 @@ class ThreadTask : public Completion {
   enum Phase : std::uintptr_t { kReady, kRunning, kValue, kTaken, kError, kCancelled, kTimedOut, kPhases = 7 };
 
   /// `core`: the pool, or nullptr for a task that is run by `run_here`. A timeout of 0 is none, a negative one
-  /// has passed: the task is not run. It is kept with seven digits. With a pool the task counts two references, the queue's and the maker's, else one.
+  /// has passed: the task is not run. It is kept with seven digits. With a pool the task counts two references, the
+  /// queue's and the maker's, else one.
   ThreadTask(ThreadCore* core, std::chrono::nanoseconds timeout) noexcept;
 
   bool done() noexcept override { return phase() > kRunning || left_behind(); }
