@@ -11,7 +11,8 @@ namespace {
 inline Ref<TaskState> new_task(PoolCore& core, EntryRef entry, StagedPayload& arguments, const TaskOptions& options,
                                std::uint32_t references) {
   core.add_ref();
-  Ref<TaskState> task(new TaskState(CoreRef(&core), entry, options, references));
+  CoreRef pool(&core);  // before the allocation, which may fail
+  Ref<TaskState> task(new TaskState(std::move(pool), entry, options, references));
   if (arguments.block() != 0) {
     task->payload.take_owner_block(core.region(), arguments.block(), arguments.size());
     arguments.release_block();

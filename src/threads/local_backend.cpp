@@ -23,7 +23,8 @@ class LocalTask final : public EncodedCompletion {
   /// Makes the threads' task, which counts one reference for a queue of `core` if that is not null.
   ThreadTask& prepare(ThreadCore* core, const TaskOptions& options) {
     add_ref();
-    run_ = Ref<Run>(new Run(core, ChosenOptions(options).timeout, Step{Ref<LocalTask>(this)}));
+    Step step{Ref<LocalTask>(this)};  // before the allocation, which may fail
+    run_ = Ref<Run>(new Run(core, ChosenOptions(options).timeout, std::move(step)));
     return *run_;
   }
 
