@@ -1,7 +1,6 @@
 #include <retinue/process_pool.hpp>
 
 #include "pool_core.hpp"
-#include "system/fork_watch.hpp"
 
 namespace retinue {
 namespace {
@@ -34,12 +33,6 @@ void ProcessPool::shutdown(bool cancel_pending) { core().shutdown(cancel_pending
 void ProcessPool::terminate() { core().terminate(); }
 
 namespace detail {
-
-ProcessBackend::ProcessBackend() noexcept : generation_(fork_generation()) {}
-
-void ProcessBackend::refuse_another_copy() const {
-  if (is_of_another_copy(generation_)) throw Error(kTwoCopies);
-}
 
 BackendStats ProcessBackend::statistics() {
   const PoolStats now = stats();

@@ -71,7 +71,7 @@ template <class W, class T>
 void encode(W& w, const T& value) {
   constexpr Encoding encoding = kEncoding<T>;
   if constexpr (encoding == Encoding::codec) {
-    const NestingGuard level(w.depth());
+    const NestingGuard guard(w.depth());
     Codec<T>::write(w, value);
   } else if constexpr (std::is_same_v<T, long double> && std::numeric_limits<long double>::digits == 64) {
     // Ten bytes hold it. The others are indeterminate, also for compilers, which may read them differently each time.
@@ -84,7 +84,7 @@ void encode(W& w, const T& value) {
   } else if constexpr (encoding == Encoding::builtin) {
     BuiltinCodec<T>::write(w, value);
   } else if constexpr (encoding == Encoding::fields) {
-    const NestingGuard level(w.depth());
+    const NestingGuard guard(w.depth());
     FieldByField<T>::write(w, value);
   } else {
     static_assert(encoding != Encoding::none, "a value of this type cannot travel to a worker process");
@@ -96,14 +96,14 @@ T decode(Reader& r) {
   static_assert(!std::is_const_v<T> && !std::is_reference_v<T> && !std::is_array_v<T>);
   constexpr Encoding encoding = kEncoding<T>;
   if constexpr (encoding == Encoding::codec) {
-    const NestingGuard level(r.depth());
+    const NestingGuard guard(r.depth());
     return Codec<T>::read(r);
   } else if constexpr (encoding == Encoding::bits) {
     return read_bits<T>(r);
   } else if constexpr (encoding == Encoding::builtin) {
     return BuiltinCodec<T>::read(r);
   } else if constexpr (encoding == Encoding::fields) {
-    const NestingGuard level(r.depth());
+    const NestingGuard guard(r.depth());
     return FieldByField<T>::read(r);
   } else {
     static_assert(encoding != Encoding::none, "a value of this type cannot travel to a worker process");

@@ -1,7 +1,6 @@
 // What a pool of processes can do, without the templates: bytes in, bytes out.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <sys/types.h>
 #include <vector>
@@ -43,16 +42,9 @@ class ProcessBackend : public Backend {
   bool is_local() const noexcept final { return false; }
   Reach reach() const noexcept final { return Reach::same_region; }
   Ref<EncodedCompletion> submit_function(std::function<void()> function, const TaskOptions& options) final;
-  /// Throws Error if it is of another copy of this library than the caller. Not virtual, for it must be the caller's copy
-  /// that looks.
-  void refuse_another_copy() const;
 
  protected:
-  ProcessBackend() noexcept;
   ~ProcessBackend() override = default;
-
- private:
-  const std::uint64_t generation_;
 };
 
 /// Makes a pool. With a `program` its processes start anew. Throws as ProcessPool's constructor.

@@ -51,7 +51,7 @@ using Subscription = std::shared_ptr<const void>;
 /// throws PoolClosed. In a forked child every backend with workers of its own is closed.
 class Backend {
  public:
-  Backend() = default;
+  Backend() noexcept;
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
 
@@ -59,6 +59,10 @@ class Backend {
   void release() noexcept {
     if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
   }
+
+  /// Throws Error if another copy of this library has made it, which names functions by another table. Whoever is given a backend asks
+  /// before it submits. Not virtual, for the caller's copy must look.
+  void refuse_another_copy() const;
 
   virtual unsigned workers() const noexcept = 0;
   /// What payloads submitted here may name: whoever encodes arguments asks first.
@@ -103,6 +107,7 @@ class Backend {
 
  private:
   std::atomic<std::uint32_t> refs_{1};
+  const std::uint64_t generation_;  // of the process and the copy of this library that made it
 };
 
 }  // namespace retinue::detail
