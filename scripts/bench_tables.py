@@ -150,7 +150,7 @@ PROGRAMS = [
         "recovery",
         "A worker is killed",
         "SIGKILL for the busy worker of a pool of one, until its replacement has run a task. A bare child that is "
-        "killed, reaped, forked again and reported through a pipe stands beside it.",
+        "killed, reaped and forked again, until it reports through a pipe, stands beside it.",
         columns={"process_pool": "**ProcessPool**, 1 worker"},
     ),
     Program(
@@ -220,7 +220,7 @@ PROGRAMS = [
             ),
             Part(
                 "Shared",
-                "The task gives back the array's length, or the `int` that it was given instead: one round trip at a time, "
+                "The task returns the array's length, or the `int` that it was given instead: one round trip at a time, "
                 "and a task of a `map` over 20,000 times the same value.",
                 r"\d.* shared, ",
             ),

@@ -203,7 +203,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         if self._pool is None:
             given = {name: it for name, it in options.items() if name in _SETTINGS and it is not None}
             settings = joblib_pools.Settings(**{**self._settings, **given}, context=context)
-            self._pool = joblib_pools.lend(n_jobs, self._prepare_worker_env(n_jobs=n_jobs), settings)
+            self._pool = joblib_pools.acquire_pool(n_jobs, self._prepare_worker_env(n_jobs=n_jobs), settings)
         return n_jobs
 
     def start_call(self) -> None:

@@ -33,7 +33,7 @@ class ProcessesOnce(_engine.Pool):  # type: ignore[misc]
         with self._lock:
             if self._in_own_worker:
                 raise retinue.PoolClosed(
-                    "a task cannot use the pool that it runs in: hand the work in from the process that made the pool, "
+                    "a task cannot use the pool that it runs in: submit the work from the process that made the pool, "
                     "or make another pool in the task"
                 )
             if self._starting_in:

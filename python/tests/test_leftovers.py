@@ -57,7 +57,7 @@ def parent_of(pid):
         return int(stat.read().rpartition(")")[2].split()[1])
 
 
-# What an owner may be, started as a program of its own: it makes a pool of two, has its tasks do `deed`, prints the
+# What an owner may be, started as a program of its own: it makes a pool of two, has its tasks do `action`, prints the
 # numbers of its processes, and does `end`.
 OWNER = """
 import ctypes, multiprocessing, os, signal, subprocess, sys, threading, time
@@ -77,27 +77,27 @@ def forget_parent_aside():                       # over and over, while the work
             time.sleep(0.05)
     threading.Thread(target=again, daemon=True).start()
 
-def do(deed):
-    if deed: globals()[deed]()
+def do(action):
+    if action: globals()[action]()
     time.sleep(0.02)
     return os.getpid()
 
 def server_of(pid):
     return int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
 
-def busy(deed, path):
-    if deed: globals()[deed]()
+def busy(action, path):
+    if action: globals()[action]()
     open(path, "w").close()
     while os.path.exists(path): time.sleep(0.01)
 
 if __name__ == "__main__":
-    deed, end = sys.argv[1:3]
+    action, end = sys.argv[1:3]
     pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(os.environ.get("METHOD", "fork")))
     pids = set()
     while len(pids) < 2:
-        pids |= set(pool.map(do, [deed] * 8))
+        pids |= set(pool.map(do, [action] * 8))
     if end.startswith("busy"):
-        for i in range(2): pool.submit(busy, deed, sys.argv[3] + str(i))
+        for i in range(2): pool.submit(busy, action, sys.argv[3] + str(i))
         while len([n for n in "01" if os.path.exists(sys.argv[3] + n)]) < 2: time.sleep(0.01)
         for i in range(5000): pool.submit(do, None)
     server = server_of(min(pids))
@@ -130,11 +130,11 @@ if __name__ == "__main__":
 
 
 class Owner:
-    def __init__(self, tmp_path, deed="", end="", method="fork", **options):
+    def __init__(self, tmp_path, action="", end="", method="fork", **options):
         program = tmp_path / "owner.py"
         program.write_text(OWNER)
         self.process = subprocess.Popen(
-            [sys.executable, program, deed, end, str(tmp_path / "busy")],
+            [sys.executable, program, action, end, str(tmp_path / "busy")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "METHOD": method}, **options)
         *self.workers, self.server = map(int, self.process.stdout.readline().split())
         self.pids = [*self.workers, self.server]
@@ -170,9 +170,9 @@ def test_children_of_the_owner_that_exec_are_not_its_end(tmp_path):
         assert all(alive(pid) for pid in owner.pids)
 
 
-@pytest.mark.parametrize("deed", ["", "change_user", "forget_parent", "forget_parent_aside"])
-def test_idle_workers_go_with_owner_and_fork_server_whatever_their_tasks_did_about_it(tmp_path, deed):
-    with Owner(tmp_path, deed) as owner:
+@pytest.mark.parametrize("action", ["", "change_user", "forget_parent", "forget_parent_aside"])
+def test_idle_workers_go_with_owner_and_fork_server_whatever_their_tasks_did_about_it(tmp_path, action):
+    with Owner(tmp_path, action) as owner:
         time.sleep(0.2)  # they are asleep
         os.kill(owner.server, signal.SIGSTOP)  # so that it cannot do it
         os.kill(owner.server, signal.SIGKILL)
@@ -180,11 +180,11 @@ def test_idle_workers_go_with_owner_and_fork_server_whatever_their_tasks_did_abo
         assert all_gone(owner.pids)
 
 
-@pytest.mark.parametrize("deed", ["change_user", "forget_parent"])
-def test_a_busy_orphan_ends_with_its_task_though_others_are_waiting(tmp_path, deed):
-    if deed == "change_user" and os.geteuid() != 0:
+@pytest.mark.parametrize("action", ["change_user", "forget_parent"])
+def test_a_busy_orphan_ends_with_its_task_though_others_are_waiting(tmp_path, action):
+    if action == "change_user" and os.geteuid() != 0:
         pytest.skip("not root")
-    with Owner(tmp_path, deed, "busy") as owner:
+    with Owner(tmp_path, action, "busy") as owner:
         owner.process.send_signal(signal.SIGSTOP)  # it must not kill them itself
         os.kill(owner.server, signal.SIGKILL)
         owner.process.kill()

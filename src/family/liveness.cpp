@@ -75,24 +75,24 @@ bool Liveness::notify(DeathNotice& notice) noexcept {
   }
   if (subscribers == nullptr) return true;
   for (const auto& subscriber : *subscribers) {
-    if (subscriber->number <= notice.heard_) continue;
+    if (subscriber->number <= notice.notified_) continue;
     if (subscriber->number > notice.last_) break;
     const std::lock_guard running(subscriber->running);
     if (subscriber->ended.load(std::memory_order_acquire)) continue;
     subscriber->runs = true;
-    bool heard = true;
+    bool delivered = true;
     try {
       subscriber->callback(notice.death());
     } catch (const std::bad_alloc&) {
-      heard = false;
+      delivered = false;
     } catch (...) {
       // Promised: it is dropped.
     }
     if (generation_ != fork_generation()) return true;  // it forked, and this is the child
     subscriber->runs = false;
     if (subscriber->ended.load(std::memory_order_acquire)) subscriber->drop();
-    else if (!heard) return false;
-    notice.heard_ = subscriber->number;
+    else if (!delivered) return false;
+    notice.notified_ = subscriber->number;
   }
   return true;
 }

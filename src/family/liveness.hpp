@@ -31,8 +31,8 @@ class DeathNotice {
  private:
   friend class Liveness;
   ProcessDeath death_;
-  std::uint64_t heard_ = 0;  // number of the last subscription that was notified ...
-  std::uint64_t last_ = 0;   // ... and of the last that is to; 0 before the first attempt
+  std::uint64_t notified_ = 0;  // number of the last subscription that was notified ...
+  std::uint64_t last_ = 0;      // ... and of the last that is to; 0 before the first attempt
 };
 
 /// Notifies its subscribers of each death, in the order in which they have subscribed, in the thread that publishes.

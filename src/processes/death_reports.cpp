@@ -36,14 +36,14 @@ Deadline DeathReports::publish(bool to_pool) noexcept {
       const std::lock_guard lock(lock_.mutex());
       report = &unreported_.front();  // stays where it is while others are added behind it
     }
-    const bool heard = pass_on(*report, to_pool);
+    const bool delivered = pass_on(*report, to_pool);
     if (owner_.made_elsewhere())
       return std::nullopt;  // a subscriber forked, and another thread may hold the mutex here for ever
     const std::lock_guard lock(lock_.mutex());
-    if (heard) unreported_.pop_front();
-    if (heard && !unreported_.empty()) continue;
+    if (delivered) unreported_.pop_front();
+    if (delivered && !unreported_.empty()) continue;
     reporting_ = false;
-    return heard ? Deadline() : Clock::now() + std::chrono::milliseconds(10);
+    return delivered ? Deadline() : Clock::now() + std::chrono::milliseconds(10);
   }
 }
 

@@ -48,7 +48,7 @@ std::string death_text(int signal, int exit_code, pid_t worker_pid, std::uint64_
   std::string text = task_text(task_index) + ": its worker " + pid_text(worker_pid);
   if (signal != 0) {
     text += " died of " + signal_text(signal);
-    if (signal == SIGKILL) text += ", perhaps for want of memory (the kernel log tells)";
+    if (signal == SIGKILL) text += ", perhaps for want of memory (see the kernel log)";
     if (signal == SIGXCPU) text += ": the task used more CPU time than it may (WorkerLimits::cpu_time, or ulimit -t)";
   } else {
     text += " exited with code " + std::to_string(exit_code) + " instead of returning from the task";

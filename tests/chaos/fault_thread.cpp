@@ -90,7 +90,7 @@ void FaultThread::wait_for(std::uint32_t ended) {
 }
 
 void FaultThread::inject(const Fault& fault) {
-  switch (fault.fault_kind) {
+  switch (fault.kind) {
     case FaultKind::kill: return kill_one(fault);
     case FaultKind::stop: return stop_one(fault);
     case FaultKind::descriptors: return exhaust_descriptors(fault);
@@ -113,7 +113,7 @@ void FaultThread::inject(const Fault& fault) {
     case FaultKind::shut_early: return;  // the thread that runs the round does it, once all is submitted
     case FaultKind::kCount: return;
   }
-  injected_.add(fault.fault_kind);
+  injected_.add(fault.kind);
 }
 
 void FaultThread::kill_one(const Fault& fault) {

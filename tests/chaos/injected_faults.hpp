@@ -20,8 +20,8 @@ struct InjectedFaults {
   std::array<std::uint64_t, static_cast<std::size_t>(FaultKind::kCount)> counts{};
   std::vector<std::string> problems;  ///< what else went wrong on the way
 
-  std::uint64_t count(FaultKind fault_kind) const { return counts[static_cast<std::size_t>(fault_kind)]; }
-  void add(FaultKind fault_kind) { ++counts[static_cast<std::size_t>(fault_kind)]; }
+  std::uint64_t count(FaultKind kind) const { return counts[static_cast<std::size_t>(kind)]; }
+  void add(FaultKind kind) { ++counts[static_cast<std::size_t>(kind)]; }
 };
 
 }  // namespace retinue_chaos

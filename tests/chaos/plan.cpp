@@ -176,11 +176,11 @@ class Draw {
       std::rotate(std::ranges::upper_bound(round_.faults.begin(), fault, fault->at, {}, &Fault::at), fault, fault + 1);
   }
 
-  void inject(FaultKind fault_kind, std::uint64_t times) {
+  void inject(FaultKind kind, std::uint64_t times) {
     for (; times > 0; --times) {
-      Fault fault{fault_kind, static_cast<std::uint32_t>(random_.below(round_.tasks)),
+      Fault fault{kind, static_cast<std::uint32_t>(random_.below(round_.tasks)),
                   static_cast<std::uint32_t>(random_.between(1, 30)), random_()};
-      if (measure_.allows(name_of(fault_kind))) round_.faults.push_back(fault);
+      if (measure_.allows(name_of(kind))) round_.faults.push_back(fault);
     }
   }
 
@@ -194,7 +194,7 @@ class Draw {
 
 }  // namespace
 
-std::string_view name_of(FaultKind fault_kind) { return kFaultKinds[static_cast<std::size_t>(fault_kind)]; }
+std::string_view name_of(FaultKind kind) { return kFaultKinds[static_cast<std::size_t>(kind)]; }
 
 std::vector<std::string_view> all_kinds() {
   std::vector<std::string_view> all;
@@ -211,8 +211,8 @@ Round make_round(std::uint64_t seed, std::uint64_t number, const Measure& measur
   return Draw(seed, number, measure).round();
 }
 
-bool Round::has(FaultKind fault_kind) const {
-  return std::ranges::any_of(faults, [fault_kind](const Fault& b) { return b.fault_kind == fault_kind; });
+bool Round::has(FaultKind kind) const {
+  return std::ranges::any_of(faults, [kind](const Fault& b) { return b.kind == kind; });
 }
 
 std::string Round::describe() const {
@@ -225,7 +225,7 @@ std::string Round::describe() const {
   if (break_on_worker_death) text << ", breaks on a death";
   if (initializer) text << ", with an initializer";
   for (std::size_t i = 0; i < static_cast<std::size_t>(FaultKind::kCount); ++i) {
-    const auto n = std::ranges::count(faults, static_cast<FaultKind>(i), &Fault::fault_kind);
+    const auto n = std::ranges::count(faults, static_cast<FaultKind>(i), &Fault::kind);
     if (n != 0) text << "; " << kFaultKinds[i] << " " << n;
   }
   return text.str();
@@ -253,8 +253,7 @@ std::uint64_t Round::digest() const {
                     static_cast<std::uint64_t>(e.cancel), e.cancel_after, e.callback});
     }
   }
-  for (const Fault& b : faults)
-    all.insert(all.end(), {static_cast<std::uint64_t>(b.fault_kind), b.at, b.millis, b.selector});
+  for (const Fault& b : faults) all.insert(all.end(), {static_cast<std::uint64_t>(b.kind), b.at, b.millis, b.selector});
   return retinue_chaos::digest(all.data(), all.size() * sizeof all[0]);
 }
 

@@ -27,11 +27,11 @@ enum class FaultKind : std::uint8_t {
   shut_early,   ///< ProcessPool::shutdown() with futures that nobody has read yet
   kCount
 };
-std::string_view name_of(FaultKind fault_kind);
+std::string_view name_of(FaultKind kind);
 
 /// One fault: as soon as so many tasks of the round have ended.
 struct Fault {
-  FaultKind fault_kind = FaultKind::kill;
+  FaultKind kind = FaultKind::kill;
   std::uint32_t at = 0;
   std::uint32_t millis = 0;    ///< how long it lasts
   std::uint64_t selector = 0;  ///< which worker, how far the clock jumps
@@ -79,7 +79,7 @@ struct Round {
   std::vector<Fault> faults;  ///< in the order of `at`
   std::uint32_t tasks = 0;
 
-  bool has(FaultKind fault_kind) const;
+  bool has(FaultKind kind) const;
   /// The same for the same plan, whatever comes of it.
   std::uint64_t digest() const;
   std::string describe() const;

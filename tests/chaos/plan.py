@@ -75,7 +75,7 @@ class Plan:
         return (
             f"{self.cls} of {self.workers} by {self.method}, max tasks {self.max_tasks}, initializer {self.initializer}, "
             f"{len(self.shares)} threads, {self.tasks} tasks by {' '.join(ways)}; "
-            f"{' '.join(self.faults) or 'no fault_thread'}; {self.ending}"
+            f"{' '.join(self.faults) or 'no faults'}; {self.ending}"
         )
 
 

@@ -410,7 +410,7 @@ def run_steady(args):
     return record.judge()
 
 
-def keep_nothing_back():
+def return_freed_memory():
     """Asks the C library to return freed memory to the system. Else it keeps the end of each thread's heap, up to twice the
     largest block that was ever freed, and what is resident goes up and down by tens of megabytes."""
     mallopt, trim_threshold, mmap_threshold = ctypes.CDLL(None).mallopt, -1, -3
@@ -432,7 +432,7 @@ def main():
     parser.add_argument("--allow-kb", type=float, default=1024, help="growth of memory that is no growth")
     parser.add_argument("--allow-count", type=float, default=0.5, help="the same of descriptors, mappings, and so on")
     args = parser.parse_args()
-    keep_nothing_back()
+    return_freed_memory()
     sys.exit(0 if {"pools": run_pools, "steady": run_steady, "workers": run_steady}[args.mode](args) else 1)
 
 

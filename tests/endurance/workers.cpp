@@ -32,7 +32,7 @@ std::vector<pid_t> all_meet(retinue::ProcessPool& pool, int n) {
 
 bool run_workers(const Options& options) {
   const int n = static_cast<int>(options.count != 0 ? options.count : 1000);
-  const auto tell = [](const char* what, Clock::time_point since) {
+  const auto report = [](const char* what, Clock::time_point since) {
     std::cout << "  " << what << ": " << seconds_since(since) << " s" << std::endl;
   };
   Record record(options, std::to_string(n) + " workers");
@@ -41,27 +41,27 @@ bool run_workers(const Options& options) {
     const Usage before = usage_of(::getpid());
     auto start = Clock::now();
     retinue::ProcessPool pool(static_cast<unsigned>(n));
-    tell("made", start);
+    report("made", start);
     start = Clock::now();
     const auto first = all_meet(pool, n);
-    tell("a task each, at the same time", start);
+    report("a task each, at the same time", start);
     start = Clock::now();
     expect(all_meet(pool, n) == first, "the same workers, again");
-    tell("once more", start);
+    report("once more", start);
     const Usage full = usage_of(::getpid());
     std::cout << "  memory: " << full.all_pss - before.all_pss << " KB, " << (full.all_pss - before.all_pss) / n
               << " KB a worker (Pss, all processes); descriptors of the owner: " << full.owner_descriptors << std::endl;
     start = Clock::now();
     for (const pid_t pid : first) ::kill(pid, SIGKILL);
     const auto second = all_meet(pool, n);
-    tell("all killed, until each replacement has run a task", start);
+    report("all killed, until each replacement has run a task", start);
     std::vector<pid_t> both;
     std::ranges::set_intersection(first, second, std::back_inserter(both));
     expect(both.empty(), "all workers were replaced");
     expect(pool.stats().workers_died == static_cast<std::uint64_t>(n), "each death was counted");
     start = Clock::now();
     pool.shutdown();
-    tell("ended", start);
+    report("ended", start);
     record.sample("when they are gone");
   }
   return record.judge();

@@ -195,8 +195,8 @@ TEST_P(InjectedFaults, end_in_a_value_or_in_a_clear_error_and_leave_nothing) {
   const std::optional<Fault> only = only_fault();
   std::vector<Fault> faults = only ? std::vector{*only} : faults_for(scenario, counts, random);
   std::shuffle(faults.begin(), faults.end(), random);
-  const bool tell = only || std::getenv("RETINUE_TEST_OUTCOMES") != nullptr;
-  if (tell) std::cout << counts;
+  const bool report = only || std::getenv("RETINUE_TEST_OUTCOMES") != nullptr;
+  if (report) std::cout << counts;
   unsigned walked = 0, struck = 0, failures = 0;
   const auto first = Clock::now();
   for (const Fault& fault : faults) {
@@ -206,7 +206,7 @@ TEST_P(InjectedFaults, end_in_a_value_or_in_a_clear_error_and_leave_nothing) {
     const Outcome outcome = run_with(scenario, fault);
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
     if (plan().hits.load() != 0) ++struck;
-    if (tell)
+    if (report)
       std::cout << fault << " (" << plan().hits.load() << " times, " << took.count() << " ms): " << plan().outcome
                 << '\n';
     if (outcome.good()) continue;

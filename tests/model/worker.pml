@@ -95,7 +95,7 @@ inline finish() {
   do
   :: d_step { (rings_left & 1) -> ring_owner(); rings_left = rings_left & 2 }
   :: d_step { rings_left == 2 -> ring_service(); rings_left = 0 }
-#ifdef DEFECT_KILLED_GOES_ON
+#ifdef DEFECT_MARKED_GOES_ON
   :: d_step { rings_left == 0 -> STORE_CURRENT(0); to_be_killed = 0 }; break
 #else
   :: d_step { rings_left == 0 && !to_be_killed -> STORE_CURRENT(0) }; break
@@ -215,7 +215,7 @@ working:
     fi;
     goto next;
 await_kill:
-#ifndef DEFECT_KILLED_SPINS
+#ifndef DEFECT_MARKED_SPINS
     stop_spinning();
     spread_work();
 #endif

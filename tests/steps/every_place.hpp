@@ -24,7 +24,7 @@ inline std::string no_steps() {
   ProcessPool pool(1);
   try {
     TracedProcess worker(pool.submit(::getpid).get());
-    worker.release_task();
+    worker.detach();
   } catch (const std::system_error& e) {
     return e.what();
   }
@@ -82,7 +82,7 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
       arrived =
           tries < kTriesAtFullSpeed ? worker->run_to(place) == TracedProcess::Stop::arrived : step_to(*worker, place);
       scene.act(*worker);
-      worker->release_task();
+      worker->detach();
       scene.settle(true);
       if (!::testing::Test::HasFailure()) continue;
       ADD_FAILURE() << window << ": at " << describe(place);
@@ -101,7 +101,7 @@ inline void act_at_every_place(Scene& scene, const char* window, const std::set<
                                            "again to";
   {
     const auto worker = scene.begin();
-    worker->release_task();
+    worker->detach();
     scene.settle(false);
   }
   const double all = std::chrono::duration<double>(Clock::now() - began).count();

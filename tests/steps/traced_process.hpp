@@ -125,7 +125,7 @@ class TracedProcess {
   }
 
   /// Lets it go on by itself.
-  void release_task() {
+  void detach() {
     if (!attached_) return;
     if (running_) interrupt();  // only a stopped one can be left
     if (!attached_) return;

@@ -39,7 +39,7 @@ class GoingIdle : public OneFreeWorker {
   void act(TracedProcess& worker) override {
     if (act_ != Act::kill) next_ = open_.pool.submit(square, 3);
     ending_tag_ = open_.tag_at(ending_at_);
-    if (act_ == Act::submit_and_go_on) worker.release_task();
+    if (act_ == Act::submit_and_go_on) worker.detach();
     else worker.kill();
   }
 

@@ -43,7 +43,7 @@ class MarkedForKill : public OneFreeWorker {
 
   void act(TracedProcess& worker) override {
     marked_for_kill_ = mark_for_kill();
-    worker.release_task();
+    worker.detach();
     if (marked_for_kill_) {
       EXPECT_EQ(ending_.wait_for(kSoon), retinue::FutureStatus::ready) << "its worker has ended it";
       waiter_.reset();

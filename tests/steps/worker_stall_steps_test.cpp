@@ -63,7 +63,7 @@ class Cancelling : public Stalled {
     EXPECT_EQ(cancelled, tag != Tag::done);
     if (cancelled) (the_next_ ? expected_next_ : expected_ending_) = {"cancelled"};
     if (tag == Tag::running) worker.await_end();
-    else worker.release_task();
+    else worker.detach();
   }
 
  private:
@@ -121,7 +121,7 @@ class TimingOut : public Stalled {
     } else {
       // It has ended in time, or will begin only now; on a busy machine neither is certain.
       if (the_next_ || Clock::now() - began_ >= time_) expected.insert("timed out");
-      worker.release_task();
+      worker.detach();
     }
   }
 

@@ -34,7 +34,7 @@ class FinishAndClaim : public OneFreeWorker {
       callbacks_.store(0);
       ending_.on_done([&](auto&) { callbacks_.fetch_add(1); });
       await([&] { return (open_.state_at(ending_at_) & SlotState::kRings) == SlotState::kRings; },
-            "the marks for rings");
+            "the requests for rings");
     }
     board().counters[kGo].store(1);
     worker->run_to_marker();

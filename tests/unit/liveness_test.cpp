@@ -38,7 +38,7 @@ TEST(Liveness, subscribers_hear_in_the_order_in_which_they_have_subscribed) {
   EXPECT_TRUE(liveness.notify(notice));
   EXPECT_EQ(heard, "a7b9");
   EXPECT_TRUE(liveness.notify(notice));
-  EXPECT_EQ(heard, "a7b9") << "all had heard";
+  EXPECT_EQ(heard, "a7b9") << "all were notified";
 }
 
 TEST(Liveness, a_callback_may_end_its_own_subscription_and_another) {
@@ -167,9 +167,9 @@ TEST(Liveness, a_forked_child_has_none_of_its_parents_subscriptions) {
 }
 
 /// Deaths of which one subscriber was notified.
-class Heard {
+class Subscriber {
  public:
-  Heard()
+  Subscriber()
       : subscription_(Liveness::of_this_process().subscribe([this](const ProcessDeath& death) {
           const std::lock_guard lock(mutex_);
           deaths_.push_back(death);
@@ -189,7 +189,7 @@ class Heard {
 };
 
 TEST(Liveness, the_death_of_a_worker_reaches_two_subscribers_once) {
-  Heard one, two;
+  Subscriber one, two;
   retinue::ProcessPool pool(2);
   const std::vector<pid_t> pids = pool.worker_pids();
   ASSERT_EQ(pids.size(), 2u);
@@ -200,7 +200,7 @@ TEST(Liveness, the_death_of_a_worker_reaches_two_subscribers_once) {
   EXPECT_EQ(pool.submit([] { return 3; }).get(), 3);
   EXPECT_TRUE(one.of(pids[0]).empty()) << "it lives";
   pool.shutdown();
-  for (Heard* heard : {&one, &two}) {
+  for (Subscriber* heard : {&one, &two}) {
     const auto deaths = heard->of(pids[1]);
     ASSERT_EQ(deaths.size(), 1u);
     EXPECT_EQ(deaths[0].signal, SIGKILL);

@@ -83,7 +83,7 @@ TEST(ProcessPool, has_as_many_workers_as_asked_for_or_as_there_are_cpus) {
   EXPECT_EQ(pool.worker_pids().size(), retinue::cpu_count());
 }
 
-TEST(ProcessPool, refuses_more_workers_than_it_has_records_for) {
+TEST(ProcessPool, refuses_more_workers_than_the_maximum) {
   auto e = thrown_by<retinue::Error>([] { ProcessPool pool(1025); });
   ASSERT_TRUE(e);
   EXPECT_NE(std::string(e->what()).find("1025"), std::string::npos);

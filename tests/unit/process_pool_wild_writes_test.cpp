@@ -53,7 +53,7 @@ struct Queue {
     for (int i = 0; i < ready; ++i) futures.push_back(open.pool.with({.retries = retries}).submit(twice, i));
   }
   ~Queue() { board().gate.store(1); }
-  void release_task() {
+  void open_gate() {
     board().gate.store(1);
     for (auto& f : held) EXPECT_EQ(f.wait_for(kLongest), FutureStatus::ready);
   }
@@ -84,7 +84,7 @@ TEST(ProcessPoolWildWrites, a_ready_slot_whose_state_was_overwritten_costs_its_t
     board().at_gate.store(0);
     Queue queue(open, 10);
     open.memory.slot(queue.first + 3).state.store(state);
-    queue.release_task();
+    queue.open_gate();
     EXPECT_EQ(queue.overwritten(), 1) << std::hex << state;
     expect_well(open.pool);
   }
@@ -102,7 +102,7 @@ TEST(ProcessPoolWildWrites, a_slot_that_names_a_worker_which_runs_something_else
       if (worker == 1) {
         EXPECT_EQ(queue.futures[3].wait_for(kLongest), FutureStatus::ready) << "also while the worker is busy";
       }
-      queue.release_task();
+      queue.open_gate();
       EXPECT_EQ(queue.overwritten(), 1) << worker;
       expect_well(open.pool);
     }
@@ -114,7 +114,7 @@ TEST(ProcessPoolWildWrites, with_retries_a_task_whose_slot_was_overwritten_runs)
   Queue queue(open, 10, 1);
   for (int i = 0; i < 10; i += 2)
     open.memory.slot(queue.first + static_cast<unsigned>(i)).state.store(~std::uint64_t{0} << i);
-  queue.release_task();
+  queue.open_gate();
   EXPECT_EQ(queue.overwritten(), 0);
   EXPECT_EQ(open.pool.stats().retried, 5u);
 }
@@ -126,7 +126,7 @@ TEST(ProcessPoolWildWrites, a_running_slot_that_was_overwritten_is_still_its_wor
     open.memory.slot(p).state.store(p == queue.first - 1 ? 0 : ~std::uint64_t{0});
   nap(1s);  // several looks
   for (auto& f : queue.held) EXPECT_FALSE(f.done()) << "its worker runs it, and says so";
-  queue.release_task();
+  queue.open_gate();
   for (auto& f : queue.held) EXPECT_NO_THROW(f.get());
   EXPECT_EQ(queue.overwritten(), 0);
 }
@@ -169,7 +169,7 @@ TEST(ProcessPoolWildWrites, tasks_that_all_workers_have_skipped_still_run) {
     Queue queue(open, 20);
     open.memory.control->head.store(queue.first + 15);
     open.memory.slot(queue.first).state.fetch_xor(std::uint64_t{1} << 50);  // who meets it goes to `head`
-    queue.release_task();
+    queue.open_gate();
     EXPECT_LE(queue.overwritten(), 1);
     expect_well(open.pool);
   }
@@ -261,7 +261,7 @@ TEST(ProcessPoolWildWrites, what_a_task_runs_and_where_its_arguments_lie_is_look
       case 3: slot.size_and_kind = ~std::uint64_t{0}; break;
       default: slot.size_and_kind = 225 << 16;
     }
-    queue.release_task();
+    queue.open_gate();
     for (int i = 0; i < 3; ++i) {
       auto& f = queue.futures[static_cast<std::size_t>(i)];
       ASSERT_EQ(f.wait_for(kLongest), FutureStatus::ready);

@@ -178,7 +178,7 @@ pid_t fork_listener(LivenessDoorbell& doorbell) {
   ::_exit(0);
 }
 
-void expect_heard(pid_t listener) {
+void expect_woken(pid_t listener) {
   int status = 0;
   ASSERT_EQ(::waitpid(listener, &status, 0), listener);
   EXPECT_EQ(status, 0);
@@ -195,7 +195,7 @@ TEST(LivenessDoorbell, is_rung_by_the_kernel_when_its_holder_is_killed) {
   while (doorbell->holder() != holder || ProcessState::of(listener).state() != 'S') std::this_thread::sleep_for(1ms);
   ::kill(holder, SIGKILL);
   reap(holder);
-  expect_heard(listener);
+  expect_woken(listener);
 }
 
 TEST(LivenessDoorbell, is_rung_by_the_kernel_when_another_thread_of_its_process_execs) {
@@ -211,7 +211,7 @@ TEST(LivenessDoorbell, is_rung_by_the_kernel_when_another_thread_of_its_process_
     ::execl("/bin/sleep", "sleep", "20", static_cast<char*>(nullptr));
     ::_exit(1);
   }
-  expect_heard(listener);
+  expect_woken(listener);
   ::kill(holder, SIGKILL);
   reap(holder);
 }
@@ -281,7 +281,7 @@ TEST(ProcessState, knows_whether_this_thread_is_alone) {
     std::thread([&] { alone_beside_another = retinue::detail::is_only_thread(); }).join();
     ::_exit(alone && !alone_beside_another ? 0 : 1);
   }
-  expect_heard(child);
+  expect_woken(child);
 }
 #endif
 

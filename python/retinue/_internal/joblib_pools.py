@@ -103,7 +103,7 @@ def _limit_threads(environment: Mapping[str, str]) -> None:
     threadpool_limits({"openmp": int(environment["OMP_NUM_THREADS"]), "blas": int(environment["OPENBLAS_NUM_THREADS"])})
 
 
-def lend(workers: int, environment: Mapping[str, str], settings: Settings) -> ProcessPoolExecutor:
+def acquire_pool(workers: int, environment: Mapping[str, str], settings: Settings) -> ProcessPoolExecutor:
     """A pool of that size whose workers have that environment; to be released."""
     key = (workers, settings, *sorted(environment.items()))
     with _lock:

@@ -215,7 +215,7 @@ bool Encoder::shared(PyObject* object) {
   SharedName name;
   if (!name_shared(object, scope_, name)) return false;
   if (reach_ != Reach::same_region) refuse_name();
-  keep(name.keeper.get());
+  keep(name.holder.get());
   tag(name.is_array ? ValueTag::shared_array : ValueTag::shared_value);
   raw(name.bytes, name.size);
   return true;

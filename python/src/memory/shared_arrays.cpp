@@ -80,7 +80,7 @@ bool name_array(PyObject* object, SharedName& name) {
     append(name, static_cast<std::int64_t>(array.strides[i]));
   }
   name.is_array = true;
-  name.keeper = Object::borrowed(memory);
+  name.holder = Object::borrowed(memory);
   return true;
 }
 
@@ -95,7 +95,7 @@ bool name_value(PyObject* object, SharedName& name) {
   }
   name.size = static_cast<std::size_t>(PyBytes_GET_SIZE(token.get()));
   std::memcpy(name.bytes, PyBytes_AS_STRING(token.get()), name.size);
-  name.keeper = check(PyObject_GetAttr(object, memory_name));
+  name.holder = check(PyObject_GetAttr(object, memory_name));
   return true;
 }
 
@@ -120,7 +120,7 @@ bool is_shared(const PyTypeObject* type) noexcept {
 bool name_shared(PyObject* object, PyObject* scope, SharedName& name) {
   const bool is_array = reinterpret_cast<PyObject*>(Py_TYPE(object)) == helpers::shared_array_class.get();
   if (!(is_array ? name_array(object, name) : name_value(object, name))) return false;
-  if (detail::is_own_shared(shared_memory_of(name.keeper.get()).data)) return true;
+  if (detail::is_own_shared(shared_memory_of(name.holder.get()).data)) return true;
   const Object inherits = check(PyObject_GetAttrString(scope, "inherits"));
   return inherits.get() == Py_True;
 }

@@ -19,7 +19,7 @@ struct SharedName {
   bool is_array = false;
   std::size_t size = 0;
   char bytes[kMax];
-  Object keeper;  ///< holds the memory
+  Object holder;  ///< holds the memory
 };
 
 /// True for the types that `name_shared` may be able to name.

@@ -233,7 +233,7 @@ Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
     plan_.core->check_open();
   }
   if (!results_.empty()) return read_taken();
-  const SubmitAtEnd submit_read(*this);
+  const SubmitAtEnd submit_at_end(*this);
   detail::MapWindow::Result result;
   while (window_ != nullptr) {
     // Inputs may wait, and what waits for them, for this result.

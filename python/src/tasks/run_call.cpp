@@ -185,16 +185,16 @@ void send_error(detail::TaskContext& context) {
 }
 
 /// At the end of a call: arguments that the task has kept somewhere must no longer depend on its payload.
-struct CompleteBorrowedAtExit {
-  CompleteBorrowedAtExit() = default;
-  CompleteBorrowedAtExit(const CompleteBorrowedAtExit&) = delete;
-  CompleteBorrowedAtExit& operator=(const CompleteBorrowedAtExit&) = delete;
-  ~CompleteBorrowedAtExit() { detail::complete_borrowed(); }
+struct CompleteBorrowedAtScopeEnd {
+  CompleteBorrowedAtScopeEnd() = default;
+  CompleteBorrowedAtScopeEnd(const CompleteBorrowedAtScopeEnd&) = delete;
+  CompleteBorrowedAtScopeEnd& operator=(const CompleteBorrowedAtScopeEnd&) = delete;
+  ~CompleteBorrowedAtScopeEnd() { detail::complete_borrowed(); }
 };
 
 void run_call(detail::TaskContext& context) {
   ran = true;
-  const CompleteBorrowedAtExit at_exit;
+  const CompleteBorrowedAtScopeEnd at_scope_end;
   try {
     Object value;
     {

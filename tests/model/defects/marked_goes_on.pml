@@ -1,3 +1,3 @@
 /* A worker that finishes a task that is marked for kill goes on to the next. */
-#define DEFECT_KILLED_GOES_ON
+#define DEFECT_MARKED_GOES_ON
 #include "../configurations/stopping.pml"

@@ -1,3 +1,3 @@
 /* A worker that waits for its death goes on counting as one that polls. */
-#define DEFECT_KILLED_SPINS
+#define DEFECT_MARKED_SPINS
 #include "../configurations/stopped_server.pml"
