@@ -111,6 +111,7 @@ def test_a_fork_while_another_thread_starts_the_executor_leaves_the_child_one_th
     run("""
         if __name__ == "__main__":
             for i in range(10):
+                # Spawned processes load this file, so the first start takes a second, however busy the machine is.
                 executor = ProcessPoolExecutor(2, multiprocessing.get_context("spawn" if i == 0 else "fork"))
                 starter = threading.Thread(target=executor.submit, args=(square, 1))
                 starter.start()
@@ -126,6 +127,8 @@ def test_a_fork_while_another_thread_starts_the_executor_leaves_the_child_one_th
                 assert wait_for(child) == 0
                 starter.join()
                 executor.shutdown()
+        else:
+            time.sleep(1)
         """, tmp_path=tmp_path)  # fmt: skip
 
 
