@@ -35,7 +35,7 @@ def wait_for(child):
         if time.monotonic() > end:
             os.kill(child, signal.SIGKILL)
             return "it did not end"
-        time.sleep(0.01)
+        time.sleep(0.001)
 """
 
 
@@ -129,6 +129,28 @@ def test_a_fork_while_another_thread_starts_the_executor_leaves_the_child_one_th
                 executor.shutdown()
         else:
             time.sleep(1)
+        """, tmp_path=tmp_path)  # fmt: skip
+
+
+def test_children_that_are_forked_while_callbacks_begin_end(tmp_path):
+    # A thread of the engine's that comes to Python must not be at work on the interpreter's list of threads then.
+    run("""
+        if __name__ == "__main__":
+            executors = [ProcessPoolExecutor(1) for _ in range(3)]
+            called = []
+            for i in range(800):
+                for executor in executors:
+                    for j in range(4):
+                        executor.submit(abs, j).add_done_callback(called.append)
+                for _ in range(i * 37 % 1500):
+                    pass
+                child = os.fork()
+                if child == 0:
+                    os._exit(0)
+                assert wait_for(child) == 0
+            for executor in executors:
+                executor.shutdown()
+            assert len(called) == 800 * 12, len(called)
         """, tmp_path=tmp_path)  # fmt: skip
 
 

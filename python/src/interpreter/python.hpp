@@ -83,16 +83,19 @@ class WithoutGil {
   PyThreadState* state_;
 };
 
-/// For threads that Python did not start.
+/// For threads that Python did not start. Does what PyGILState_Ensure does, but for one thing: up to Python 3.12 that puts a new
+/// thread state into the interpreter's list without the GIL, under a lock which a child that is forked at that moment inherits
+/// locked, and for which it then waits for ever. Here no fork comes in between.
 class WithGil {
  public:
-  WithGil() noexcept : state_(in_python([] { return PyGILState_Ensure(); })) {}
-  ~WithGil() { PyGILState_Release(state_); }
+  WithGil() noexcept;
+  ~WithGil();
   WithGil(const WithGil&) = delete;
   WithGil& operator=(const WithGil&) = delete;
 
  private:
-  PyGILState_STATE state_;
+  PyThreadState* made_ = nullptr;  // by this object, for a thread that had none
+  PyGILState_STATE before_{};      // else
 };
 
 /// Puts the Python exception that is set aside, and back at the end.

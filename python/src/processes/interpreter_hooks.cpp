@@ -2,8 +2,9 @@
 #include "processes/interpreter_hooks.hpp"
 
 #include <csignal>
+#include <deque>
 #include <unistd.h>
-#include <vector>
+#include <utility>
 
 #include "interpreter/helpers.hpp"
 #include "interpreter/python.hpp"
@@ -49,15 +50,9 @@ void end() noexcept {
 
 // One handover of the GIL for all callbacks that are due: between two of them a busy main thread would keep it for
 // milliseconds.
-thread_local std::vector<PyGILState_STATE> during_callbacks;  // one a run: a callback that waits may nest them
-void before_callbacks() noexcept {
-  during_callbacks.push_back(in_python([] { return PyGILState_Ensure(); }));
-}
-void after_callbacks() noexcept {
-  const PyGILState_STATE before = during_callbacks.back();
-  during_callbacks.pop_back();
-  PyGILState_Release(before);
-}
+thread_local std::deque<WithGil> during_callbacks;  // one a run: a callback that waits may nest them
+void before_callbacks() noexcept { during_callbacks.emplace_back(); }
+void after_callbacks() noexcept { during_callbacks.pop_back(); }
 
 thread_local const bool* start_refused = nullptr;
 
