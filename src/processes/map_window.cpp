@@ -260,17 +260,17 @@ class PoolMapWindow final : public MapWindow {
   }
 
   TaskState* next_finished(const Deadline& deadline, Next& otherwise) {
-    while (ready_ == nullptr) {
+    TaskState* task = nullptr;
+    while ((task = ready_) == nullptr) {
       ready_ = core_->take_finished(finished_);
-      if (ready_ != nullptr) break;
+      if (ready_ != nullptr) continue;
       const bool nothing_left = core_->collect();
       ready_ = core_->take_finished(finished_);
-      if (ready_ != nullptr) break;
+      if (ready_ != nullptr) continue;
       if (must_return(nothing_left, deadline, otherwise)) return nullptr;
       if (look_ahead_.size() < kBulkWindow || !core_->waiting().sleep_for_half(kBulkSleep))
         core_->waiting().wait_for_finished(finished_, nudged_, deadline);
     }
-    TaskState* task = ready_;
     ready_ = task->next;
     task->next = nullptr;
     return task;
