@@ -302,4 +302,4 @@ def test_what_uses_openmp_in_the_owner_may_use_it_in_workers():
                 assert numpy.allclose(Parallel()(delayed(fit)(i) for i in range(3)), here)
         assert numpy.allclose([fit(i) for i in range(3)], here)
     """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=25)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=55)
