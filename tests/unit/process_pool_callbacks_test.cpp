@@ -1,9 +1,9 @@
 // Callbacks of futures, and coroutines that await them.
+#include "detached.hpp"
 #include "pool_tasks.hpp"
 
 #include <algorithm>
 #include <array>
-#include <coroutine>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -254,16 +254,6 @@ TEST(ProcessPoolFuture, callbacks_set_while_the_task_ends_come_once) {
 }
 
 // Coroutines ---------------------------------------------------------------------------------------
-
-struct Detached {
-  struct promise_type {
-    Detached get_return_object() { return {}; }
-    std::suspend_never initial_suspend() noexcept { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-};
 
 Detached add_up(ProcessPool& pool, std::atomic<int>& result) {
   int sum = 0;

@@ -3,27 +3,18 @@
 
 #include <atomic>
 #include <chrono>
-#include <coroutine>
-#include <exception>
 #include <stdexcept>
 #include <thread>
 
 #include <retinue/thread_pool.hpp>
 
+#include "detached.hpp"
+
 namespace {  // g++ warns of coroutines in a named one
 
 using namespace std::chrono_literals;
 using retinue::ThreadPool;
-
-struct Detached {
-  struct promise_type {
-    Detached get_return_object() { return {}; }
-    std::suspend_never initial_suspend() noexcept { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-};
+using retinue_test::Detached;
 
 Detached sum_of_two(ThreadPool& pool, std::atomic<int>& result) {
   const int a = co_await pool.submit([] { return 9; });
