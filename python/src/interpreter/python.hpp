@@ -83,9 +83,10 @@ class WithoutGil {
   PyThreadState* state_;
 };
 
-/// For threads that Python did not start. Does what PyGILState_Ensure does, but for one thing: up to Python 3.12 that puts a new
-/// thread state into the interpreter's list without the GIL, under a lock which a child that is forked at that moment inherits
-/// locked, and for which it then waits for ever. Here no fork comes in between.
+/// For threads that Python did not start. Does what PyGILState_Ensure does, but for one thing: that puts a new thread
+/// state into the interpreter's list without the GIL, under a lock that a child forked at that moment inherits locked,
+/// and for which CPython 3.11 then waits for ever (PyOS_AfterFork_Child takes it before it makes it anew). Here no fork
+/// comes in between.
 class WithGil {
  public:
   WithGil() noexcept;
