@@ -81,6 +81,7 @@ struct Idlers {
 /// | tail             | owner (pool's mutex)        | workers         | -                                                 |
 /// | head             | workers                     | workers         | any value a worker stored is a right one:         |
 /// |                  |                             |                 | no position below it is ready, ever again         |
+/// | waiter_cpu       | threads of the owner        | workers         | -                                                 |
 /// | idlers           | workers, ringers            | owner, workers  | owner clears the dead worker's bits and rings     |
 /// |                  |                             |                 | all, for the dead may have had a doorbell to ring |
 /// | closing          | owner                       | workers, server | -                                                 |
@@ -92,6 +93,7 @@ struct Idlers {
 /// What a stray write changed, the owner or the fork server, who have it in their own memory, write again (inspection.cpp).
 struct Control {
   alignas(64) std::atomic<std::uint64_t> tail;
+  std::atomic<std::uint32_t> waiter_cpu;  ///< CPU + 1 of a thread of the owner that polls, or 0
   alignas(64) std::atomic<std::uint64_t> head;
   alignas(64) std::atomic<std::uint32_t> closing;
   LivenessDoorbell server;  ///< held by the fork server, rung by nobody: workers look at it

@@ -16,8 +16,9 @@ class SpinBudget {
  public:
   /// Calls `look(n)` for n = 0, 1, ... until it says true (then true) or the time is up, `longest` at the
   /// most. On a `crowded` machine (more to run than CPUs) it offers its CPU to others every microsecond or so.
-  template <class Look>
-  bool until(std::chrono::nanoseconds longest, bool crowded, Look&& look) {
+  /// From then on it also calls `stay()` each time before that, and ends, with false, when that says false.
+  template <class Look, class Stay>
+  bool until(std::chrono::nanoseconds longest, bool crowded, Look&& look, Stay&& stay) {
     unsigned n = 0;
     for (; n < kFirstLooks; ++n) {  // about a microsecond, without asking the clock
       if (look(n)) {
@@ -29,6 +30,7 @@ class SpinBudget {
     started_ = now();
     const std::int64_t budget = mean_ < longest.count() ? longest.count() : longest.count() / 20;
     for (std::int64_t waited = 0; waited < budget; waited = now() - started_) {
+      if (!stay()) return false;
       if (crowded) sched_yield();
       for (unsigned stop = n + kFirstLooks; n < stop; ++n) {
         if (look(n)) {

@@ -1,11 +1,13 @@
 #include "waiting.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <retinue/detail/tasks/owner_doorbell.hpp>
 
 #include "slot_checks.hpp"
 #include "spin.hpp"
+#include "way_giver.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -39,6 +41,20 @@ bool Waiting::is_running(const TaskState& task) const noexcept {
   return SlotState::is_at(state, position) && SlotState::tag(state) == Tag::running;
 }
 
+template <class Look>
+bool Waiting::poll(std::chrono::nanoseconds longest, Look&& look) {
+  std::atomic<std::uint32_t>& shown = plan_.memory.control->waiter_cpu;
+  bool shows = false;
+  const bool seen = wait_spin.until(longest, crowded(), std::forward<Look>(look), [&] {
+    if (const std::uint32_t here = this_cpu(); shown.load(std::memory_order_relaxed) != here)
+      shown.store(here, std::memory_order_relaxed);
+    shows = true;
+    return true;
+  });
+  if (shows) shown.store(0, std::memory_order_relaxed);
+  return seen;
+}
+
 // Sleeps until `ready()`, called with the mutex held, says true; it must arm what it waits for.
 template <class Ready>
 bool Waiting::sleep_until(const Deadline& deadline, const std::uint32_t& mask, Ready&& ready) {
@@ -68,7 +84,7 @@ bool Waiting::wait(TaskState& task, const Deadline& deadline) {
   if (task.ended() || end_if_made_elsewhere(task)) return true;
   const auto longest = longest_spin(deadline);
   const bool spins = longest.count() > 0;
-  if (spins && wait_spin.until(longest, crowded(), [&](unsigned look) {
+  if (spins && poll(longest, [&](unsigned look) {
         if (look % 32 == 31 && task.position.load(std::memory_order_relaxed) == TaskState::kNowhere) {
           const PoolLock::Hold hold(lock_);
           ring_.collect();
@@ -115,7 +131,7 @@ void Waiting::wait_for_any_of(TaskState& first, std::span<TaskState* const> othe
                               const Deadline& deadline) {
   const auto longest = longest_spin(deadline);
   const bool spins = longest.count() > 0;
-  if (spins && wait_spin.until(longest, crowded(), [&](unsigned look) {
+  if (spins && poll(longest, [&](unsigned look) {
         return done(first) || (look % 8 == 7 && !others.empty() && done(*others[look / 8 % others.size()]));
       }))
     return;
@@ -159,7 +175,7 @@ bool Waiting::sleep_for_half(std::chrono::nanoseconds longest) {
 void Waiting::wait_for_finished(const FinishedList& list, const std::atomic<bool>& nudged, const Deadline& deadline) {
   const auto longest = longest_spin(deadline);
   const bool spins = longest.count() > 0;
-  if (spins && wait_spin.until(longest, crowded(), [&](unsigned look) {
+  if (spins && poll(longest, [&](unsigned look) {
         if (look % 16 != 15) return false;
         const PoolLock::Hold hold(lock_);
         ring_.collect();

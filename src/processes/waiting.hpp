@@ -55,6 +55,9 @@ class Waiting {
  private:
   template <class Ready>
   bool sleep_until(const Deadline& deadline, const std::uint32_t& mask, Ready&& ready);
+  /// Polls; meanwhile workers can see on which CPU (see WayGiver).
+  template <class Look>
+  bool poll(std::chrono::nanoseconds longest, Look&& look);
   /// How long a thread may poll before it sleeps; zero if not at all.
   std::chrono::nanoseconds longest_spin(const Deadline& deadline) const noexcept;
   bool crowded() const noexcept { return plan_.memory.workers >= plan_.cpus; }

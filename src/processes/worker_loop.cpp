@@ -32,6 +32,7 @@
 #include "system/pause.hpp"
 #include "system/process_state.hpp"
 #include "spin.hpp"
+#include "way_giver.hpp"
 #include "worker_failure.hpp"
 
 namespace retinue::detail {
@@ -110,6 +111,7 @@ class Worker final : TimeLimits {
   FileIdentity statm_file_;
   unsigned long inherited_ = 0;  // pages of the owner's: the next worker would have them, too
   SpinBudget spin_;
+  WayGiver way_giver_;
 };
 
 Worker::Worker(const PoolPlan& plan, unsigned index, pid_t parent)
@@ -386,11 +388,14 @@ bool Worker::poll() noexcept {
     }
   }
   const Slot& slot = memory_.slot(cursor_);
-  return spin_.until(plan_.longest_spin, crowded, [&](unsigned look) {
-    const std::uint64_t state = slot.state.load(std::memory_order_acquire);
-    if (SlotState::tag(state) == Tag::ready && SlotState::is_at(state, cursor_)) return true;
-    return look % 8 == 7 && work_in_sight();
-  });
+  return spin_.until(
+      plan_.longest_spin, crowded,
+      [&](unsigned look) {
+        const std::uint64_t state = slot.state.load(std::memory_order_acquire);
+        if (SlotState::tag(state) == Tag::ready && SlotState::is_at(state, cursor_)) return true;
+        return look % 8 == 7 && work_in_sight();
+      },
+      [&] { return !way_giver_.should_sleep(control_.waiter_cpu.load(std::memory_order_relaxed)); });
 }
 
 void Worker::await_ring() noexcept {
