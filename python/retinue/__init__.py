@@ -13,6 +13,7 @@ from __future__ import annotations
 from retinue import _engine
 from retinue._engine import (
     cpu_count,
+    keep_shared_memory,
     limit_shared_memory,
     shared_memory_usage,
     trim_shared_memory,
@@ -53,6 +54,7 @@ __all__ = [
     "WorkerDied",
     "WorkerLimits",
     "cpu_count",
+    "keep_shared_memory",
     "limit_shared_memory",
     "register_joblib_backend",
     "share",

@@ -30,9 +30,16 @@ PyMethodDef functions[] = {
      "limit_shared_memory(bytes)\n\nThe most memory that this process and its workers may share; None: as much as the "
      "machine has. What would go beyond raises ResourceExhausted, in submit and map or in the task whose result finds "
      "no room. RETINUE_SHARED_MEMORY_LIMIT=4G in the environment sets it from outside. Thread-safe."},
+    {"keep_shared_memory", keep_memory, METH_O,
+     "keep_shared_memory(bytes)\n\nHow much memory that nobody uses is kept for the next arguments and results while "
+     "this process and its workers are idle, half of it here, half in the workers; None, the default: a sixteenth of "
+     "what the machine has left. All of it is returned to the system when less than an eighth of the machine's memory "
+     "is "
+     "left, and with the last pool. 0: nothing is kept for longer than two idle seconds. "
+     "RETINUE_SHARED_MEMORY_KEPT=500M in the environment sets it from outside. Thread-safe."},
     {"trim_shared_memory", trim_memory, METH_NOARGS,
-     "trim_shared_memory()\n\nGives memory that is kept for the next arguments back to the system now, rather than "
-     "after two idle seconds."},
+     "trim_shared_memory()\n\nReturns memory that is kept for the next arguments and results to the system now; idle "
+     "workers do so within milliseconds."},
     {"use_huge_pages", ask_for_huge_pages, METH_NOARGS,
      "use_huge_pages() -> bool\n\nAsks for pages of 2 MB in shared memory; before the first pool is made. False if the "
      "kernel is not set to give them: /sys/kernel/mm/transparent_hugepage/shmem_enabled must not be never. "

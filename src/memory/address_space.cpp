@@ -32,6 +32,15 @@ Extent AddressSpace::take_best(std::uint64_t length) {
   return best == free_.end() ? Extent{} : cut(best, length);
 }
 
+Extent AddressSpace::take_last(std::uint64_t length) {
+  if (free_.empty()) return {};
+  const auto last = std::prev(free_.end());
+  if (last->second <= length) return cut(last, last->second);
+  last->second -= length;
+  free_bytes_ -= length;
+  return {last->first + last->second, length};
+}
+
 void AddressSpace::give(Extent extent) {
   if (extent.length == 0) return;
   free_bytes_ += extent.length;

@@ -26,19 +26,13 @@ class AddressSpace {
   Extent take_first(std::uint64_t length);
   /// The smallest free extent that is large enough, cut to `length`; length 0 if there is none.
   Extent take_best(std::uint64_t length);
+  /// The end of the last free extent, `length` bytes of it at most; length 0 if nothing is free.
+  Extent take_last(std::uint64_t length);
   /// Returns an extent; it must not overlap a free one.
   void give(Extent extent);
 
   std::uint64_t free_bytes() const noexcept { return free_bytes_; }
   bool empty() const noexcept { return free_.empty(); }
-  /// Takes all that is free, calling `use(Extent)` for each extent.
-  template <class Use>
-  void take_all(Use&& use) {
-    auto all = std::move(free_);
-    free_.clear();
-    free_bytes_ = 0;
-    for (const auto& [offset, length] : all) use(Extent{offset, length});
-  }
 
  private:
   using Map = std::map<std::uint64_t, std::uint64_t>;  // offset -> length

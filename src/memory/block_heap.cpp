@@ -103,17 +103,21 @@ void BlockHeap::free(std::uint64_t offset, std::uint64_t bytes) {
   else free_small_[class_of(bytes)].push_back(offset);
 }
 
-void BlockHeap::trim() {
-  warm_.take_all([this](Extent extent) {
+void BlockHeap::trim(std::uint64_t keep) {
+  AddressSpace refused;  // what the system did not take
+  while (warm_.free_bytes() + refused.free_bytes() > keep) {
+    const Extent extent = warm_.take_last(round_up(warm_.free_bytes() + refused.free_bytes() - keep, kLargeStep));
+    if (extent.length == 0) break;
     const std::uint64_t begin = round_up(extent.offset, kPage);
     const std::uint64_t end = extent.end() / kPage * kPage;
     try {
       if (begin < end) file_.punch_hole(begin, end - begin);
       cold_.give(extent);
     } catch (const Error&) {
-      warm_.give(extent);
+      refused.give(extent);
     }
-  });
+  }
+  while (!refused.empty()) warm_.give(refused.take_last(refused.free_bytes()));
 }
 
 }  // namespace retinue::detail

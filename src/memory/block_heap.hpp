@@ -17,7 +17,7 @@ namespace retinue::detail {
 /// it: whoever owns the arena then treats it as empty but for the blocks it knows to be in use.
 ///
 /// Memory is reserved before a block is handed out; freed memory stays reserved (warm) for the next
-/// block until `trim`. Small blocks (up to 64 KiB) come in size classes and are never merged.
+/// block, or until `trim`. Small blocks (up to 64 KiB) come in size classes and are never merged.
 /// Not thread-safe: each user has a lock around it.
 class BlockHeap {
  public:
@@ -32,13 +32,15 @@ class BlockHeap {
   std::uint64_t allocate(std::uint64_t bytes);
   /// Frees a block of `bytes` as asked for at its allocation.
   void free(std::uint64_t offset, std::uint64_t bytes);
-  /// Gives warm memory that no block uses back to the system.
-  void trim();
+  /// Gives warm memory that no block uses back to the system, but for `keep` bytes of it.
+  void trim(std::uint64_t keep = 0);
 
   std::uint64_t bytes_in_use() const noexcept { return in_use_; }
   /// Reserved but not in use: what `trim` would return to the system.
   std::uint64_t bytes_warm() const noexcept { return warm_.free_bytes(); }
   const Extent& arena() const noexcept { return arena_; }
+  /// Whether a freed block of `bytes` is warm memory, which `trim` returns, rather than one of the small ones.
+  static bool is_kept_warm(std::uint64_t bytes) noexcept { return bytes > kLargestSmall; }
   /// What a block of `bytes` takes in the region.
   static std::uint64_t footprint(std::uint64_t bytes) noexcept;
 

@@ -58,9 +58,9 @@ void reserve_within(const MemoryRules& rules, const SharedFile& file, Extent ext
   refuse(extent.length, taken - std::min(taken, extent.length), most);
 }
 
-std::uint64_t limit_from_environment() {
-  const char* text = std::getenv("RETINUE_SHARED_MEMORY_LIMIT");
-  if (text == nullptr || *text == '\0') return MemoryRules::kNone;
+std::optional<std::uint64_t> bytes_from_environment(const char* name, std::uint64_t least) {
+  const char* text = std::getenv(name);
+  if (text == nullptr || *text == '\0') return std::nullopt;
   std::uint64_t bytes = 0;
   const char* end = text + std::strlen(text);
   const auto [rest, error] = std::from_chars(text, end, bytes);
@@ -75,8 +75,8 @@ std::uint64_t limit_from_environment() {
     }
     if (rest + 1 != end) shift = 64;
   }
-  if (error != std::errc() || bytes == 0 || shift == 64 || bytes > (MemoryRules::kNone >> shift))
-    throw Error("RETINUE_SHARED_MEMORY_LIMIT is \"" + std::string(text) +
+  if (error != std::errc() || bytes < least || shift == 64 || bytes > (MemoryRules::kNone >> shift))
+    throw Error(std::string(name) + " is \"" + text +
                 "\"; it must be a number of bytes, or one with K, M, G or T behind it");
   return bytes << shift;
 }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <limits>
+#include <optional>
 
 #include "address_space.hpp"
 #include "shared_file.hpp"
@@ -16,13 +17,15 @@ struct MemoryRules {
   static constexpr std::uint64_t kNone = std::numeric_limits<std::uint64_t>::max();
   std::atomic<std::uint64_t> limit{kNone};         ///< bytes
   std::atomic<std::uintptr_t> huge_pages_from{0};  ///< where the region is mapped, if huge pages are wanted in it
+  std::atomic<std::uint64_t> kept_by_worker{0};    ///< bytes of warm memory that an idle worker keeps
+  std::atomic<std::uint64_t> recalls{0};           ///< how often all warm memory has been wanted back
 };
 
 /// `reserve`, but throws ResourceExhausted and reserves nothing if the file would then take more than the limit.
 void reserve_within(const MemoryRules& rules, const SharedFile& file, Extent extent);
 
-/// The limit that the environment variable RETINUE_SHARED_MEMORY_LIMIT asks for: bytes, or with a K, M, G or T behind
-/// them. kNone if it is not set. Throws Error if it is neither.
-std::uint64_t limit_from_environment();
+/// The bytes that an environment variable such as RETINUE_SHARED_MEMORY_LIMIT asks for: a number, or one with a K, M, G or T
+/// behind it. Nullopt if it is not set. Throws Error if it is neither, or less than `least`.
+std::optional<std::uint64_t> bytes_from_environment(const char* name, std::uint64_t least);
 
 }  // namespace retinue::detail

@@ -20,7 +20,7 @@ constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kTrimmedAtOnce = std::uint64_t{1} << 20;  // where no pool is there to wait for an idle period
 constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
 
-std::uint64_t machine_memory() noexcept {
+std::uint64_t physical_memory() noexcept {
   return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
@@ -57,6 +57,7 @@ Region& Region::of_this_process() {
 }
 
 Region::Region() {
+  warm_share_.set_wanted(bytes_from_environment("RETINUE_SHARED_MEMORY_KEPT", 0));
   addresses_.give({head_bytes(), reach() - head_bytes()});
   heap_ = std::make_unique<BlockHeap>(file_, allocate_addresses(reach() / 4), &own_rules_);
   use_huge_pages_if_wanted();
@@ -156,7 +157,7 @@ Arena* Region::make_arena(ReturnStack* home, unsigned workers) {
   const std::lock_guard lock(mutex_);
   auto arena = std::make_unique<Arena>();
   const std::uint64_t share = std::bit_floor(addresses_.free_bytes() / (8 * std::max(workers, 1u)));
-  for (std::uint64_t length = std::clamp(share, kGiB / 64, std::bit_ceil(machine_memory())); arena->extent_.length == 0;
+  for (std::uint64_t length = std::clamp(share, kGiB / 64, std::bit_ceil(physical_memory())); arena->extent_.length == 0;
        length /= 2) {
     if (length < kGiB / 64) throw ResourceExhausted("no addresses left in the shared region for a worker's arena", 0);
     arena->extent_ = addresses_.take_first(length);
@@ -228,6 +229,7 @@ void Region::release(Arena* arena, std::uint64_t offset, std::uint64_t bytes) no
       link[2] = check_of(offset, top, bytes);
     } while (
         !arena->home_->top.compare_exchange_weak(top, offset, std::memory_order_release, std::memory_order_relaxed));
+    if (BlockHeap::is_kept_warm(bytes)) workers_may_keep_ = true;
     notify_trim_subscribers();
   } else {
     drop_pages({offset, BlockHeap::footprint(bytes)});
@@ -237,17 +239,14 @@ void Region::release(Arena* arena, std::uint64_t offset, std::uint64_t bytes) no
 
 void Region::trim() noexcept {
   const std::lock_guard lock(mutex_);
-  try {
-    heap_->trim();
-  } catch (const std::exception&) {
-    // What was not returned now is tried again after the next idle period.
-  }
+  recall();
+  for (Doorbell* doorbell : trim_subscribers_) doorbell->ring();  // their threads wake the workers
 }
 
 void Region::notify_trim_subscribers() noexcept {
   if (trim_requested_ || trim_subscribers_.empty()) return;
   trim_requested_ = true;
-  idle_ends_.reset();
+  idle_.stop();
   for (Doorbell* doorbell : trim_subscribers_) doorbell->ring();
 }
 
@@ -265,27 +264,56 @@ void Region::remove_trim_subscriber(Doorbell& doorbell) noexcept {
     const bool was_requested = std::exchange(trim_requested_, false);
     if (was_requested) notify_trim_subscribers();  // one that came later was not notified
     if (!trim_subscribers_.empty()) return;
+    workers_may_keep_ = false;  // there are none any more
   }
   trim();
 }
 
+Region::TrimSchedule Region::trim_schedule(std::optional<std::chrono::steady_clock::time_point> again) const noexcept {
+  return {again, idle_periods_, own_rules_.recalls.load(std::memory_order_relaxed)};
+}
+
 Region::TrimSchedule Region::trim_when_idle() noexcept {
   const std::lock_guard lock(mutex_);
-  if (!trim_requested_) return {std::nullopt, idle_periods_};
-  const auto now = std::chrono::steady_clock::now();
-  if (!idle_ends_ || idle_since_ != uses_) {
-    idle_since_ = uses_;
-    idle_ends_ = now + std::chrono::seconds(2);
+  if (!trim_requested_) return trim_schedule(std::nullopt);
+  const bool first = !idle_.end();
+  const IdlePeriods::Look period = idle_.look(uses_, std::chrono::steady_clock::now());
+  if (!first && !period.at_end) return trim_schedule(idle_.end());
+  // At the first look, too: workers that go to sleep now must know what they may keep.
+  warm_share_.look(heap_->bytes_warm(), arenas_.size(), limit() != MemoryRules::kNone);
+  set_kept_by_worker(warm_share_.of_worker());
+  if (warm_share_.memory_is_short()) {
+    recall();
+  } else if (period.at_end && period.was_idle) {
+    ++idle_periods_;
+    trim_to(warm_share_.of_owner());
+    if (warm_share_.of_worker() == 0) workers_may_keep_ = false;
   }
-  if (now < *idle_ends_) return {idle_ends_, idle_periods_};
+  if (heap_->bytes_warm() != 0 || workers_may_keep_) return trim_schedule(idle_.end());
   trim_requested_ = false;
-  ++idle_periods_;
+  return trim_schedule(std::nullopt);
+}
+
+// All that is warm is wanted back, from workers too.
+void Region::recall() noexcept {
+  trim_to(0);
+  if (!std::exchange(workers_may_keep_, false)) return;
+  recall_warm_memory();
+}
+
+void Region::trim_to(std::uint64_t keep) noexcept {
   try {
-    heap_->trim();
+    heap_->trim(keep);
   } catch (const std::exception&) {
-    // What was not returned now is tried again after the next idle period.
+    // What was not returned now is tried again after the next period.
   }
-  return {std::nullopt, idle_periods_};
+}
+
+void Region::set_kept(std::optional<std::uint64_t> bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  warm_share_.set_wanted(bytes);
+  trim_requested_ = false;
+  notify_trim_subscribers();
 }
 
 Region::Usage Region::usage() const {

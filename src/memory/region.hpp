@@ -16,6 +16,7 @@
 #include "address_space.hpp"
 #include "block_heap.hpp"
 #include "region_mapping.hpp"
+#include "warm_share.hpp"
 
 namespace retinue::detail {
 
@@ -86,7 +87,7 @@ class Region : public RegionMapping {
   /// The owner is done with an adopted block: back to its worker, or to the system.
   void release(Arena* arena, std::uint64_t offset, std::uint64_t bytes) noexcept;
 
-  /// Returns warm memory to the system.
+  /// Returns warm memory to the system; workers do so, too, as soon as they look.
   void trim() noexcept;
 
   /// A pool's service thread looks after memory that nobody uses: `doorbell` rings when there is some, and from then on
@@ -98,9 +99,14 @@ class Region : public RegionMapping {
     std::optional<std::chrono::steady_clock::time_point>
         again;                       ///< when to call it next, unless a doorbell rings before
     std::uint64_t idle_periods = 0;  ///< how often it has been idle for long: workers may then hold what came back late
+    std::uint64_t recalls = 0;       ///< how often workers were to return all they keep
   };
-  /// Returns warm memory to the system once no block was taken or freed for two seconds.
+  /// Once no block was taken or freed for two seconds, returns to the system what is beyond the share that may be kept; all
+  /// of it, idle or not, when memory has become short. To that end it is called every two seconds while anything is kept.
   TrimSchedule trim_when_idle() noexcept;
+  /// How many bytes of warm memory owner and workers may keep together while they are idle; nullopt: a sixteenth of what
+  /// the machine has left, or nothing where there is a limit on shared memory.
+  void set_kept(std::optional<std::uint64_t> bytes) noexcept;
 
   struct Usage {
     std::uint64_t owner_bytes = 0;   ///< blocks of the owner in use
@@ -133,14 +139,18 @@ class Region : public RegionMapping {
   bool unclean_ = false;  // addresses were freed with what was in their pages
 
   std::vector<Doorbell*> trim_subscribers_;
-  bool trim_requested_ = false;   // the subscribers know that there is something to return
-  std::uint64_t uses_ = 0;        // blocks taken and freed so far ...
-  std::uint64_t idle_since_ = 0;  // ... and when the idle period began
-  std::optional<std::chrono::steady_clock::time_point> idle_ends_;
+  bool trim_requested_ = false;  // the subscribers know that there is something to return
+  std::uint64_t uses_ = 0;       // blocks taken and freed so far
+  IdlePeriods idle_;
   std::uint64_t idle_periods_ = 0;
+  WarmShare warm_share_;
+  bool workers_may_keep_ = false;  // results have gone back to them since they were last to return all
 
   void note_peak() noexcept;
   void notify_trim_subscribers() noexcept;
+  void recall() noexcept;
+  void trim_to(std::uint64_t keep) noexcept;
+  TrimSchedule trim_schedule(std::optional<std::chrono::steady_clock::time_point> again) const noexcept;
 };
 
 }  // namespace retinue::detail

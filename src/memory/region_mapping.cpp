@@ -94,7 +94,7 @@ RegionMapping::RegionMapping() : memfd_(create_memfd("retinue")), file_(memfd_.g
   }
   // Offset 0 stands for "no block", so the head lies there.
   try {
-    const std::uint64_t limit = limit_from_environment();
+    const std::uint64_t limit = bytes_from_environment("RETINUE_SHARED_MEMORY_LIMIT", 1).value_or(MemoryRules::kNone);
     reserve(memfd_.get(), 0, head_bytes());
     head_ = new (base_) RegionHead();
     set_limit(limit);
@@ -140,6 +140,15 @@ void RegionMapping::set_limit(std::uint64_t bytes) noexcept {
   for (MemoryRules* rules : {&own_rules_, &head_->rules}) rules->limit.store(bytes, std::memory_order_relaxed);
 }
 
+void RegionMapping::set_kept_by_worker(std::uint64_t bytes) noexcept {
+  for (MemoryRules* rules : {&own_rules_, &head_->rules}) rules->kept_by_worker.store(bytes, std::memory_order_relaxed);
+}
+
+void RegionMapping::recall_warm_memory() noexcept {
+  const std::uint64_t recalls = own_rules_.recalls.load(std::memory_order_relaxed) + 1;
+  for (MemoryRules* rules : {&own_rules_, &head_->rules}) rules->recalls.store(recalls, std::memory_order_relaxed);
+}
+
 bool RegionMapping::repair_head() noexcept {
   const auto repair = [](const auto& own, auto& shared) {
     const auto right = own.load(std::memory_order_relaxed);
@@ -150,6 +159,8 @@ bool RegionMapping::repair_head() noexcept {
   bool wrong = repair_modules(head_->modules);
   wrong |= repair(own_rules_.limit, head_->rules.limit);
   wrong |= repair(own_rules_.huge_pages_from, head_->rules.huge_pages_from);
+  wrong |= repair(own_rules_.kept_by_worker, head_->rules.kept_by_worker);
+  wrong |= repair(own_rules_.recalls, head_->rules.recalls);
   return wrong;
 }
 

@@ -43,6 +43,9 @@ class RegionMapping {
   /// Bytes that the file may take, or MemoryRules::kNone. For the owner.
   std::uint64_t limit() const noexcept { return own_rules_.limit.load(std::memory_order_relaxed); }
   void set_limit(std::uint64_t bytes) noexcept;
+  void set_kept_by_worker(std::uint64_t bytes) noexcept;
+  /// Wants back what workers keep for their next results. They see it when they next go to sleep or allocate.
+  void recall_warm_memory() noexcept;
   /// Writes again what a stray process has overwritten in the region's head. True if anything was.
   bool repair_head() noexcept;
   /// Asks for huge pages in this process's mapping. False if the kernel knows nothing of them.

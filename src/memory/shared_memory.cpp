@@ -23,8 +23,12 @@ SharedMemoryUsage shared_memory_usage() {
 }
 
 void limit_shared_memory(std::uint64_t bytes) {
-  detail::Region::of_this_process().set_limit(bytes == 0 ? detail::MemoryRules::kNone : bytes);
+  detail::Region& region = detail::Region::of_this_process();
+  region.set_limit(bytes == 0 ? detail::MemoryRules::kNone : bytes);
+  if (bytes != 0) region.trim();  // what is kept counts
 }
+
+void keep_shared_memory(std::optional<std::uint64_t> bytes) { detail::Region::of_this_process().set_kept(bytes); }
 
 void trim_shared_memory() { detail::Region::of_this_process().trim(); }
 

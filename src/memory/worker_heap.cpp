@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <new>
+#include <utility>
 
 #include "system/fork_watch.hpp"
 
@@ -38,6 +39,8 @@ void WorkerHeap::take_returned() {
 std::uint64_t WorkerHeap::allocate(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   take_returned();
+  if (is_recalled()) [[unlikely]]
+    trim_to(0);
   return heap_.allocate(bytes);
 }
 
@@ -52,9 +55,23 @@ void WorkerHeap::free(std::uint64_t offset, std::uint64_t bytes) noexcept {
 
 void WorkerHeap::trim() noexcept {
   const std::lock_guard lock(mutex_);
+  trim_to(is_recalled() ? 0 : region_.rules().kept_by_worker.load(std::memory_order_relaxed));
+}
+
+void WorkerHeap::return_recalled() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (is_recalled()) trim_to(0);
+}
+
+bool WorkerHeap::is_recalled() noexcept {
+  const std::uint64_t recalls = region_.rules().recalls.load(std::memory_order_relaxed);
+  return std::exchange(recalls_seen_, recalls) != recalls;
+}
+
+void WorkerHeap::trim_to(std::uint64_t keep) noexcept {
   try {
     take_returned();
-    heap_.trim();
+    heap_.trim(keep);
   } catch (const std::exception&) {
     // Tried again after the next idle period.
   }

@@ -13,24 +13,32 @@ namespace retinue::detail {
 class WorkerHeap {
  public:
   WorkerHeap(const Region& region, Extent arena, ReturnStack& returned)
-      : region_(region), returned_(returned), heap_(region.file(), arena, &region.rules()) {}
+      : region_(region),
+        returned_(returned),
+        heap_(region.file(), arena, &region.rules()),
+        recalls_seen_(region.rules().recalls.load(std::memory_order_relaxed)) {}
 
   /// Throws ResourceExhausted or bad_alloc.
   std::uint64_t allocate(std::uint64_t bytes);
   void free(std::uint64_t offset, std::uint64_t bytes) noexcept;
-  /// Takes what the owner returned and returns memory nobody uses to the system.
+  /// Takes what the owner returned and returns memory nobody uses to the system, but for what an idle worker may keep.
   void trim() noexcept;
+  /// Returns all of it if the owner wants it back, or did since the last time.
+  void return_recalled() noexcept;
   bool has_warm_memory() const noexcept { return heap_.bytes_warm() > 0 || returned_.top.load() != 0; }
   std::byte* at(std::uint64_t offset) const noexcept { return region_.at(offset); }
   const Region& region() const noexcept { return region_; }
 
  private:
   void take_returned();
+  void trim_to(std::uint64_t keep) noexcept;
+  bool is_recalled() noexcept;
 
   const Region& region_;
   ReturnStack& returned_;
   std::mutex mutex_;
   BlockHeap heap_;
+  std::uint64_t recalls_seen_ = 0;
 };
 
 /// That of this process, if it is a worker; null elsewhere, also in what a worker forks.

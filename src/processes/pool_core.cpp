@@ -216,6 +216,10 @@ Deadline PoolCore::trim_idle_memory() noexcept {
       if (plan_.memory.worker_records[i].returned.top.load(std::memory_order_relaxed) != 0)
         ring_worker(plan_.memory, i);
   }
+  if (recalls_ != schedule.recalls) {
+    recalls_ = schedule.recalls;
+    ring_all_workers(plan_.memory);
+  }
   return schedule.again;
 }
 

@@ -141,7 +141,8 @@ class PoolCore final : public ProcessBackend {
   ForkServerHandle server_;
   ServiceThread service_;
   Waiting waiting_;
-  std::uint64_t idle_periods_ = 0;  // of the region, that this pool's workers know of; guarded by lock_
+  // Of the region, that this pool's workers know of; guarded by lock_.
+  std::uint64_t idle_periods_ = 0, recalls_ = 0;
 };
 
 }  // namespace retinue::detail

@@ -400,6 +400,7 @@ bool Worker::poll() noexcept {
 
 void Worker::await_ring() noexcept {
   const auto idle_end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  worker_heap()->return_recalled();
   bool warm = worker_heap()->has_warm_memory();
   for (;;) {
     std::optional<std::chrono::steady_clock::time_point> until;

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
-#include <cstring>
 #include <fcntl.h>
 #include <limits>
 #include <optional>
@@ -16,6 +14,7 @@
 #include <retinue/error.hpp>
 
 #include "calls.hpp"
+#include "machine_memory.hpp"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -34,29 +33,13 @@ std::string range_text(int fd, std::uint64_t offset, std::uint64_t length) {
   return "fd " + std::to_string(fd) + ", offset " + std::to_string(offset) + ", " + std::to_string(length) + " bytes";
 }
 
-std::optional<std::uint64_t> kilobytes_after(const char* text, const char* key) noexcept {
-  const char* at = std::strstr(text, key);
-  if (at == nullptr) return std::nullopt;
-  at += std::strlen(key);
-  while (*at == ' ') ++at;
-  std::uint64_t kb = 0;
-  if (std::from_chars(at, at + std::strlen(at), kb).ec != std::errc()) return std::nullopt;
-  return kb;
-}
-
 // What could still be had without the out-of-memory killer, in bytes; nullopt where /proc does not say. The
 // kernel's figure is an estimate, so a part of it is left alone.
 std::optional<std::uint64_t> available_memory() noexcept {
-  const UniqueFd meminfo(sys::open("/proc/meminfo", O_RDONLY | O_CLOEXEC));
-  if (!meminfo) return std::nullopt;
-  char text[4096];
-  const ssize_t n = sys::pread(meminfo.get(), text, sizeof text - 1, 0);
-  if (n <= 0) return std::nullopt;
-  text[n] = '\0';
-  const auto available = kilobytes_after(text, "MemAvailable:");
-  if (!available) return std::nullopt;
-  const std::uint64_t kb = *available + kilobytes_after(text, "SwapFree:").value_or(0);
-  return (kb - kb / 32) * 1024;
+  const auto memory = machine_memory();
+  if (!memory) return std::nullopt;
+  const std::uint64_t bytes = memory->available + memory->swap_free;
+  return bytes - bytes / 32;
 }
 
 void check_available(const std::string& call, std::uint64_t length) {

@@ -85,13 +85,18 @@ TEST(AddressSpace, agrees_with_a_bitmap_over_many_random_steps) {
   }
 }
 
-TEST(AddressSpace, take_all_empties_it) {
+TEST(AddressSpace, take_last_takes_from_the_end_until_nothing_is_left) {
   AddressSpace space;
   space.give({10, 5});
   space.give({30, 5});
-  std::vector<std::uint64_t> offsets;
-  space.take_all([&](Extent e) { offsets.push_back(e.offset); });
-  EXPECT_EQ(offsets, (std::vector<std::uint64_t>{10, 30}));
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> taken;
+  std::uint64_t left = 10;
+  for (Extent e = space.take_last(3); e.length != 0; e = space.take_last(3)) {
+    taken.emplace_back(e.offset, e.length);
+    left -= e.length;
+    EXPECT_EQ(space.free_bytes(), left);
+  }
+  EXPECT_EQ(taken, (std::vector<std::pair<std::uint64_t, std::uint64_t>>{{32, 3}, {30, 2}, {12, 3}, {10, 2}}));
   EXPECT_TRUE(space.empty());
   EXPECT_EQ(space.free_bytes(), 0u);
 }

@@ -1,7 +1,8 @@
-// Shared memory that nobody uses is returned to the system once it has been idle for two seconds.
+// Shared memory that nobody uses is returned to the system once it has been idle for two seconds, but for a share.
 #include "support/process_watch.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <retinue/retinue.hpp>
@@ -24,7 +25,13 @@ bool falls_to(std::uint64_t before) {
   return eventually([&] { return shared_memory_usage().bytes_reserved < before + kNearly; });
 }
 
-TEST(ProcessPoolIdleMemory, what_held_arguments_is_freed) {
+class ProcessPoolIdleMemory : public testing::Test {
+ protected:
+  ProcessPoolIdleMemory() { retinue::keep_shared_memory(0); }
+  ~ProcessPoolIdleMemory() override { retinue::keep_shared_memory(std::nullopt); }
+};
+
+TEST_F(ProcessPoolIdleMemory, what_held_arguments_is_freed) {
   ProcessPool pool(2);
   const std::uint64_t before = shared_memory_usage().bytes_reserved;
   for (int again = 0; again < 2; ++again) {  // also a second time: it is a while, not the first one
@@ -35,7 +42,7 @@ TEST(ProcessPoolIdleMemory, what_held_arguments_is_freed) {
   }
 }
 
-TEST(ProcessPoolIdleMemory, what_held_results_is_freed_also_if_they_were_released_while_all_workers_slept) {
+TEST_F(ProcessPoolIdleMemory, what_held_results_is_freed_also_if_they_were_released_while_all_workers_slept) {
   ProcessPool pool(2);
   const std::uint64_t before = shared_memory_usage().bytes_reserved;
   auto result = std::make_unique<retinue::Future<std::string>>(pool.submit(make, kLarge));
@@ -46,7 +53,7 @@ TEST(ProcessPoolIdleMemory, what_held_results_is_freed_also_if_they_were_release
   EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
 }
 
-TEST(ProcessPoolIdleMemory, a_shared_array_that_was_dropped_is_freed_though_no_task_follows) {
+TEST_F(ProcessPoolIdleMemory, a_shared_array_that_was_dropped_is_freed_though_no_task_follows) {
   ProcessPool pool(2);
   const std::uint64_t before = shared_memory_usage().bytes_reserved;
   {
@@ -55,7 +62,7 @@ TEST(ProcessPoolIdleMemory, a_shared_array_that_was_dropped_is_freed_though_no_t
   EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
 }
 
-TEST(ProcessPoolIdleMemory, memory_that_is_used_again_and_again_is_kept) {
+TEST_F(ProcessPoolIdleMemory, memory_that_is_used_again_and_again_is_kept) {
   ProcessPool pool(2);
   EXPECT_EQ(pool.submit(size_of, make(kLarge)).get(), kLarge);
   const auto end = Clock::now() + 3s;
@@ -67,7 +74,7 @@ TEST(ProcessPoolIdleMemory, memory_that_is_used_again_and_again_is_kept) {
   }
 }
 
-TEST(ProcessPoolIdleMemory, another_pool_frees_what_a_closed_pool_has_left) {
+TEST_F(ProcessPoolIdleMemory, another_pool_frees_what_a_closed_pool_has_left) {
   ProcessPool before_it(1);
   const std::uint64_t before = shared_memory_usage().bytes_reserved;
   auto pool = std::make_unique<ProcessPool>(1);
@@ -79,7 +86,7 @@ TEST(ProcessPoolIdleMemory, another_pool_frees_what_a_closed_pool_has_left) {
   EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
 }
 
-TEST(ProcessPoolIdleMemory, the_last_pool_frees_all_at_once) {
+TEST_F(ProcessPoolIdleMemory, the_last_pool_frees_all_at_once) {
   const std::uint64_t before = shared_memory_usage().bytes_reserved;
   {
     ProcessPool pool(2);
@@ -87,6 +94,56 @@ TEST(ProcessPoolIdleMemory, the_last_pool_frees_all_at_once) {
   }
   EXPECT_EQ(shared_memory_usage().bytes_warm, 0u);
   EXPECT_LT(shared_memory_usage().bytes_reserved, before + kNearly);
+}
+
+/// Large enough for both halves of what is used below.
+constexpr std::uint64_t kShare = 8 * kLarge;
+
+TEST_F(ProcessPoolIdleMemory, a_share_is_kept_by_owner_and_workers_until_it_is_recalled) {
+  retinue::keep_shared_memory(kShare);
+  ProcessPool pool(2);
+  const std::uint64_t before = shared_memory_usage().bytes_reserved;
+  EXPECT_EQ(pool.submit(size_of, make(kLarge)).get(), kLarge);
+  EXPECT_EQ(pool.submit(make, kLarge).get().size(), kLarge);
+  nap(6s);  // two periods, and some more
+  EXPECT_GE(shared_memory_usage().bytes_warm, kLarge);
+  EXPECT_GE(shared_memory_usage().bytes_reserved, before + 2 * kLarge);
+  retinue::trim_shared_memory();
+  EXPECT_EQ(shared_memory_usage().bytes_warm, 0u);
+  EXPECT_TRUE(falls_to(before)) << "the worker's, who was asleep: " << shared_memory_usage().bytes_reserved;
+}
+
+TEST_F(ProcessPoolIdleMemory, what_is_beyond_the_share_is_freed) {
+  retinue::keep_shared_memory(4 * kLarge);
+  ProcessPool pool(2);
+  const std::uint64_t before = shared_memory_usage().bytes_reserved;
+  {
+    const SharedArray<char> array(5 * kLarge);
+  }
+  EXPECT_TRUE(eventually([&] { return shared_memory_usage().bytes_warm < 2 * kLarge + kNearly; }));
+  EXPECT_GE(shared_memory_usage().bytes_warm, kLarge);
+  EXPECT_LT(shared_memory_usage().bytes_reserved, before + 2 * kLarge + kNearly);
+}
+
+TEST_F(ProcessPoolIdleMemory, a_share_that_is_taken_back_is_freed) {
+  retinue::keep_shared_memory(kShare);
+  ProcessPool pool(2);
+  const std::uint64_t before = shared_memory_usage().bytes_reserved;
+  EXPECT_EQ(pool.submit(make, kLarge).get().size(), kLarge);
+  nap(5s);
+  EXPECT_GE(shared_memory_usage().bytes_reserved, before + kLarge);
+  retinue::keep_shared_memory(0);
+  EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
+}
+
+TEST_F(ProcessPoolIdleMemory, with_a_limit_nothing_is_kept_unless_asked_for) {
+  retinue::keep_shared_memory(std::nullopt);
+  ProcessPool pool(2);
+  const std::uint64_t before = shared_memory_usage().bytes_reserved;
+  retinue::limit_shared_memory(before + 3 * kLarge);
+  EXPECT_EQ(pool.submit(size_of, make(kLarge)).get(), kLarge);
+  EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
+  retinue::limit_shared_memory(0);
 }
 
 }  // namespace process_pool_idle_memory_test

@@ -137,6 +137,18 @@ PyObject* limit_memory(PyObject*, PyObject* bytes) noexcept {
   });
 }
 
+PyObject* keep_memory(PyObject*, PyObject* bytes) noexcept {
+  return guarded([bytes]() -> PyObject* {
+    std::optional<std::uint64_t> kept;
+    if (bytes != Py_None) {
+      kept = PyLong_AsUnsignedLongLong(bytes);
+      if (PyErr_Occurred() != nullptr) return nullptr;
+    }
+    keep_shared_memory(kept);
+    return Py_NewRef(Py_None);
+  });
+}
+
 PyObject* trim_memory(PyObject*, PyObject*) noexcept {
   return guarded([]() -> PyObject* {
     trim_shared_memory();

@@ -28,10 +28,11 @@ Object make_shared_memory(std::size_t bytes);
 /// The living one that these bytes are in, borrowed, or null.
 PyObject* find_shared_memory(const void* data, std::size_t bytes) noexcept;
 
-/// Functions of the module: shared_memory_usage(), limit_shared_memory(bytes or None), trim_shared_memory(),
-/// use_huge_pages().
+/// Functions of the module: shared_memory_usage(), limit_shared_memory(bytes or None),
+/// keep_shared_memory(bytes or None), trim_shared_memory(), use_huge_pages().
 PyObject* usage_now(PyObject*, PyObject*) noexcept;
 PyObject* limit_memory(PyObject*, PyObject* bytes) noexcept;
+PyObject* keep_memory(PyObject*, PyObject* bytes) noexcept;
 PyObject* trim_memory(PyObject*, PyObject*) noexcept;
 PyObject* ask_for_huge_pages(PyObject*, PyObject*) noexcept;
 
