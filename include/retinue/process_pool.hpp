@@ -81,7 +81,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     detail::ProcessBackend& backend = core_for_tasks();
     detail::StagedPayload payload;
     const std::size_t bytes = Call::size(backend.reach(), f, args...);
-    Call::write(payload.prepare(bytes), bytes, backend.reach(), f, std::forward<A>(args)...);
+    Call::write(payload.room(bytes), bytes, backend.reach(), f, std::forward<A>(args)...);
     return Future<R>::template on<&take<R>>(backend.submit(entry_of<Call>(), payload, options));
   }
 
@@ -122,7 +122,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     } else {
       const typename Call::Result value = Call::invoke(arguments, ready);
       const std::size_t bytes = detail::payload_size(value);
-      detail::write_payload(context.result(bytes), bytes, value);
+      detail::write_payload(context.result_room(bytes), bytes, value);
     }
   }
 

@@ -15,6 +15,7 @@
 #include <retinue/process_pool.hpp>
 #include <retinue/process_pool_options.hpp>
 #include <retinue/reader.hpp>
+#include <retinue/result_view.hpp>
 #include <retinue/serial_executor.hpp>
 #include <retinue/shared_array.hpp>
 #include <retinue/shared_memory.hpp>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <retinue/detail/codec/checks.hpp>
+#include <retinue/detail/codec/room.hpp>
 
 #include <cstddef>
 #include <cstring>
@@ -47,11 +48,19 @@ class SizeCounter {
 class Writer {
  public:
   Writer(std::byte* to, std::size_t n, Reach reach = Reach::same_region) noexcept
-      : begin_(to), at_(to), end_(to + n), reach_(reach) {}
+      : begin_(to), at_(to), ready_(to + n), end_(to + n), reach_(reach) {}
+  /// Into room for n bytes, some of which may still have to be made. Functions then throw ResourceExhausted, too.
+  Writer(const detail::Room& room, std::size_t n, Reach reach = Reach::same_region) noexcept
+      : begin_(room.begin),
+        at_(room.begin),
+        ready_(room.ready),
+        end_(room.begin + n),
+        maker_(room.maker),
+        reach_(reach) {}
 
   /// Appends n bytes.
   void bytes(const void* from, std::size_t n) {
-    if (n > static_cast<std::size_t>(end_ - at_)) detail::changed_while_encoded();
+    if (n > static_cast<std::size_t>(ready_ - at_)) return make_and_append(from, n);
     if (n != 0) std::memcpy(at_, from, n);
     at_ += n;
   }
@@ -76,20 +85,30 @@ class Writer {
   void pad_to(std::size_t offset) {
     const std::size_t now = size();
     if (offset <= now) return;
-    if (offset > static_cast<std::size_t>(end_ - begin_)) detail::changed_while_encoded();
+    if (offset > static_cast<std::size_t>(ready_ - begin_)) return make_and_append(nullptr, offset - now);
     std::memset(at_, 0, offset - now);
     at_ += offset - now;
   }
   /// Throws CodecError unless exactly the announced number of bytes was written.
   void finish() const {
     if (at_ != end_) detail::changed_while_encoded();
+    if (maker_ != nullptr) [[unlikely]]
+      maker_->finish();
   }
   int& depth() noexcept { return depth_; }
 
  private:
+  [[gnu::cold]] void make_and_append(const void* from, std::size_t n) {
+    if (maker_ == nullptr || n > static_cast<std::size_t>(end_ - at_)) detail::changed_while_encoded();
+    ready_ = maker_->append(at_, from, n);
+    at_ += n;
+  }
+
   std::byte* begin_;
   std::byte* at_;
-  std::byte* end_;
+  std::byte* ready_;  // memory is there up to here
+  std::byte* end_;    // of what was announced
+  detail::MemoryMaker* maker_ = nullptr;
   int depth_ = 0;
   Reach reach_;
 };

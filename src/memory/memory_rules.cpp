@@ -35,10 +35,15 @@ void populate(std::uintptr_t base, Extent extent) noexcept {
 
 }  // namespace
 
-void reserve_within(const MemoryRules& rules, const SharedFile& file, Extent extent) {
+void check_limit(const MemoryRules& rules, const SharedFile& file, std::uint64_t more) {
   const std::uint64_t most = rules.limit.load(std::memory_order_relaxed);
-  const std::uint64_t before = most != MemoryRules::kNone ? file.memory() : 0;
-  if (extent.length > most || before > most - extent.length) refuse(extent.length, before, most);
+  if (most == MemoryRules::kNone) return;
+  const std::uint64_t taken = file.memory();
+  if (more > most || taken > most - more) refuse(more, taken, most);
+}
+
+void reserve_within(const MemoryRules& rules, const SharedFile& file, Extent extent) {
+  check_limit(rules, file, extent.length);
   if (const std::uintptr_t base = rules.huge_pages_from.load(std::memory_order_relaxed); base != 0)
     populate(base, extent);
   try {
@@ -51,6 +56,7 @@ void reserve_within(const MemoryRules& rules, const SharedFile& file, Extent ext
     }
     throw;
   }
+  const std::uint64_t most = rules.limit.load(std::memory_order_relaxed);
   if (most == MemoryRules::kNone) return;
   const std::uint64_t taken = file.memory();
   if (taken <= most) return;

@@ -21,6 +21,9 @@ struct MemoryRules {
   std::atomic<std::uint64_t> recalls{0};           ///< how often all warm memory has been wanted back
 };
 
+/// Throws ResourceExhausted if the file would take more than the limit with `more` bytes than it takes now.
+void check_limit(const MemoryRules& rules, const SharedFile& file, std::uint64_t more);
+
 /// `reserve`, but throws ResourceExhausted and reserves nothing if the file would then take more than the limit.
 void reserve_within(const MemoryRules& rules, const SharedFile& file, Extent extent);
 

@@ -140,6 +140,26 @@ std::uint64_t Region::allocate(std::uint64_t bytes) {
   return offset;
 }
 
+std::uint64_t Region::allocate_for_writing(std::uint64_t bytes, ColdBlock& cold) {
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t offset = heap_->allocate_for_writing(bytes, cold);
+  ++uses_;
+  ++owner_blocks_;
+  note_peak();
+  return offset;
+}
+
+void Region::abandon(std::uint64_t offset, std::uint64_t bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  ++uses_;
+  --owner_blocks_;
+  try {
+    heap_->abandon(offset, bytes);
+  } catch (const std::exception&) {
+    // The block is lost until the process ends, nothing else is.
+  }
+}
+
 void Region::free(std::uint64_t offset, std::uint64_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
   ++uses_;
@@ -157,8 +177,8 @@ Arena* Region::make_arena(ReturnStack* home, unsigned workers) {
   const std::lock_guard lock(mutex_);
   auto arena = std::make_unique<Arena>();
   const std::uint64_t share = std::bit_floor(addresses_.free_bytes() / (8 * std::max(workers, 1u)));
-  for (std::uint64_t length = std::clamp(share, kGiB / 64, std::bit_ceil(physical_memory())); arena->extent_.length == 0;
-       length /= 2) {
+  for (std::uint64_t length = std::clamp(share, kGiB / 64, std::bit_ceil(physical_memory()));
+       arena->extent_.length == 0; length /= 2) {
     if (length < kGiB / 64) throw ResourceExhausted("no addresses left in the shared region for a worker's arena", 0);
     arena->extent_ = addresses_.take_first(length);
   }

@@ -76,6 +76,9 @@ class Region : public RegionMapping {
   /// A block in the owner's arena.
   std::uint64_t allocate(std::uint64_t bytes);
   void free(std::uint64_t offset, std::uint64_t bytes) noexcept;
+  /// See BlockHeap.
+  std::uint64_t allocate_for_writing(std::uint64_t bytes, ColdBlock& cold);
+  void abandon(std::uint64_t offset, std::uint64_t bytes) noexcept;
 
   /// Addresses for the results of a worker to come; `workers` says how many must share the region.
   Arena* make_arena(ReturnStack* home, unsigned workers);

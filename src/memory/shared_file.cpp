@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -10,6 +11,10 @@
 
 #include "system/calls.hpp"
 #include "system/memfd.hpp"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 namespace retinue::detail {
 
@@ -61,6 +66,23 @@ void SharedFile::reserve(std::uint64_t offset, std::uint64_t length) const {
 void SharedFile::punch_hole(std::uint64_t offset, std::uint64_t length) const {
   if (const int descriptor = fd(); descriptor >= 0 || base_ == nullptr) detail::punch_hole(descriptor, offset, length);
   else punch_hole_mapped(base_, offset, length);
+}
+
+void SharedFile::check_can_reserve(std::uint64_t offset, std::uint64_t length) const {
+  if (const int descriptor = fd(); descriptor >= 0) detail::check_can_reserve(descriptor, offset, length);
+}
+
+void SharedFile::write(std::uint64_t offset, const void* from, std::uint64_t length) const {
+  if (const int descriptor = fd(); descriptor >= 0) {
+    detail::write_at(descriptor, offset, from, length);
+  } else {  // closed since it was seen last
+    reserve_mapped(base_, offset, length);
+    std::memcpy(base_ + offset, from, length);
+  }
+}
+
+void SharedFile::touch(std::uint64_t offset, std::uint64_t length) const noexcept {
+  if (base_ != nullptr) sys::madvise(base_ + offset, length, MADV_POPULATE_WRITE);
 }
 
 std::uint64_t SharedFile::memory() const {

@@ -25,6 +25,7 @@ class SharedFile {
   SharedFile(const SharedFile&) = delete;
   SharedFile& operator=(const SharedFile&) = delete;
 
+  std::byte* base() const noexcept { return base_; }
   /// Set while no other thread uses it.
   void set_base(std::byte* base) noexcept { base_ = base; }
   /// A process that has just inherited the descriptor, and closes nothing.
@@ -37,6 +38,10 @@ class SharedFile {
   /// See system/memfd.hpp, for the errors too.
   void reserve(std::uint64_t offset, std::uint64_t length) const;
   void punch_hole(std::uint64_t offset, std::uint64_t length) const;
+  void check_can_reserve(std::uint64_t offset, std::uint64_t length) const;
+  void write(std::uint64_t offset, const void* from, std::uint64_t length) const;
+  /// Brings reserved memory into this process's mapping, as far as the kernel can.
+  void touch(std::uint64_t offset, std::uint64_t length) const noexcept;
   /// Bytes of memory that the file takes. Throws Error if the kernel does not say, or cannot be asked.
   std::uint64_t memory() const;
 

@@ -36,19 +36,34 @@ void WorkerHeap::take_returned() {
   }
 }
 
-std::uint64_t WorkerHeap::allocate(std::uint64_t bytes) {
-  const std::lock_guard lock(mutex_);
+void WorkerHeap::look_for_returned() {
   take_returned();
   if (is_recalled()) [[unlikely]]
     trim_to(0);
+}
+
+std::uint64_t WorkerHeap::allocate(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  look_for_returned();
   return heap_.allocate(bytes);
+}
+
+Room WorkerHeap::allocate_for_writing(std::uint64_t bytes, std::uint64_t& block) {
+  const std::lock_guard lock(mutex_);
+  look_for_returned();
+  cold_.emplace(region_.file());
+  block = cold_offset_ = heap_.allocate_for_writing(bytes, *cold_);
+  std::byte* const room = at(block);
+  if (cold_->is_done()) return {room, room + bytes, nullptr};
+  return {room, room, &*cold_};
 }
 
 void WorkerHeap::free(std::uint64_t offset, std::uint64_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
   try {
-    heap_.free(offset, bytes);
-  } catch (const std::bad_alloc&) {
+    if (cold_ && offset == cold_offset_ && !cold_->is_done()) heap_.abandon(offset, bytes);
+    else heap_.free(offset, bytes);
+  } catch (const std::exception&) {
     // Unused until this worker ends.
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <mutex>
+#include <optional>
 
 #include "memory/block_heap.hpp"
 #include "memory/region.hpp"
@@ -20,6 +21,9 @@ class WorkerHeap {
 
   /// Throws ResourceExhausted or bad_alloc.
   std::uint64_t allocate(std::uint64_t bytes);
+  /// A block that is written at once; while it is, no other of these is allocated. Its offset goes to `block` before anything
+  /// can fail that `free` would have to undo.
+  Room allocate_for_writing(std::uint64_t bytes, std::uint64_t& block);
   void free(std::uint64_t offset, std::uint64_t bytes) noexcept;
   /// Takes what the owner returned and returns memory nobody uses to the system, but for what an idle worker may keep.
   void trim() noexcept;
@@ -31,6 +35,7 @@ class WorkerHeap {
 
  private:
   void take_returned();
+  void look_for_returned();
   void trim_to(std::uint64_t keep) noexcept;
   bool is_recalled() noexcept;
 
@@ -38,6 +43,8 @@ class WorkerHeap {
   ReturnStack& returned_;
   std::mutex mutex_;
   BlockHeap heap_;
+  std::optional<ColdBlock> cold_;  // what makes the memory of the block at cold_offset_
+  std::uint64_t cold_offset_ = 0;
   std::uint64_t recalls_seen_ = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <sched.h>
+#include <utility>
 
 #include "system/pause.hpp"
 
@@ -16,7 +17,7 @@ class SpinBudget {
  public:
   /// Calls `look(n)` for n = 0, 1, ... until it says true (then true) or the time is up, `longest` at the
   /// most. On a `crowded` machine (more to run than CPUs) it offers its CPU to others every microsecond or so.
-  /// From then on it also calls `stay()` each time before that, and ends, with false, when that says false.
+  /// After the first microsecond it asks `stay()` as often, and ends, with false, when that says false.
   template <class Look, class Stay>
   bool until(std::chrono::nanoseconds longest, bool crowded, Look&& look, Stay&& stay) {
     unsigned n = 0;
@@ -46,6 +47,11 @@ class SpinBudget {
   /// To be called after a sleep that followed an `until` in vain, when the wait is over.
   void slept() noexcept {
     if (started_ != 0) note(now() - started_);
+  }
+
+  template <class Look>
+  bool until(std::chrono::nanoseconds longest, bool crowded, Look&& look) {
+    return until(longest, crowded, std::forward<Look>(look), [] { return true; });
   }
 
  private:

@@ -20,7 +20,12 @@ class WayGiver {
   /// To be asked now and then while polling. `waiter_cpu`: where the owner polls, as `this_cpu` says, or 0.
   bool should_sleep(std::uint32_t waiter_cpu) noexcept {
     if (waiter_cpu == 0 || waiter_cpu != this_cpu()) return false;
-    const Clock::time_point now = Clock::now();
+    return is_time(Clock::now());
+  }
+
+  using Clock = std::chrono::steady_clock;
+  /// Whether it is to be tried at `now`, which then begins the next pause.
+  bool is_time(Clock::time_point now) noexcept {
     if (now < next_) return false;
     pause_ = now - next_ > 2 * pause_ + kForgotten ? kShortest : std::min(2 * pause_, kLongest);
     next_ = now + pause_;
@@ -28,7 +33,6 @@ class WayGiver {
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
   static constexpr Clock::duration kShortest = std::chrono::microseconds(500), kLongest = std::chrono::milliseconds(64),
                                    kForgotten = std::chrono::milliseconds(20);
 

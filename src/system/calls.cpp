@@ -28,6 +28,9 @@ ssize_t read(int fd, void* into, std::size_t bytes) noexcept { return fails("rea
 ssize_t pread(int fd, void* into, std::size_t bytes, off_t offset) noexcept {
   return fails("pread") ? -1 : ::pread(fd, into, bytes, offset);
 }
+ssize_t pwrite(int fd, const void* from, std::size_t bytes, off_t offset) noexcept {
+  return fails("pwrite") ? -1 : ::pwrite(fd, from, bytes, offset);
+}
 int fcntl(int fd, int command, int argument) noexcept { return fails("fcntl") ? -1 : ::fcntl(fd, command, argument); }
 int fstat(int fd, struct stat* file) noexcept { return fails("fstat") ? -1 : ::fstat(fd, file); }
 int stat(const char* path, struct stat* file) noexcept { return fails("stat") ? -1 : ::stat(path, file); }

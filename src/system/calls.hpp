@@ -21,6 +21,7 @@ namespace retinue::detail::sys {
 int open(const char* path, int flags, mode_t mode = 0) noexcept;
 ssize_t read(int fd, void* into, std::size_t bytes) noexcept;
 ssize_t pread(int fd, void* into, std::size_t bytes, off_t offset) noexcept;
+ssize_t pwrite(int fd, const void* from, std::size_t bytes, off_t offset) noexcept;
 int fcntl(int fd, int command, int argument) noexcept;
 int fstat(int fd, struct stat* file) noexcept;
 int stat(const char* path, struct stat* file) noexcept;

@@ -51,7 +51,9 @@ void check_available(const std::string& call, std::uint64_t length) {
   }
 }
 
-void check_limits(int fd, std::uint64_t offset, std::uint64_t length) {
+}  // namespace
+
+void check_can_reserve(int fd, std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t end = offset + length;
   if (end < offset || end > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) {
     throw ResourceExhausted("fallocate(" + range_text(fd, offset, length) + ")", EFBIG);
@@ -67,6 +69,8 @@ void check_limits(int fd, std::uint64_t offset, std::uint64_t length) {
   }
   check_available("fallocate(" + range_text(fd, offset, length) + ")", length);
 }
+
+namespace {
 
 struct Pages {
   std::uint64_t first, last;
@@ -107,7 +111,7 @@ UniqueFd create_memfd(const char* name) {
 
 void reserve(int fd, std::uint64_t offset, std::uint64_t length) {
   if (length == 0) return;
-  check_limits(fd, offset, length);
+  check_can_reserve(fd, offset, length);
 
   // The kernel undoes the whole call when a signal arrives. Under a steady ticking of signals a long call
   // would never end, so each interruption halves the piece that is asked for at once.
@@ -126,6 +130,16 @@ void reserve(int fd, std::uint64_t offset, std::uint64_t length) {
                        static_cast<off_t>(done));
       throw_call_failed("fallocate", error, range_text(fd, offset, length));
     }
+  }
+}
+
+void write_at(int fd, std::uint64_t offset, const void* from, std::uint64_t length) {
+  const auto* bytes = static_cast<const std::byte*>(from);
+  for (std::uint64_t done = 0; done < length;) {
+    const ssize_t n = sys::pwrite(fd, bytes + done, length - done, static_cast<off_t>(offset + done));
+    if (n > 0) done += static_cast<std::uint64_t>(n);
+    else if (n == 0 || errno != EINTR)
+      throw_call_failed("pwrite", n == 0 ? ENOSPC : errno, range_text(fd, offset, length));
   }
 }
 

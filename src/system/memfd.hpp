@@ -24,6 +24,13 @@ UniqueFd create_memfd(const char* name);
 /// it stays in the file and `punch_hole` returns it. Any process and thread may call it.
 void reserve(int fd, std::uint64_t offset, std::uint64_t length);
 
+/// Throws ResourceExhausted where `reserve` would before it takes anything.
+void check_can_reserve(int fd, std::uint64_t offset, std::uint64_t length);
+
+/// Writes bytes there, which gives them real pages. Throws ResourceExhausted; a part may have been written then. RLIMIT_FSIZE is
+/// for the caller to see to.
+void write_at(int fd, std::uint64_t offset, const void* from, std::uint64_t length);
+
 /// Gives the whole pages within [offset, offset + length) back to the system; they read as zero, and need
 /// `reserve` before they are written again. The file keeps its length. Throws Error.
 void punch_hole(int fd, std::uint64_t offset, std::uint64_t length);

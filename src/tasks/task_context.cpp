@@ -6,6 +6,7 @@
 #include <retinue/error.hpp>
 #include <retinue/shared_array.hpp>
 
+#include "memory/cold_block.hpp"
 #include "memory/worker_heap.hpp"
 #include "system/fork_watch.hpp"
 
@@ -20,6 +21,17 @@ std::byte* TaskContext::result(std::size_t bytes) {
   if (heap == nullptr) throw Error("a task's result can be written in a worker only");
   result_block_ = heap->allocate(bytes);
   return heap->at(result_block_);
+}
+
+Room TaskContext::result_room(std::size_t bytes) {
+  WorkerHeap* const heap = bytes >= ColdBlock::kWorthwhile && own_block_ == nullptr ? worker_heap() : nullptr;
+  if (heap == nullptr) {
+    std::byte* const room = result(bytes);
+    return {room, room + bytes, nullptr};
+  }
+  if (fork_generation() != generation_) _exit(0);
+  result_bytes_ = bytes;
+  return heap->allocate_for_writing(bytes, result_block_);
 }
 
 std::byte* TaskContext::result_in_own_block(std::size_t bytes) {

@@ -35,6 +35,7 @@ inline constexpr FallibleCall kCalls[] = {
     {"open", {EMFILE, ENFILE, ENOMEM}, EMFILE},
     {"read", {EINTR, EAGAIN}, 0},
     {"pread", {EINTR, ENOMEM}, ENOMEM},
+    {"pwrite", {ENOSPC, ENOMEM, EINTR}, ENOSPC},
     {"fcntl", {EPERM, ENOMEM}, EPERM},
     {"fchmod", {EPERM, ENOMEM}, EPERM},
     {"fstat", {ENOMEM}, ENOMEM},

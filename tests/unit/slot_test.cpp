@@ -12,6 +12,7 @@
 #include "processes/control.hpp"
 #include "processes/slot.hpp"
 #include "processes/spin.hpp"
+#include "processes/way_giver.hpp"
 
 namespace slot_test {
 
@@ -23,6 +24,7 @@ using retinue::detail::Slot;
 using retinue::detail::SlotState;
 using retinue::detail::SpinBudget;
 using retinue::detail::Tag;
+using retinue::detail::WayGiver;
 
 TEST(SlotState, carries_position_worker_and_rings_side_by_side) {
   for (const std::uint64_t position :
@@ -282,6 +284,53 @@ TEST(SpinBudget, polls_less_after_long_waits_and_more_again_after_short_ones) {
   EXPECT_LT(resigned, hopeful);
   for (int i = 0; i < 60; ++i) spin.until(900us, false, [](unsigned) { return true; });
   EXPECT_GT(looks(), resigned);
+}
+
+TEST(SpinBudget, ends_when_it_is_not_to_stay_but_not_before_its_first_looks) {
+  SpinBudget spin;
+  unsigned looks = 0, asked = 0;
+  const auto start = Clock::now();
+  EXPECT_FALSE(spin.until(
+      10s, false,
+      [&](unsigned) {
+        ++looks;
+        return false;
+      },
+      [&] { return ++asked < 3; }));
+  EXPECT_EQ(asked, 3u);
+  EXPECT_GT(looks, 10u);
+  EXPECT_LT(Clock::now() - start, kSoon);
+  EXPECT_TRUE(spin.until(10s, false, [](unsigned) { return true; }, [] { return false; }));
+}
+
+TEST(WayGiver, sleeps_for_nobody_and_not_for_a_waiter_elsewhere) {
+  WayGiver way_giver;
+  EXPECT_FALSE(way_giver.should_sleep(0));
+  EXPECT_FALSE(way_giver.should_sleep(100'000)) << "no machine has that CPU";
+}
+
+TEST(WayGiver, tries_less_and_less_often_where_it_is_of_no_use) {
+  WayGiver way_giver;
+  auto now = WayGiver::Clock::now();
+  EXPECT_TRUE(way_giver.is_time(now));
+  EXPECT_FALSE(way_giver.is_time(now));
+  auto pause_after = [&] {
+    const auto from = now;
+    while (!way_giver.is_time(now)) now += 100us;
+    return now - from;
+  };
+  auto before = pause_after();
+  EXPECT_LE(before, 1ms);
+  for (int i = 0; i < 20; ++i) {
+    const auto pause = pause_after();
+    EXPECT_GE(pause, before);
+    before = pause;
+  }
+  EXPECT_GE(before, 60ms);
+  EXPECT_LE(before, 65ms);
+  now += 1s;
+  EXPECT_TRUE(way_giver.is_time(now));
+  EXPECT_LE(pause_after(), 1ms) << "long ago is forgotten";
 }
 
 }  // namespace slot_test

@@ -4,6 +4,8 @@
 #include <limits>
 #include <optional>
 
+#include <retinue/writer.hpp>
+
 #include "interpreter/helpers.hpp"
 #include "memory/common_buffers.hpp"
 #include "memory/shared_arrays.hpp"
@@ -304,18 +306,20 @@ std::size_t Encoder::size() const noexcept {
   return end;
 }
 
-void Encoder::write_to(std::byte* room) const noexcept {
+void Encoder::write_to(std::byte* room) const { write_to(detail::Room{room, room + size(), nullptr}); }
+
+void Encoder::write_to(const detail::Room& room) const {
   std::optional<WithoutGil> without;
   if (size() >= kMuch) without.emplace();
   const auto head_size = static_cast<std::uint32_t>(head_size_);
-  std::memcpy(room, head_, head_size_);
-  std::memcpy(room, &head_size, sizeof head_size);
-  std::size_t at = head_size_;
+  Writer writer(room, size());
+  writer.bytes(&head_size, sizeof head_size);
+  writer.bytes(head_ + sizeof head_size, head_size_ - sizeof head_size);
   for (const External& external : externals_) {
-    at = align_external(at);
-    std::memcpy(room + at, external.data, external.size);
-    at += external.size;
+    writer.pad_to(align_external(writer.size()));
+    writer.bytes(external.data, external.size);
   }
+  writer.finish();
 }
 
 }  // namespace retinue::python

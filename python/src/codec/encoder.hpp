@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <retinue/detail/codec/checks.hpp>
+#include <retinue/detail/codec/room.hpp>
 
 #include "interpreter/python.hpp"
 
@@ -103,7 +104,9 @@ class Encoder {
   /// Of the whole payload.
   std::size_t size() const noexcept;
   /// Writes all of it to `room`, of size() bytes; releases the GIL while it copies much.
-  void write_to(std::byte* room) const noexcept;
+  void write_to(std::byte* room) const;
+  /// The same, into memory that may still have to be made. Throws ResourceExhausted.
+  void write_to(const detail::Room& room) const;
 
  private:
   static constexpr std::size_t kInline = 512;

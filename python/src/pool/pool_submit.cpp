@@ -33,7 +33,7 @@ Object submit_call(PyObject* self, const TaskOptions& options, PyObject* const* 
     function->write(encoder);
     write_arguments(encoder, arguments + 1, count - 1, names);
     const std::size_t size = encoder.size();
-    encoder.write_to(payload.prepare(size));
+    encoder.write_to(payload.room(size));
     kept = encoder.kept();
     to_the_end = encoder.kept_to_the_end() || function->kept_to_the_end();
   } catch (const PythonError&) {

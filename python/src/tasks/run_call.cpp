@@ -166,7 +166,7 @@ Object make_call(detail::TaskContext& context, Decoder& call, PyObject* function
   throw CodecError("damaged payload: arguments of no known kind");
 }
 
-void send(detail::TaskContext& context, const Encoder& result) { result.write_to(context.result(result.size())); }
+void send(detail::TaskContext& context, const Encoder& result) { result.write_to(context.result_room(result.size())); }
 
 void send_error(detail::TaskContext& context) {
   const Object error = take_error();

@@ -111,11 +111,12 @@ class CallOf<F, TypeList<Argument...>> {
     return w.size();
   }
 
-  /// Writes the payload into the n bytes at `to`, which `size` has counted for the same reach. `to` must be
-  /// aligned to kPayloadAlignment. Throws CodecError if the values have changed since, and what the types' own
+  /// Writes the payload into the n bytes at `to` (bytes aligned to kPayloadAlignment, or a Room), which `size` has counted
+  /// for the same reach. Throws CodecError if the values have changed since, and what the types' own
   /// codecs throw; Error where f is in no module. Both throw CodecError if the call names shared memory that the
-  /// reader does not have.
-  static void write(std::byte* to, std::size_t n, Reach reach, const F& f,
+  /// reader does not have. Into a Room it throws ResourceExhausted, too.
+  template <class To>
+  static void write(To to, std::size_t n, Reach reach, const F& f,
                     const typename Argument::Given&... arguments) {
     Writer w(to, n, reach);
     write_all(w, f, arguments...);

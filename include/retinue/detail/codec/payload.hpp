@@ -22,6 +22,14 @@ void write_payload(std::byte* to, std::size_t n, const T&... values) {
   w.finish();
 }
 
+/// The same, into room for n bytes. Throws ResourceExhausted as well.
+template <Reach reach = Reach::same_region, class... T>
+void write_payload(const Room& to, std::size_t n, const T&... values) {
+  Writer w(to, n, reach);
+  w(values...);
+  w.finish();
+}
+
 /// The one value in a payload. Throws CodecError unless it is all there is.
 template <class T>
 T read_payload(Reader& r) {

@@ -29,6 +29,8 @@ Clock::time_point deadline_after(const std::chrono::duration<Rep, Period>& time)
 class OwnerDoorbell;
 struct SharedMemory;
 
+class EncodedCompletion;
+
 /// One task's end. Owned jointly by its Future, its executor and whoever waits (intrusive count).
 /// Thread-safe. It becomes done once and stays so. Lives in the owner's private memory.
 class Completion {
@@ -60,6 +62,8 @@ class Completion {
   virtual bool arm() = 0;
   /// That doorbell: another one, if the executor is of another copy of this library.
   virtual const OwnerDoorbell& doorbell() const = 0;
+  /// Itself, if its value is bytes; else null.
+  virtual EncodedCompletion* encoded() noexcept { return nullptr; }
   /// Wait-loop chores an executor needs done by whoever waits (read finished slots); may do nothing.
   virtual void progress() noexcept {}
 
@@ -81,6 +85,7 @@ class EncodedCompletion : public Completion {
   /// Takes the block of shared memory that holds a done task's value; no data if the value is small and has none. The
   /// caller frees it (free_shared). Throws what the task ended with, and Error if it was taken before.
   virtual SharedMemory take_block() = 0;
+  EncodedCompletion* encoded() noexcept final { return this; }
 
  protected:
   using Completion::Completion;

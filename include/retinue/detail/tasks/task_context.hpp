@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include <retinue/detail/codec/room.hpp>
+
 namespace retinue::detail {
 
 struct ModuleTable;
@@ -61,6 +63,9 @@ class TaskContext {
   /// Throws ResourceExhausted or bad_alloc; the task then fails with that. Ends a process that the task
   /// forked and let return: the slot is not its.
   std::byte* result(std::size_t bytes);
+
+  /// The same, where the memory of a large result may still have to be made while it is written.
+  Room result_room(std::size_t bytes);
 
   /// Makes this memory the result. False if it is none of this worker's, which must be copied to `result`; else the
   /// caller no longer owns it.
