@@ -36,7 +36,6 @@ class ResultView {
   const T& operator[](std::size_t i) const noexcept { return elements_[i]; }
   const_iterator begin() const noexcept { return elements_.begin(); }
   const_iterator end() const noexcept { return elements_.end(); }
-  operator std::span<const T>() const noexcept { return elements_; }
 
  private:
   std::shared_ptr<const void> owner_;
