@@ -18,9 +18,20 @@ bool ColdBlock::is_possible(const SharedFile& file, const MemoryRules& rules) no
 void ColdBlock::begin(const MemoryRules& rules, Extent extent) {
   check_limit(rules, file_, extent.length);
   file_.check_can_reserve(extent.offset, extent.length);
+  begin_reserved(extent);
   rules_ = &rules;
+}
+
+void ColdBlock::begin_reserved(Extent extent) noexcept {
+  is_done_ = false;
+  rules_ = nullptr;
   extent_ = extent;
   made_ = extent.offset;
+}
+
+void ColdBlock::make_until(std::uint64_t end) {
+  if (rules_ != nullptr) file_.reserve(made_, end - made_);
+  made_ = end;
 }
 
 std::byte* ColdBlock::append(std::byte* at, const void* from, std::size_t n) {
@@ -37,22 +48,20 @@ std::byte* ColdBlock::append(std::byte* at, const void* from, std::size_t n) {
     made_ += pages;
     n -= pages;
   }
-  if (n != 0) {  // new memory is zero
+  if (n != 0) {
+    std::byte* const to = file_.base() + made_;
     const std::uint64_t needed = (n + kPage - 1) / kPage * kPage;
-    const std::uint64_t piece = std::min(std::max(needed, kStep), extent_.end() - made_);
-    file_.reserve(made_, piece);
-    if (bytes != nullptr) std::memcpy(file_.base() + made_, bytes, n);
-    made_ += piece;
+    make_until(std::min(made_ + std::max(needed, kStep), extent_.end()));
+    if (bytes != nullptr) std::memcpy(to, bytes, n);
+    else std::memset(to, 0, n);
   }
   return file_.base() + made_;
 }
 
 void ColdBlock::finish() {
-  if (is_done()) return;
-  if (made_ < extent_.end()) file_.reserve(made_, extent_.end() - made_);
-  made_ = extent_.end();
-  check_limit(*rules_, file_, 0);  // another process may have taken memory at the same time
-  rules_ = nullptr;
+  if (made_ < extent_.end()) make_until(extent_.end());
+  if (rules_ != nullptr) check_limit(*rules_, file_, 0);  // another process may have taken memory at the same time
+  is_done_ = true;
 }
 
 }  // namespace retinue::detail

@@ -31,8 +31,11 @@ class ColdBlock final : public MemoryMaker {
   /// The block is `extent`, of whole pages, none of which is reserved. Throws ResourceExhausted, and takes nothing, if the
   /// memory cannot be had or would go beyond the limit.
   void begin(const MemoryRules& rules, Extent extent);
+  /// The block is `extent`, whose memory is there, but not in this process's mapping: it need not be faulted in to be
+  /// overwritten.
+  void begin_reserved(Extent extent) noexcept;
   /// Whether there is nothing to make, or all was made.
-  bool is_done() const noexcept { return rules_ == nullptr; }
+  bool is_done() const noexcept { return is_done_; }
 
   std::byte* append(std::byte* at, const void* from, std::size_t n) override;
   void finish() override;
@@ -41,8 +44,11 @@ class ColdBlock final : public MemoryMaker {
   static constexpr std::uint64_t kDirect = std::uint64_t{256} << 10;  // pieces from here on go straight to the file
   static constexpr std::uint64_t kStep = std::uint64_t{64} << 10;     // what is reserved at once for smaller ones
 
+  void make_until(std::uint64_t end);
+
   const SharedFile& file_;
-  const MemoryRules* rules_ = nullptr;
+  const MemoryRules* rules_ = nullptr;  // null if its memory is there
+  bool is_done_ = true;
   Extent extent_;
   std::uint64_t made_ = 0;  // the block's memory is there up to this offset in the region; a page's end
 };
