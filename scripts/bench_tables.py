@@ -147,7 +147,11 @@ PROGRAMS = [
         "is the limit and serial code is hard to beat. A million numbers' steps to 1 in the Collatz sequence: work "
         "of a few hundred nanoseconds an element. Serial is `std::transform_reduce`, oneTBB is `parallel_reduce`.",
         columns={"tbb": "oneTBB `parallel_reduce`, 2 threads"},
-        rows={"squares": "10 million squares", "collatz": "1 million Collatz sequences"},
+        rows={
+            "squares": "10 million squares",
+            "squares, shared": "10 million squares of a `SharedArray`",
+            "collatz": "1 million Collatz sequences",
+        },
     ),
     Program(
         "scaling",

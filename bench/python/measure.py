@@ -126,7 +126,7 @@ class Process:
             if not answer:
                 raise RuntimeError("its process has ended")
             return json.loads(answer)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:  # too late, dead, or no answer
             self.end(kill=True)
             return {"error_occurred": True, "error_message": f"{type(error).__name__}: {error}"}
         except BaseException:
