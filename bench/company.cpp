@@ -133,7 +133,7 @@ void beside_neighbours(benchmark::State& state) {
     bench::Neighbours neighbours;
     if (!neighbours.any()) throw std::runtime_error("there is one CPU only");
     Partner partner;
-    return trips(bench::amount(Partner::kBatches), &neighbours, [&](int i) { return partner.trip(i); });
+    return trips(bench::amount(Partner::kBatches / 10), &neighbours, [&](int i) { return partner.trip(i); });
   });
   report(state, spread, true);
 }

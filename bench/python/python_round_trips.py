@@ -163,7 +163,7 @@ def main():
 
         for company in COMPANY if often else ("alone", "crowded"):
             add(company, lambda c=column, w=company, b=batches: in_company(c, w, b))
-        add("neighbours", lambda c=column, b=batches: beside_neighbours(c, b))
+        add("neighbours", lambda c=column, b=batches // 10: beside_neighbours(c, b))
     run(benchmarks, args)
 
 
