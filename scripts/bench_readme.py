@@ -61,7 +61,7 @@ ROWS = [
     Row("Python: 100 MB NumPy array to a task, the first time", FIRST, "100 MB argument, the first time", OURS, "",
         {FUTURES: FUTURES, "joblib": "joblib (loky)", "Ray": "Ray", COPY: PWRITE}),
     Row("Python: 100 MB NumPy array to a task, after 3 s without one", FIRST, "100 MB argument, after 3 s", OURS, "",
-        {"joblib": "joblib (loky)", "Ray": "Ray"}),
+        {"Ray": "Ray"}),
     Row("Python: 100 MB NumPy array to a task, again and again", "As an argument", "100 MB argument", OURS, "",
         {FUTURES: FUTURES, "joblib": "joblib (loky)", "one `memcpy` into fresh memory": "one `memcpy`, fresh memory"}),
     Row("Python: 100 MB NumPy array made by a task, the first time", FIRST, "100 MB result, the first time", OURS, "",

@@ -219,7 +219,7 @@ def report(figures):
         "Written by `scripts/bench`; change words there, in `scripts/bench_report.py`, `scripts/bench_tables.py` and `scripts/bench_targets.py`. Only the "
         f"last section, {BY_HAND[3:]}, is written by hand. To repeat:",
         "",
-        "    scripts/bench                    # all, some minutes on a quiet machine",
+        "    scripts/bench                    # all, about a quarter of an hour on a quiet machine",
         "    scripts/bench --only tiny_tasks  # one program of bench/",
         "",
         f"Measured {days} on",

@@ -182,6 +182,7 @@ PROGRAMS = [
         "Crowded is one with 20 idle threads and 300 MB of live strings. Beside it one copy within a process into memory that "
         "is new each time; beside a result, the vector is made before it, and counted. The pipe's reader makes a vector each "
         "time.",
+        repetitions=3,
         rows={name: name for name in ("100 MB argument", "100 MB argument, crowded", "100 MB result", "100 MB result, crowded")},
     ),
     Program(
@@ -190,6 +191,7 @@ PROGRAMS = [
         "CPU time, user and system, of the owner, the fork server and two workers over ten seconds without a task, "
         "after a hundred thousand tasks. Wake-ups are voluntary context switches of all of them (the owner's sleep of "
         "ten seconds is one).",
+        repetitions=3,
     ),
     Program(
         "streaming",
@@ -243,7 +245,6 @@ PROGRAMS = [
         "Python: round trips in company",
         "`submit(...).result()` and `apply`, one after the other, each timed by itself, two workers. " + COMPANY_WORDS
         + "Crowded is a process with NumPy loaded and used, 20 idle threads and 300 MB of live tuples and strings.",
-        repetitions=7,
         rows=COMPANY,
         python=True,
     ),
@@ -255,6 +256,7 @@ PROGRAMS = [
         "Each is of a process that has measured nothing before, its workers started. Crowded is one with NumPy used, 20 idle "
         "threads and 300 MB of live tuples and strings. Beside it one copy within a process into memory that is new each time; "
         "beside a result, `numpy.ones` comes before it, and is counted. Ray stands here if it is installed.",
+        repetitions=3,
         rows={name: name for name in ("100 MB argument", "100 MB argument, crowded", "100 MB result", "100 MB result, crowded")},
         columns={"made_here": "`numpy.ones` here"},
         python=True,
@@ -264,7 +266,7 @@ PROGRAMS = [
         "Python: large data",
         "NumPy arrays of float64 on their way to a task and back, the same again and again, so that all memory is warm; two "
         "workers, one round trip at a time, the first of each series not counted, each rival in a process of its own; of a "
-        "gigabyte there are three repetitions, or one where it takes seconds. What `retinue.futures` does, "
+        "gigabyte there is one repetition where it takes seconds. What `retinue.futures` does, "
         "`retinue.multiprocessing` does the same way. joblib stands here as it is by default: an argument above 1 MB is "
         "written to a file in `/dev/shm`, which the worker maps; below, and on the way back, arrays are pickled into a "
         "pipe, as the standard library does with all. A `Parallel` that is given the same array again does not write it "
@@ -273,7 +275,7 @@ PROGRAMS = [
         "A `memcpy` into fresh memory is one into an anonymous private mapping made anew each time, with pages of 4 KB, "
         "which the copy is the first to touch; warm memory has been written to before. `array.copy()` is what NumPy does "
         "within one process: fresh memory too, but for large arrays of huge pages, where the kernel has them.",
-        repetitions=5,
+        repetitions=3,
         rows={
             "memory, 1 GB argument": "a 1 GB argument",
             "memory, 1 GB result": "a 1 GB result",

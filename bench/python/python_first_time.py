@@ -13,7 +13,7 @@ SIZE = 100 * 10**6
 AGAIN = 5
 PAUSE_S = 3
 WITHOUT = ("mp_pool",)  # does as concurrent.futures does
-NO_PAUSE = ("futures",)  # keeps nothing that a pause could cost
+NO_PAUSE = ("futures", "joblib")  # keep nothing that a pause could cost
 
 
 def first_again_and_later(once, pause):
@@ -98,10 +98,9 @@ def main():
             if crowded and column not in ("retinue", "joblib"):
                 continue
             more = ", crowded" if crowded else ""
-            often = 1000 if column == "retinue" else 3
             for way, measure in (("argument", as_argument), ("result", as_result)):
                 benchmarks.append(Benchmark(f"100 MB {way}{more}", column, lambda m=measure, c=column: m(c),
-                                            crowded=crowded, fresh=True, at_most=often))
+                                            crowded=crowded, fresh=True))
     for column, copy in (("memcpy_fresh", into_fresh), ("pwrite", into_file)):
         benchmarks.append(Benchmark("100 MB argument", column, lambda c=copy: copied(c), fresh=True))
         benchmarks.append(Benchmark("100 MB result", column, lambda c=copy: made_and_copied(c), fresh=True))

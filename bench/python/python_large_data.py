@@ -22,7 +22,7 @@ SIZES = {  # round trips in a repetition, the first of which is not counted
 QUICK_SIZES = ("1 KB", "1 MB", "10 MB", "100 MB")
 SUMMED = "argument, all of it summed"
 TOO_LONG_S = 20
-SLOW = ("futures", "mp_pool")  # of a gigabyte one repetition, since it takes seconds
+SLOW = ("futures", "mp_pool", "joblib")  # of a gigabyte one repetition, since it takes seconds
 
 
 def times(once, n):
@@ -181,11 +181,11 @@ def main():
     tasks = 200_000 if args.quick else 1_000_000
     benchmarks = [Benchmark(*cell) for cell in (*timings(sizes, args.quick), *shared(sizes, args.quick))]
     for benchmark in benchmarks:
-        if benchmark.row.startswith("1 GB"):
-            benchmark.at_most = 1 if benchmark.column in SLOW else 3
+        if benchmark.row.startswith("1 GB") and benchmark.column in SLOW:
+            benchmark.at_most = 1
     weighed = [*memory("100 MB" if args.quick else "1 GB")]
     weighed.append(("memory, a million tasks", "retinue", lambda: growth("a_million_tasks", "retinue", tasks)))
-    run(benchmarks + [Benchmark(*cell, at_most=1) for cell in weighed], args)
+    run(benchmarks + [Benchmark(*cell, at_most=1) for cell in weighed], args, repetitions=3)
 
 
 if __name__ == "__main__":

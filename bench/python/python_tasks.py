@@ -230,7 +230,7 @@ def main():
     ]
     for column, how in STARTED.items():
         cells.append(("start", column, lambda how=how: start_and_stop(*how)))
-        cells.append(("start, large", column, lambda how=how: start_and_stop(*how, before=LARGE, n=20 // few or 1)))
+        cells.append(("start, large", column, lambda how=how: start_and_stop(*how, before=LARGE, n=2 if args.quick else 10)))
     for row, column, f in optional():
         n = 20 * some if column == "joblib" else (some if row == "map" else many) // 5
         cells.append((row, column, lambda f=f, n=n: per_task(f, n)))
