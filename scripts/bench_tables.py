@@ -161,6 +161,7 @@ PROGRAMS = [
         "the given length, 80 ms in all, one task an element.",
         rows={"fib list": "fib list"},
         columns={"tbb": "oneTBB `task_group`, 2 threads", "pipe": "fork and pipe, 2 children"},
+        repetitions=4,
         hidden=("serial_ns",),
     ),
     Program(
@@ -225,6 +226,7 @@ PROGRAMS = [
         "has the 300 MB only. The tuple's ints are a million different ones; its task returns how many there are. Round trips are `submit(...).result()` and `apply`, each timed "
         "by itself. The fib list is naive recursion over 31, 30, 29, 28, 27, 26 in Python, a task each, as serial time "
         "divided by parallel time; 2 is all there is. Import times are over those of a bare interpreter.",
+        repetitions=4,
         rows={
             "map": "`map`, unchunked",
             "map, crowded": "`map`, unchunked, crowded",

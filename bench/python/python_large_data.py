@@ -14,7 +14,7 @@ SIZES = {  # round trips in a repetition, the first of which is not counted
     "1 KB": (KB, 200),
     "10 KB": (10 * KB, 200),
     "100 KB": (100 * KB, 100),
-    "1 MB": (MB, 50),
+    "1 MB": (MB, 20),
     "10 MB": (10 * MB, 10),
     "100 MB": (100 * MB, 3),
     "1 GB": (GB, 1),
