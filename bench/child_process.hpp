@@ -69,6 +69,11 @@ class Pipe {
   }
   int in() const noexcept { return ends_[1]; }
   int out() const noexcept { return ends_[0]; }
+  /// So that the end of the stream is seen here once a child, which has an end of its own for writing, is gone.
+  void close_in() noexcept {
+    ::close(ends_[1]);
+    ends_[1] = -1;
+  }
 
   void write_all(const void* data, std::size_t bytes) const {
     for (const char* at = static_cast<const char*>(data); bytes > 0;) {

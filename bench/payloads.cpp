@@ -1,7 +1,7 @@
 // What bytes cost: vector<char> to a task that takes a span and reads a byte of every page, and from a task that
-// makes one; one round trip at a time. Beside it one memcpy, into memory that was used before and into memory that
-// the system has just given, and the same bytes through a pipe to a child process. And the same in a SharedArray, of
-// which only a name travels.
+// makes one; one round trip at a time, the same again and again (first_time.cpp has the first). Beside it one memcpy, into
+// memory that was used before and into memory that the system has just given, a vector copied, and the same bytes through
+// a pipe to a child process. And the same in a SharedArray, of which only a name travels.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -100,6 +100,18 @@ void made_here(benchmark::State& state, std::size_t bytes) {
   });
 }
 
+/// A vector copied right here, into a new one: what whoever wants a vector has at least to do.
+void vector_copy(benchmark::State& state, std::size_t bytes) {
+  std::vector<char> from(bytes, 1);
+  measure(state, bytes, [&](std::size_t i) {
+    from[0] = static_cast<char>(i % 100);
+    std::vector<char> to(from);
+    benchmark::DoNotOptimize(to.data());
+    benchmark::ClobberMemory();
+    bench::expect(to.front() == from.front() && to.back() == 1, "bytes of a copy");
+  });
+}
+
 void warm_memcpy(benchmark::State& state, std::size_t bytes) {
   const std::vector<char> from(bytes, 1);
   std::vector<char> to(bytes);
@@ -194,7 +206,7 @@ const bool added = add<argument>(" argument", "process_pool") && add<shared_argu
                    add<shared_result>(" result", "shared_array") && add<warm_memcpy>(" argument", "memcpy_warm") &&
                    add<fresh_memcpy>(" argument", "memcpy_fresh") && add<pipe_argument>(" argument", "pipe") &&
                    add<result>(" result", "process_pool") && add<made_here>(" result", "made_here") &&
-                   add<warm_memcpy>(" result", "memcpy_warm") && add<fresh_memcpy>(" result", "memcpy_fresh") &&
-                   add<pipe_result>(" result", "pipe");
+                   add<vector_copy>(" result", "vector_copy") && add<warm_memcpy>(" result", "memcpy_warm") &&
+                   add<fresh_memcpy>(" result", "memcpy_fresh") && add<pipe_result>(" result", "pipe");
 
 }  // namespace

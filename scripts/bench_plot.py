@@ -58,7 +58,7 @@ STYLE = {
 def points_of(figures, way, column):
     """(size, median) of what was measured. A shared array is an argument of any size."""
     row = "{} shared, round trip" if column == "shared" and way == "argument" else f"{{}} {way}"
-    medians = ((size, figures.median(row.format(label), column, "median_ns")) for size, label in SIZES.items())
+    medians = ((size, figures.figure(row.format(label), column, "median_ns")) for size, label in SIZES.items())
     return [(size, median) for size, median in medians if median is not None]
 
 

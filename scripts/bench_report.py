@@ -20,13 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bench_readme
-from bench_tables import COLUMNS, COUNTERS, PROGRAMS, TARGETS
+from bench_tables import AVERAGED, COLUMNS, COUNTERS, PROGRAMS
+from bench_targets import TARGETS
 
 TOP = Path(__file__).resolve().parent.parent
 PYTHON = TOP / ".venv/bin/python"
 PROGRAMS_FOLDER = TOP / "build/release/bench"
 BY_HAND = "## Limits and endurance"
 DEADLINE_S = 1800  # for all programs together
+NOISY = 1.5  # a figure whose highest repetition is above so many times its lowest is shown with both
 
 # Figures -----------------------------------------------------------------------------------------
 
@@ -46,9 +48,19 @@ class Figures:
     def all(self, row, column, counter):
         return self.samples.get(row, {}).get(column, {}).get(counter, [])
 
-    def median(self, row, column, counter):
+    def figure(self, row, column, counter):
+        """The median of the repetitions; of a share, their mean."""
         values = self.all(row, column, counter)
-        return statistics.median(values) if values else None
+        if not values:
+            return None
+        return statistics.fmean(values) if counter in AVERAGED else statistics.median(values)
+
+    def spread(self, row, column, counter):
+        """The lowest and the highest repetition where they are far apart; else None."""
+        values = self.all(row, column, counter)
+        if counter.endswith("_ns") and values and max(values) > NOISY * min(values):
+            return min(values), max(values)
+        return None
 
 
 def read_figures(path):
@@ -86,6 +98,8 @@ def shown(value, counter):
         return f"{value:.2f}×"
     if unit == "mb":
         return f"{value:.1f} MB"
+    if unit == "percent":
+        return f"{value:.1f} %"
     return digits(value)
 
 
@@ -111,8 +125,8 @@ def target_lines(figures):
         if not values:
             lines.append(f"| {target.what} | {target.limit} | – | | | | not measured |")
             continue
-        value, counter = statistics.median(values), target.cell[2]
-        rival = program.median(*target.rival) if target.rival else None
+        value, counter = program.figure(*target.cell), target.cell[2]
+        rival = program.figure(*target.rival) if target.rival else None
         beside = f"{target.rival_name}: {shown(rival, counter)}" if rival is not None else ""
         ratio = ""
         if rival:
@@ -120,6 +134,8 @@ def target_lines(figures):
         if target.per_rival and ratio:
             ratio = f"**{ratio}**"
         verdict = "reached" if target.reached(value, rival) else "**missed**"
+        if target.per_rival and rival is None:
+            verdict = f"{target.rival_name} not measured"
         spread = f"{shown(min(values), counter)} – {shown(max(values), counter)}"
         lines.append(f"| {target.what} | {target.limit} | {shown(value, counter)} | {spread} | {beside} | {ratio} "
                      f"| {verdict} |")
@@ -143,11 +159,13 @@ def table_lines(program, figures, part=None):
         counters = [c for c in counters if c not in program.hidden]
         for counter in counters:
             name = program.rows.get(row, row) + (f", {COUNTERS[counter]}" if len(counters) > 1 else "")
-            base = figures.median(row, columns[0], counter)
+            base = figures.figure(row, columns[0], counter)
             cells = []
             for column in columns:
-                value = figures.median(row, column, counter)
+                value = figures.figure(row, column, counter)
                 cell = shown(value, counter)
+                if spread := figures.spread(row, column, counter):
+                    cell += " [" + " – ".join(shown(end, counter) for end in spread) + "]"
                 if value is not None and base and column != columns[0] and counter.endswith("_ns"):
                     cell += f" ({digits(value / base)}×)"
                 cells.append(cell)
@@ -198,10 +216,10 @@ def report(figures):
     out = [
         "# Benchmarks",
         "",
-        "Written by `scripts/bench`; change words there, in `scripts/bench_report.py` and `scripts/bench_tables.py`. Only the "
+        "Written by `scripts/bench`; change words there, in `scripts/bench_report.py`, `scripts/bench_tables.py` and `scripts/bench_targets.py`. Only the "
         f"last section, {BY_HAND[3:]}, is written by hand. To repeat:",
         "",
-        "    scripts/bench                    # all, some minutes on a quiet machine",
+        "    scripts/bench                    # all, about a quarter of an hour on a quiet machine",
         "    scripts/bench --only tiny_tasks  # one program of bench/",
         "",
         f"Measured {days} on",
@@ -209,8 +227,10 @@ def report(figures):
         *machine_lines(),
         "",
         "Every figure is the median over its repetitions. Repetitions of all rivals in a table are shuffled among "
-        "each other, so that what disturbs one disturbs all; what counts are ratios within one table. In brackets: "
-        "the figure divided by the one in the first column. Every benchmark checks what it computes.",
+        "each other, so that what disturbs one disturbs all; what counts are ratios within one table. In round "
+        "brackets: the figure divided by the one in the first column. In square brackets: the lowest and the highest "
+        f"repetition, where they are more than {NOISY}× apart. Every benchmark checks what it computes. Each rival in Python has "
+        "a process of its own; those that bring processes working in the background end before the next is measured.",
         "",
         "## Targets",
         "",
@@ -227,7 +247,7 @@ def report(figures):
             out += [f"### {part.title}", "", part.words, "", *table_lines(program, result, part), ""]
         if not program.parts:
             out += [*table_lines(program, result), ""]
-        note = f"`{program.path}`, {result.repetitions} repetitions, {result.date}."
+        note = f"`{program.path}`, {result.repetitions} repetitions, {result.date}; `scripts/bench --only {program.name}`."
         if result.load > 0.5 * result.cpus:
             note += f" **The machine was busy with other things**: load {result.load:.1f} when this began."
         out.append(note)
@@ -310,7 +330,6 @@ def main():
 
     folder = TOP / "build/bench" / ("quick" if arguments.quick else "")
     folder.mkdir(parents=True, exist_ok=True)
-    place = folder / "benchmarks.md" if arguments.quick else TOP / "docs/benchmarks.md"
     give_up_at = time.monotonic() + DEADLINE_S
     troubles = []
     for program in PROGRAMS:
@@ -332,17 +351,21 @@ def main():
                 troubles += [f"{program.name}: {error}" for error in figures[program.name].errors]
     if not figures:
         sys.exit("scripts/bench: nothing has been measured yet")
+    whole = not arguments.quick and len(figures) == len(PROGRAMS)
+    place = TOP / "docs/benchmarks.md" if whole else folder / "benchmarks.md"
     place.parent.mkdir(parents=True, exist_ok=True)
     for program in PROGRAMS:
         if program.image and program.name in figures:
             trouble = draw(program, folder / f"{program.name}.json", place)
             troubles += [trouble] if trouble else []
     place.write_text(report(figures) + written_by_hand())
-    if not arguments.quick:
-        bench_readme.write()
+    if whole:
+        troubles += [f"README.md has no figure for '{what}'" for what in bench_readme.write()]
     print()
     print("\n".join(target_lines(figures)))
     print(f"\nWritten: {place.relative_to(TOP)}")
+    if not whole and not arguments.quick:
+        print("docs/benchmarks.md and README.md stay as they are until every program has been measured here once")
     for trouble in troubles:
         print(f"scripts/bench: {trouble}", file=sys.stderr)
     sys.exit(1 if troubles else 0)

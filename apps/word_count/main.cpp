@@ -1,13 +1,10 @@
-// The main job: the words of real files counted in this process and through a pool, and what the pool
-// makes of that and of two other problems.
+// The main job: the words of real files counted in this process and through a pool, which must agree.
 #include <retinue/retinue.hpp>
 
-#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <ranges>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -15,16 +12,14 @@
 #include "command_line.hpp"
 #include "corpus.hpp"
 #include "count.hpp"
-#include "measure.hpp"
 #include "progress.hpp"
+#include "timing.hpp"
 
 namespace {
 
 using namespace word_count;
-
-long fib(int n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
-
-int tiny(int x) { return x % 1000; }
+using retinue_timing::duration;
+using retinue_timing::seconds;
 
 void require_equal(const std::string& what, std::uint64_t serial, std::uint64_t pool) {
   if (serial == pool) return;
@@ -32,8 +27,8 @@ void require_equal(const std::string& what, std::uint64_t serial, std::uint64_t 
                            std::to_string(pool));
 }
 
-/// Counts the words of the corpus both ways and prints what is there.
-Comparison count_words(retinue::ProcessPool& pool, const Corpus& corpus) {
+/// Counts the words of the corpus both ways and prints what is there, and how long it took.
+void count_words(retinue::ProcessPool& pool, const Corpus& corpus) {
   const std::vector<Part> parts = cut(corpus, pool.workers());
 
   WordTable serial;
@@ -63,26 +58,8 @@ Comparison count_words(retinue::ProcessPool& pool, const Corpus& corpus) {
   for (const auto& [word, times] : together.most_frequent(10)) {
     std::printf("%12ju  %s\n", std::uintmax_t{times}, word.c_str());
   }
-  return {"word count", parts.size(), serial_seconds, pool_seconds};
-}
-
-/// The sum of `f` over `inputs`, both ways.
-template <class R, class Inputs>
-Comparison compare_sums(retinue::ProcessPool& pool, const char* what, R (*f)(int), const Inputs& inputs) {
-  R (*volatile unseen)(int) = f;  // else the compiler may work the sum out once for all rounds
-  std::uint64_t serial = 0, pooled = 0;
-  Comparison comparison = compare(
-      what, inputs.size(),
-      [&] {
-        serial = 0;
-        for (const int input : inputs) serial += static_cast<std::uint64_t>(unseen(input));
-      },
-      [&] {
-        pooled = 0;
-        for (const R result : pool.map(f, inputs)) pooled += static_cast<std::uint64_t>(result);
-      });
-  require_equal(what, serial, pooled);
-  return comparison;
+  std::printf("Counting took %s in this process, and %s by %u workers.\n", duration(serial_seconds).c_str(),
+              duration(pool_seconds).c_str(), pool.workers());
 }
 
 int run(const std::vector<std::filesystem::path>& folders) {
@@ -99,12 +76,7 @@ int run(const std::vector<std::filesystem::path>& folders) {
   }
 
   retinue::ProcessPool pool;
-  std::vector<Comparison> comparisons;
-  comparisons.push_back(count_words(pool, corpus));
-  comparisons.push_back(compare_sums(pool, "fib of 38 down to 33", fib, std::array{38, 37, 36, 35, 34, 33}));
-  comparisons.push_back(compare_sums(pool, "a million tiny tasks", tiny, std::views::iota(0, 1'000'000)));
-  std::printf("\nWith %u workers:\n", pool.workers());
-  print(comparisons);
+  count_words(pool, corpus);
   return 0;
 }
 

@@ -1,12 +1,13 @@
-"""Tasks on NumPy arrays, and those who run them: what python_large_data.py times and array_memory.py weighs."""
+"""Tasks on NumPy arrays, and those who run them: what python_large_data.py and python_first_time.py time and
+array_memory.py weighs."""
 
 import concurrent.futures
+import functools
+import importlib.util
 import multiprocessing
 import time
 
-import joblib
 import numpy as np
-import retinue.futures
 
 WORKERS = 2
 
@@ -73,10 +74,10 @@ class Executor(Rival):
 
 class Retinue(Executor):
     def __init__(self):
-        super().__init__(retinue.futures.ProcessPoolExecutor(WORKERS))
+        import retinue.futures
 
-    def share(self, array):
-        return retinue.share(array)
+        self.share = retinue.share
+        super().__init__(retinue.futures.ProcessPoolExecutor(WORKERS))
 
 
 class StandardPool(Rival):
@@ -97,19 +98,22 @@ class Joblib(Rival):
     """
 
     def __init__(self):
+        import joblib
+
+        self.joblib = joblib
         self.map(square, range(10))
 
     def call(self, f, x):
         return self.trip(f, x)[1]
 
     def trip(self, f, x):
-        with joblib.Parallel(n_jobs=WORKERS) as parallel:
+        with self.joblib.Parallel(n_jobs=WORKERS) as parallel:
             begin = time.perf_counter()
-            [value] = parallel([joblib.delayed(f)(x)])
+            [value] = parallel([self.joblib.delayed(f)(x)])
             return time.perf_counter() - begin, value
 
     def map(self, f, *columns):
-        return joblib.Parallel(n_jobs=WORKERS)(joblib.delayed(f)(*row) for row in zip(*columns))
+        return self.joblib.Parallel(n_jobs=WORKERS)(self.joblib.delayed(f)(*row) for row in zip(*columns))
 
     def share(self, array):
         return array
@@ -141,12 +145,12 @@ RIVALS = {
 }
 
 
-def rivals():
-    """Those that are here, by column, their workers started before there is an array that a fork would inherit."""
-    made = {}
-    for column, make_rival in RIVALS.items():
-        try:
-            made[column] = make_rival()
-        except ImportError:
-            pass
-    return made
+def present():
+    """The columns of those that are installed."""
+    return [column for column in RIVALS if column not in ("joblib", "ray") or importlib.util.find_spec(column)]
+
+
+@functools.cache
+def rival(column):
+    """The one of this process, its workers started before there is an array that a fork would inherit."""
+    return RIVALS[column]()

@@ -1,21 +1,20 @@
 """NumPy arrays from 1 KB to 1 GB: as arguments, as results, shared; and the memory that they take on their way."""
 
-import mmap
 import statistics
 import time
 
 import numpy as np
-import retinue
 from array_memory import copies, growth, require_space
-from arrays import Here, ends, length, make, rivals, total
-from measure import NotMeasured, arguments, expect, run
+from arrays import Here, ends, length, make, present, rival, total
+from measure import Benchmark, NotMeasured, arguments, expect, run
+from one_copy import into_fresh, into_warm
 
 KB, MB, GB = 10**3, 10**6, 10**9
 SIZES = {  # round trips in a repetition, the first of which is not counted
     "1 KB": (KB, 200),
     "10 KB": (10 * KB, 200),
     "100 KB": (100 * KB, 100),
-    "1 MB": (MB, 50),
+    "1 MB": (MB, 20),
     "10 MB": (10 * MB, 10),
     "100 MB": (100 * MB, 3),
     "1 GB": (GB, 1),
@@ -23,6 +22,7 @@ SIZES = {  # round trips in a repetition, the first of which is not counted
 QUICK_SIZES = ("1 KB", "1 MB", "10 MB", "100 MB")
 SUMMED = "argument, all of it summed"
 TOO_LONG_S = 20
+SLOW = ("futures", "mp_pool", "joblib")  # of a gigabyte one repetition, since it takes seconds
 
 
 def times(once, n):
@@ -59,31 +59,12 @@ def as_result(rival, size, n):
 
 def copy_into_warm(size, n):
     source, target = np.ones(size // 8), np.zeros(size // 8)
-
-    def once():
-        begin = time.perf_counter()
-        np.copyto(target, source)
-        return time.perf_counter() - begin, target[-1] == 1.0
-
-    return times(once, n)
+    return times(lambda: into_warm(source, target), n)
 
 
 def copy_into_fresh(size, n):
-    """Fresh is a new private mapping each time, without huge pages; the copy is the first to touch it."""
     source = np.ones(size // 8)
-
-    def once():
-        with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as mapping:
-            mapping.madvise(mmap.MADV_NOHUGEPAGE)
-            target = np.frombuffer(mapping, count=size // 8)
-            begin = time.perf_counter()
-            np.copyto(target, source)
-            seconds = time.perf_counter() - begin
-            right = target[-1] == 1.0
-            del target
-        return seconds, right
-
-    return times(once, n)
+    return times(lambda: into_fresh(source), n)
 
 
 def numpy_copy(size, n):
@@ -105,16 +86,19 @@ def an_int(size):
 
 
 def a_shared_array(size):
+    import retinue
+
     array = retinue.shared_array(size // 8)
     array[:] = 1
     return array
 
 
 def a_share(size):
-    return retinue.share(np.ones(size // 8))
+    return rival("retinue").share(np.ones(size // 8))
 
 
-def round_trips(pool, made_by, size, n):
+def round_trips(made_by, size, n):
+    pool = rival("retinue")
     value = made_by(size)
     expect(made_by is an_int or pool.call(total, value) == size // 8, "the sum of a shared array")
 
@@ -125,7 +109,8 @@ def round_trips(pool, made_by, size, n):
     return times(once, n)
 
 
-def in_a_map(pool, made_by, size, n):
+def in_a_map(made_by, size, n):
+    pool = rival("retinue")
     value = made_by(size)
     pool.call(length, value)
     begin = time.perf_counter()
@@ -148,41 +133,40 @@ def within_reason(measure, size, n):
     return measure(size, n)
 
 
-def timings(present, sizes, quick):
+def timings(sizes, quick):
     """The ways of an array by size, and the copies within one process beside each of them."""
-    here = Here()
     copying = {"memcpy_warm": copy_into_warm, "memcpy_fresh": copy_into_fresh, "numpy_copy": numpy_copy}
     for label in sizes:
         size, n = SIZES[label]
         n = max(n // 5, 1) if quick else n
         cells = []
-        for column, rival in present.items():
-            cells.append(("argument", column, lambda size, n, r=rival: as_argument(r, size, n)))
-            cells.append(("result", column, lambda size, n, r=rival: as_result(r, size, n)))
+        for column in present():
+            cells.append(("argument", column, lambda size, n, c=column: as_argument(rival(c), size, n)))
+            cells.append(("result", column, lambda size, n, c=column: as_result(rival(c), size, n)))
             if size == 100 * MB:
-                cells.append((SUMMED, column, lambda size, n, r=rival: as_argument(r, size, n, total)))
+                cells.append((SUMMED, column, lambda size, n, c=column: as_argument(rival(c), size, n, total)))
         if size == 100 * MB:
-            cells.append((SUMMED, "made_here", lambda size, n: as_argument(here, size, n, total)))
-        cells.append(("result", "made_here", lambda size, n: as_result(here, size, n)))
+            cells.append((SUMMED, "made_here", lambda size, n: as_argument(Here(), size, n, total)))
+        cells.append(("result", "made_here", lambda size, n: as_result(Here(), size, n)))
         cells += [(way, column, f) for way in ("argument", "result") for column, f in copying.items()]
         for way, column, measure in cells:
             yield f"{label} {way}", column, lambda m=measure, size=size, n=n: within_reason(m, size, n)
 
 
-def shared(pool, sizes, quick):
+def shared(sizes, quick):
     trips, tasks = (100, 2_000) if quick else (1_000, 20_000)
     for label in sizes:
         size, _ = SIZES[label]
         for column, made_by in (("int", an_int), ("shared", a_shared_array), ("share", a_share)):
-            yield f"{label} shared, round trip", column, lambda m=made_by, s=size: round_trips(pool, m, s, trips)
-            yield f"{label} shared, in a map", column, lambda m=made_by, s=size: in_a_map(pool, m, s, tasks)
+            yield f"{label} shared, round trip", column, lambda m=made_by, s=size: round_trips(m, s, trips)
+            yield f"{label} shared, in a map", column, lambda m=made_by, s=size: in_a_map(m, s, tasks)
 
 
-def memory(present, label):
+def memory(label):
     """Who takes part: those that could be done in a few seconds. The others would send each copy through a pipe."""
     size, _ = SIZES[label]
-    fewer = [column for column in ("retinue", "joblib") if column in present]
-    for column in present:
+    fewer = [column for column in ("retinue", "joblib") if column in present()]
+    for column in present():
         if column != "ray":  # its workers are not children of this process
             yield f"memory, {label} argument", column, lambda c=column: copies("argument", c, size)
             yield f"memory, {label} result", column, lambda c=column: copies("result", c, size, less=1.0)
@@ -194,13 +178,14 @@ def memory(present, label):
 def main():
     args = arguments()
     sizes = QUICK_SIZES if args.quick else tuple(SIZES)
-    present = rivals()
-    benchmarks = [*timings(present, sizes, args.quick), *shared(present["retinue"], sizes, args.quick)]
-    weighed = [*memory(present, "100 MB" if args.quick else "1 GB")]
     tasks = 200_000 if args.quick else 1_000_000
+    benchmarks = [Benchmark(*cell) for cell in (*timings(sizes, args.quick), *shared(sizes, args.quick))]
+    for benchmark in benchmarks:
+        if benchmark.row.startswith("1 GB") and benchmark.column in SLOW:
+            benchmark.at_most = 1
+    weighed = [*memory("100 MB" if args.quick else "1 GB")]
     weighed.append(("memory, a million tasks", "retinue", lambda: growth("a_million_tasks", "retinue", tasks)))
-    at_most = {row: 3 for row, _, _ in benchmarks if row.startswith("1 GB")} | {row: 1 for row, _, _ in weighed}
-    run(benchmarks + weighed, args, at_most=at_most)
+    run(benchmarks + [Benchmark(*cell, at_most=1) for cell in weighed], args, repetitions=3)
 
 
 if __name__ == "__main__":
