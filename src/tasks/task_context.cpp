@@ -23,8 +23,10 @@ std::byte* TaskContext::result(std::size_t bytes) {
   return heap->at(result_block_);
 }
 
-Room TaskContext::result_room(std::size_t bytes) {
-  WorkerHeap* const heap = bytes >= ColdBlock::kWorthwhile && own_block_ == nullptr ? worker_heap() : nullptr;
+static_assert(TaskContext::kMayBeCold == ColdBlock::kWorthwhile);
+
+Room TaskContext::large_result_room(std::size_t bytes) {
+  WorkerHeap* const heap = own_block_ == nullptr ? worker_heap() : nullptr;
   if (heap == nullptr) {
     std::byte* const room = result(bytes);
     return {room, room + bytes, nullptr};

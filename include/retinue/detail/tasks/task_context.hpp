@@ -65,7 +65,12 @@ class TaskContext {
   std::byte* result(std::size_t bytes);
 
   /// The same, where the memory of a large result may still have to be made while it is written.
-  Room result_room(std::size_t bytes);
+  Room result_room(std::size_t bytes) {
+    if (bytes >= kMayBeCold) [[unlikely]]
+      return large_result_room(bytes);
+    std::byte* const room = result(bytes);
+    return {room, room + bytes, nullptr};
+  }
 
   /// Makes this memory the result. False if it is none of this worker's, which must be copied to `result`; else the
   /// caller no longer owns it.
@@ -78,8 +83,11 @@ class TaskContext {
   void drop_result() noexcept;
 
   static constexpr std::size_t kInlineBytes = 224;
+  /// Results from here on may have memory that is made while they are written.
+  static constexpr std::size_t kMayBeCold = std::size_t{512} << 10;
 
  private:
+  [[gnu::cold]] Room large_result_room(std::size_t bytes);
   [[gnu::cold]] std::byte* result_in_own_block(std::size_t bytes);
 
   std::span<const std::byte> arguments_;
