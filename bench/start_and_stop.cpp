@@ -1,4 +1,6 @@
-// A pool of two made, one task run, the pool closed; beside it what a bare child costs, from fork to waitpid.
+// A pool of two made, one task run, the pool closed, also in a process of 300 MB; beside it what bare children cost, from
+// fork to waitpid.
+#include <memory>
 #include <optional>
 
 #include <retinue/process_pool.hpp>
@@ -53,6 +55,37 @@ void first(benchmark::State& state) {
   samples.report(state);
 }
 RETINUE_BENCH(first, "first pool of 2 of a process/process_pool");
+
+/// 300 MB that every process of a pool inherits.
+class Ballast {
+ public:
+  Ballast() : data_(new char[kBytes]) {
+    for (std::size_t i = 0; i < kBytes; i += 4096) data_[i] = 1;
+    benchmark::DoNotOptimize(data_.get());
+  }
+
+ private:
+  static constexpr std::size_t kBytes = std::size_t{300} << 20;
+  std::unique_ptr<char[]> data_;
+};
+
+void in_large_process(benchmark::State& state) {
+  const Ballast ballast;
+  make_use_close<retinue::ProcessPool>(0);
+  one_by_one(state, bench::amount(30), make_use_close<retinue::ProcessPool>);
+}
+RETINUE_BENCH(in_large_process, "pool of 2, 300 MB/process_pool");
+
+/// What is usual: the workers forked one after the other, then waited for one after the other.
+void two_children_of_large_process(benchmark::State& state) {
+  const Ballast ballast;
+  one_by_one(state, bench::amount(30), [](int) {
+    bench::Child first([] {}), second([] {});
+    first.reap();
+    second.reap();
+  });
+}
+RETINUE_BENCH(two_children_of_large_process, "pool of 2, 300 MB/two_forks");
 
 void threads(benchmark::State& state) { one_by_one(state, bench::amount(200), make_use_close<retinue::ThreadPool>); }
 RETINUE_BENCH(threads, "pool of 2/thread_pool");

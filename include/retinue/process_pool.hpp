@@ -48,7 +48,9 @@ namespace retinue {
 class ProcessPool : public ExecutorInterface<ProcessPool> {
  public:
   /// A pool of `workers` processes; 0: one for each CPU that this process may use. Throws
-  /// ResourceExhausted if the machine does not give that many, Error for more than 1024.
+  /// ResourceExhausted if the machine does not give that many, Error for more than 1024. Where this process has much
+  /// memory of its own (128 MB) the last of several workers is made when it is needed or a little later, and if it cannot
+  /// be had then, it is tried again.
   explicit ProcessPool(unsigned workers = 0) : ProcessPool(with_workers(workers)) {}
   explicit ProcessPool(const ProcessPoolOptions& options);
   ProcessPool(ProcessPool&&) noexcept = default;
@@ -57,7 +59,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
   ~ProcessPool();
 
   unsigned workers() const noexcept;
-  /// The processes of the workers now alive.
+  /// The processes of the workers now alive; waits, a second at most, for one that is yet to be made.
   std::vector<pid_t> worker_pids() const;
   PoolStats stats() const;
 

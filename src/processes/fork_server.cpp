@@ -16,6 +16,7 @@
 #include "system/fault.hpp"
 #include "system/signals.hpp"
 #include "diagnostics/stack.hpp"
+#include "inherited_memory.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -37,6 +38,8 @@ class ForkServer {
   void serve_worker_records() noexcept;
   void sleep() noexcept;
   bool owner_is_gone() noexcept;
+  void drop_memory() noexcept;
+  [[noreturn]] static void leave() noexcept;
   [[noreturn]] void end_with_owner() noexcept;
   [[noreturn]] static void cannot_begin(int error_number) noexcept { _exit(error_number); }  // the owner throws it
 
@@ -54,6 +57,8 @@ class ForkServer {
   unsigned naps_ = 0;  // since the doorbell said that it has ended, and it had not
   pid_t children_[kMaxWorkers] = {};
   unsigned alive_ = 0;
+  sigset_t blocked_{};    // while it sleeps: none, at first
+  bool dropped_ = false;  // the memory of the owner's that workers inherit
   bool refused_ = false;  // a worker could not be killed: to be tried again
 };
 
@@ -121,7 +126,7 @@ void ForkServer::serve_worker_records() noexcept {
   for (unsigned i = 0; i < plan_.memory.workers; ++i) {
     WorkerRecord& record = plan_.memory.worker_records[i];
     const Life life = record.life.load(std::memory_order_acquire);
-    if (children_[i] == 0 && life == Life::spawn_wanted) {
+    if (children_[i] == 0 && life == Life::spawn_wanted && !dropped_) {
       spawn(i);
     } else if (children_[i] != 0 &&
                (life != Life::alive || record.pid.load(std::memory_order_relaxed) != children_[i])) {
@@ -144,7 +149,7 @@ void ForkServer::end_with_owner() noexcept {
     while (children_[i] != 0 && sys::waitpid(children_[i], &status, 0) < 0 && errno == EINTR) {
     }
   }
-  _exit(0);
+  leave();
 }
 
 // Asks the kernel, whatever the doorbell says. An owner that has exec'd is the same process, but has no thread of that
@@ -160,9 +165,7 @@ void ForkServer::sleep() noexcept {
   std::optional<std::chrono::milliseconds> longest;
   if (watch_ == 0) watch_ = doorbell_.holder();
   if (refused_ || watch_ == 0) longest = kLookAgain;  // the thread that is to hold the doorbell is being made
-  sigset_t none;
-  sigemptyset(&none);
-  if (sys::pthread_sigmask(SIG_SETMASK, &none, nullptr) != 0) longest = kLookAgain;  // a signal may be blocked
+  if (sys::pthread_sigmask(SIG_SETMASK, &blocked_, nullptr) != 0) longest = kLookAgain;  // a signal may be blocked
 #if defined(__SANITIZE_THREAD__)  // which may delay a signal until the next call that it knows
   longest = kLookAgain;
 #endif
@@ -174,6 +177,30 @@ void ForkServer::sleep() noexcept {
   }
   naps_ = 0;
   doorbell_.wait(longest ? std::optional(Clock::now() + *longest) : std::nullopt);
+}
+
+// Workers that leave give back what they have of the owner's memory, and where that is much it takes long. The fork server
+// does so meanwhile, and not after them. It can then fork no more; nor need it, for a pool that is closing replaces nobody.
+// If it was not closing, but somebody has scribbled, the fork server leaves, and the owner says so.
+void ForkServer::drop_memory() noexcept {
+  dropped_ = true;
+  sigfillset(&blocked_);  // a handler of the owner's program would look for its data
+  for (const int signal : kWakeSignals) sigdelset(&blocked_, signal);
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // which have memory of their own
+  // Called once before, so that it is bound.
+  (void)sys::kill(getpid(), 0);
+  const timespec none{};
+  ::nanosleep(&none, nullptr);
+  (void)std::chrono::steady_clock::now();
+  const void* const in_use[] = {&plan_, plan_.hooks, &doorbell_of_server, plan_.region};
+  drop_inherited_memory(in_use);
+#endif
+}
+
+void ForkServer::leave() noexcept {
+  void (*const volatile exit_now)(int) = ::_exit;  // its address is known, though it was never called
+  exit_now(0);
+  __builtin_unreachable();
 }
 
 void ForkServer::run() noexcept {
@@ -189,8 +216,10 @@ void ForkServer::run() noexcept {
     if (owner_is_gone()) end_with_owner();
     reap();
     serve_worker_records();
-    if (plan_.memory.control->closing.load(std::memory_order_acquire) == kClosing && alive_ == 0) _exit(0);
-    sleep();
+    const bool is_closing = plan_.memory.control->closing.load(std::memory_order_acquire) == kClosing;
+    if (is_closing ? alive_ == 0 : dropped_) leave();
+    if (is_closing && !dropped_) drop_memory();
+    else sleep();
   }
 }
 

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <bit>
 #include <string>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
 #include <retinue/cpu_count.hpp>
 #include <retinue/detail/codec/entry.hpp>
 #include <retinue/detail/tasks/owner_doorbell.hpp>
+
+#include "inherited_memory.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -49,6 +52,11 @@ PoolPlan plan_of(const ProcessPoolOptions& options, const ProcessHooks& hooks, c
   plan.owner = owner.pid();
   return plan;
 }
+
+// Where forks take long, the last worker is made when it is needed, or a little later: what is done with a pool of two may
+// be done before that, and the owner need not wait for three copies of its page tables when two serve it as well.
+constexpr std::size_t kLargeProcess = std::size_t{128} << 20;
+constexpr std::chrono::milliseconds kShortestHoldingBack{20}, kLookForNeed{1}, kLongestWaitForHeldBack{1000};
 
 void wait_for_first_spawns(const PoolPlan& plan, Supervisor& supervisor, ForkServerHandle& server,
                            const FreshProgram* program) {
@@ -149,8 +157,11 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
       waiting_(plan_, lock_, ring_, open_, lifecycle_, owner_, service_) {
   // Most entries are of the program that this function is part of: what names them is found before the fork, once.
   name_code(reinterpret_cast<const void*>(&PoolMemory::lay_out));
+  const auto begin = Clock::now();
+  const bool holds_back = program == nullptr && workers() > 1 && own_private_memory() >= kLargeProcess;
+  const unsigned at_once = workers() - (holds_back ? 1 : 0);
   try {
-    for (unsigned i = 0; i < workers(); ++i) {
+    for (unsigned i = 0; i < at_once; ++i) {
       supervisor_.spawn(i);
       if (workers_[i].arena == nullptr)
         throw ResourceExhausted(
@@ -158,6 +169,9 @@ PoolCore::PoolCore(const ProcessPoolOptions& options, const ProcessHooks& hooks,
     }
     server_.start(plan_, program);
     wait_for_first_spawns(plan_, supervisor_, server_, program);
+    const auto ready = Clock::now();
+    if (holds_back)
+      supervisor_.hold_back(at_once, ready + std::max<Clock::duration>(kShortestHoldingBack, ready - begin));
     add_ref();
     service_.start(CoreRef(this));
     region().add_trim_subscriber(plan_.memory.control->service_doorbell);
@@ -179,11 +193,13 @@ Deadline PoolCore::do_chores() noexcept {
                                 : "its fork server was killed, and its workers with it; make a new pool");
     }
     if (!lifecycle_.closed()) {
+      if (open_.unfinished() >= workers()) supervisor_.end_holding_back();
       supervisor_.look_at_worker_records();
       ring_.note_refill_ring();
       ring_.collect();
       if (ring_.has_backlog()) ring_.ask_for_refill();
       next = earlier(timeouts_.kill_overdue(), supervisor_.next_spawn());
+      if (supervisor_.holds_back()) next = earlier(next, Clock::now() + kLookForNeed);
       const auto look = server_.look(supervisor_.waits_for_server(), lifecycle_.terminate_deadline());
       if (look.kill_failed)
         lifecycle_.break_pool(
@@ -340,11 +356,27 @@ PoolStats PoolCore::stats() {
   return stats;
 }
 
+// Who asks for all workers gets all. The service thread sees to it; if there are no processes to be had, it has tried.
+void PoolCore::wait_for_held_back(std::unique_lock<std::mutex>& lock) {
+  const auto& life = plan_.memory.worker_records[workers() - 1].life;
+  const auto deadline = Clock::now() + kLongestWaitForHeldBack;
+  const bool waits = supervisor_.holds_back() && !service_.is_this();
+  supervisor_.end_holding_back();
+  plan_.ring_service();
+  while (waits && Clock::now() < deadline && !lifecycle_.closed() && !lifecycle_.closing_announced() &&
+         (supervisor_.holds_back() || life.load(std::memory_order_acquire) == Life::spawn_wanted)) {
+    lock.unlock();
+    std::this_thread::sleep_for(kLookForNeed);
+    lock.lock();
+  }
+}
+
 std::vector<pid_t> PoolCore::worker_pids() {
   std::vector<pid_t> pids;
   if (!owner_.in_forked_child()) {
-    const std::lock_guard lock(lock_.mutex());
+    std::unique_lock lock(lock_.mutex());
     if (lifecycle_.closed()) return pids;
+    wait_for_held_back(lock);
   }
   for (unsigned i = 0; i < workers(); ++i) {
     const WorkerRecord& record = plan_.memory.worker_records[i];

@@ -116,6 +116,7 @@ class PoolCore final : public ProcessBackend {
 
   Deadline do_chores() noexcept;
   Deadline trim_idle_memory() noexcept;
+  void wait_for_held_back(std::unique_lock<std::mutex>& lock);
   void end_what_is_open() noexcept;
   void end_processes() noexcept;
 

@@ -65,7 +65,10 @@ void Supervisor::look_at_worker_records() {
         if (known.arena != nullptr && known.pid == 0) on_spawn_failed(i);
         break;
       case Life::empty:
-        if (known.spawn_again && again) spawn(i);
+        if (known.spawn_again && again && !lifecycle_.terminating() && !lifecycle_.closing_announced()) {
+          held_back_ = false;
+          spawn(i);
+        }
         break;
       case Life::spawn_wanted: break;
     }
@@ -246,6 +249,15 @@ void Supervisor::spawn_later(unsigned worker, const std::string& why) {
   const auto others = std::count_if(workers_.begin(), workers_.end(), [](const auto& w) { return w.arena != nullptr; });
   if (others == 0 && spawn_pause_ >= std::chrono::milliseconds(640))
     lifecycle_.break_pool("no worker is left and none can be started: " + why);
+}
+
+void Supervisor::hold_back(unsigned worker, Clock::time_point until) noexcept {
+  workers_[worker].spawn_again = held_back_ = true;
+  spawn_again_at_ = until;
+}
+
+void Supervisor::end_holding_back() noexcept {
+  if (held_back_) spawn_again_at_ = {};
 }
 
 Deadline Supervisor::next_spawn() const noexcept {

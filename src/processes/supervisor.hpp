@@ -33,7 +33,12 @@ class Supervisor {
   void for_each_last(const std::function<void(const ProcessDeath&)>& report) const;
   /// Asks for a worker. Where there is no memory to give it, later.
   void spawn(unsigned worker);
-  /// When one is to be asked for that could not be had.
+  /// Leaves a worker for later: it is asked for once it is needed, or that time has come. One for a pool, at its start.
+  void hold_back(unsigned worker, Clock::time_point until) noexcept;
+  bool holds_back() const noexcept { return held_back_; }
+  /// The next look at the records asks for it.
+  void end_holding_back() noexcept;
+  /// When one is to be asked for that could not be had, or was held back.
   Deadline next_spawn() const noexcept;
 
   /// Something is wanted of the fork server, which would wait for ever if that were stopped.
@@ -78,6 +83,7 @@ class Supervisor {
   Clock::time_point first_death_at_start_{};  // ... and when the first of them was
   Clock::time_point spawn_again_at_{};
   std::chrono::milliseconds spawn_pause_{10};
+  bool held_back_ = false;
   Liveness::Subscription counting_;
   Liveness::Subscription replacing_;
 };

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Optional, Union
 
     Kept = Optional[list[Any]]
-    Pickled = Union[bytes, tuple[bytes, list[pickle.PickleBuffer], Kept]]
+    Pickled = Union[bytes, list[bytes], tuple[Union[bytes, list[bytes]], list[pickle.PickleBuffer], Kept]]
 
 _loads = pickle.loads
 
@@ -106,6 +106,12 @@ _LARGE = 64 * 1024  # a pickle of which it is not worth while to keep the pickle
 
 def _dumps(it: Any, buffers: Optional[list[pickle.PickleBuffer]] = None) -> bytes:
     """As ``pickle.dumps``, with the reducers of multiprocessing and ours. In one piece, or with buffers beside it."""
+    parts = _dump_parts(it, buffers)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _dump_parts(it: Any, buffers: Optional[list[pickle.PickleBuffer]]) -> list[bytes]:
+    """The same as the pieces that a pickler writes. It divides no name or other short text among them."""
     here = travelling
     if buffers is None:
         plain, here.plain_in_band = here.plain_in_band, None  # ours alone: what is pickled may pickle something itself
@@ -116,21 +122,20 @@ def _dumps(it: Any, buffers: Optional[list[pickle.PickleBuffer]] = None) -> byte
     pickler = plain.pickler
     pickler.dispatch_table = table()
     pickler.dump(it)
-    parts = plain.parts
-    data = parts[0] if len(parts) == 1 else b"".join(parts)
+    parts = [part if type(part) is bytes else bytes(part) for part in plain.parts]  # a long bytearray comes as it is
     if buffers is not None and plain.buffers:
         buffers.extend(plain.buffers)
         plain.buffers.clear()
-    if len(data) < _LARGE:
-        parts.clear()
+    if len(parts) == 1 and len(parts[0]) < _LARGE:
+        plain.parts.clear()
         pickler.clear_memo()
         if buffers is None:
             here.plain_in_band = plain
         else:
             here.plain = plain
-    if b"_handle" in data and may_hold_connections():
+    if any(b"_handle" in part for part in parts) and may_hold_connections():
         raise _Doubtful("a connection of an unknown class may be in it")  # by value, each object is looked at
-    return data
+    return parts
 
 
 def is_importable(it: Any, scope: Optional[Scope]) -> bool:
@@ -171,12 +176,15 @@ def dump_by_value(
 
 
 def dumps(it: Any, scope: Optional[Scope], again: bool = False) -> Pickled:
-    """The pickle of a value; with its large buffers and what it names that must be kept, if it has some."""
+    """The pickle of a value; with its large buffers and what it names that must be kept, if it has some.
+
+    A large one in pieces: to put them together would be to copy them once more."""
     buffers: list[pickle.PickleBuffer] = []
     with ForTask(scope, again):
         try:
-            data = _dumps(it, buffers)
-            by_value = scope is not None and b"__main__" in data and not scope.is_current()
+            parts = _dump_parts(it, buffers)
+            data: Union[bytes, list[bytes]] = parts[0] if len(parts) == 1 else parts
+            by_value = scope is not None and any(b"__main__" in part for part in parts) and not scope.is_current()
         except Exception:
             by_value = True
         if by_value:

@@ -80,6 +80,39 @@ Object Decoder::loads(const void* bytes, std::size_t n, PyObject* buffers) {
   return buffers != nullptr ? helpers::loads(view.get(), buffers) : helpers::loads(view.get());
 }
 
+/// Numbers in a row.
+struct Decoder::Packed {
+  const std::byte* data;
+  std::uint32_t count;
+  PackedKind kind;
+
+  /// Calls `f` with the number of each and with what it is.
+  template <class F>
+  void each(F&& f) const {
+    switch (kind) {
+      case PackedKind::i32: return each_as<std::int32_t>(PyLong_FromLong, f);
+      case PackedKind::i64: return each_as<std::int64_t>(PyLong_FromLongLong, f);
+      case PackedKind::f64: return each_as<double>(PyFloat_FromDouble, f);
+    }
+  }
+  template <class T, class Make, class F>
+  void each_as(Make make, F& f) const {
+    const std::byte* at = data;
+    for (std::uint32_t i = 0; i < count; ++i, at += sizeof(T)) {
+      T value;
+      std::memcpy(&value, at, sizeof value);
+      f(static_cast<Py_ssize_t>(i), check(make(value)));
+    }
+  }
+};
+
+Decoder::Packed Decoder::packed() {
+  const auto kind = number<PackedKind>();
+  const auto count = number<std::uint32_t>();
+  if (kind > PackedKind::f64) damaged();
+  return {take((kind == PackedKind::i32 ? std::size_t{4} : std::size_t{8}) * count), count, kind};
+}
+
 Object Decoder::shared_array() {
   const std::byte* const name = take(SharedName::kHead);
   const std::size_t rest = rest_of_array_name(name);
@@ -89,7 +122,8 @@ Object Decoder::shared_array() {
 
 Object Decoder::value(int depth) {
   if (depth > kMaxDepth) damaged();
-  switch (number<ValueTag>()) {
+  const auto tag = number<ValueTag>();
+  switch (tag) {
     case ValueTag::none: return Object::borrowed(Py_None);
     case ValueTag::yes: return Object::borrowed(Py_True);
     case ValueTag::no: return Object::borrowed(Py_False);
@@ -154,6 +188,24 @@ Object Decoder::value(int depth) {
       for (Py_ssize_t i = 0; i < n; ++i) PyList_SET_ITEM(list.get(), i, value(depth + 1).release());
       return list;
     }
+    case ValueTag::packed_tuple: {
+      const Packed row = packed();
+      Object tuple = check(PyTuple_New(row.count));
+      row.each([&](Py_ssize_t i, Object item) { PyTuple_SET_ITEM(tuple.get(), i, item.release()); });
+      return tuple;
+    }
+    case ValueTag::packed_list: {
+      const Packed row = packed();
+      Object list = check(PyList_New(row.count));
+      row.each([&](Py_ssize_t i, Object item) { PyList_SET_ITEM(list.get(), i, item.release()); });
+      return list;
+    }
+    case ValueTag::set:
+    case ValueTag::frozen_set: {
+      const Object items = value(depth + 1);
+      if (!PyTuple_CheckExact(items.get())) damaged();
+      return check(tag == ValueTag::set ? PySet_New(items.get()) : PyFrozenSet_New(items.get()));
+    }
     case ValueTag::dict: {
       const auto n = number<std::uint32_t>();
       Object dict = check(PyDict_New());
@@ -162,6 +214,17 @@ Object Decoder::value(int depth) {
         const Object item = value(depth + 1);
         check(PyDict_SetItem(dict.get(), key.get(), item.get()));
       }
+      return dict;
+    }
+    case ValueTag::numbered_dict: {
+      if (number<ValueTag>() != ValueTag::packed_tuple) damaged();
+      const Packed keys = packed();
+      const Object values = value(depth + 1);
+      if (!PyTuple_CheckExact(values.get()) || PyTuple_GET_SIZE(values.get()) != keys.count) damaged();
+      Object dict = check(PyDict_New());
+      keys.each([&](Py_ssize_t i, const Object& key) {
+        check(PyDict_SetItem(dict.get(), key.get(), PyTuple_GET_ITEM(values.get(), i)));
+      });
       return dict;
     }
     case ValueTag::pickle: {

@@ -42,7 +42,9 @@ class Decoder {
   Object value() { return value(0); }
 
  private:
+  struct Packed;
   Object value(int depth);
+  Packed packed();
   Object buffer();
   Object shared_array();
   const void* elsewhere();

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <limits>
+#include <new>
 #include <optional>
 
 #include <retinue/writer.hpp>
@@ -37,6 +38,23 @@ struct ViewGuard {
   throw PythonError{};
 }
 
+// Makes what the collector would see to, without its running the finalizers of others: they could change what is just
+// being written.
+template <class F>
+Object without_collecting(F&& make) {
+  const int enabled = PyGC_Disable();
+  PyObject* const made = make();
+  if (enabled != 0) PyGC_Enable();
+  return check(made);
+}
+
+// Of which one payload may not say twice that it holds it.
+bool is_container(PyObject* object) noexcept {
+  const PyTypeObject* type = Py_TYPE(object);
+  return type == &PyList_Type || type == &PyDict_Type || type == &PySet_Type || type == &PyFrozenSet_Type ||
+         type == &PyByteArray_Type;
+}
+
 }  // namespace
 
 void check_reach(Reach reach, PyObject* kept) {
@@ -50,6 +68,7 @@ void check_reach(Reach reach, PyObject* kept) {
 struct Encoder::Mark {
   std::size_t head, externals;
   int containers;
+  bool one_seen, several;
   CommonBuffers::Placed placed;
 };
 
@@ -65,10 +84,13 @@ std::byte* Encoder::grow(std::size_t n) {
       throw PythonError{};
     }
     const std::size_t wanted = std::max(2 * capacity_, head_size_ + n);
-    const bool first = heap_.empty();
-    heap_.resize(wanted);
-    if (first) std::memcpy(heap_.data(), inline_, head_size_);
-    head_ = heap_.data();
+    const bool first = heap_ == nullptr;
+    auto* const larger = static_cast<std::byte*>(std::realloc(heap_.get(), wanted));
+    if (larger == nullptr) throw std::bad_alloc();
+    (void)heap_.release();
+    heap_.reset(larger);
+    if (first) std::memcpy(larger, inline_, head_size_);
+    head_ = larger;
     capacity_ = wanted;
   }
   std::byte* at = head_ + head_size_;
@@ -85,12 +107,97 @@ void Encoder::outside(const void* data, std::size_t size, PyObject* owner) {
 void Encoder::roll_back(const Mark& mark) noexcept {
   head_size_ = mark.head;
   containers_ = mark.containers;
+  one_seen_ = mark.one_seen;
+  several_ = mark.several;
   if (common_ != nullptr) common_->roll_back(mark.placed);
   while (externals_.size() > mark.externals) {
     if (externals_.back().view.obj != nullptr) PyBuffer_Release(&externals_.back().view);
     externals_.pop_back();
   }
 }
+
+// Whether it may be in this payload a second time. What a list or tuple refers to, and nothing else, is not; arguments
+// themselves may be held by nobody but the caller's variables.
+bool Encoder::is_elsewhere(PyObject* container, int depth) noexcept {
+  several_ = std::exchange(one_seen_, true);
+  if (depth > 0 && Py_REFCNT(container) == 1) return false;
+  return ++containers_ > 1;
+}
+
+// A list may be changed on the way by code that names a shared array in it.
+bool Encoder::sequence(PyObject* object, ValueTag tagged, ValueTag packed_tag, int depth) {
+  const auto count = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(object));
+  if (count > std::numeric_limits<std::uint32_t>::max()) return false;
+  if (count >= kFewestPacked && packed(packed_tag, PySequence_Fast_ITEMS(object), count)) return true;
+  tag(tagged);
+  number(static_cast<std::uint32_t>(count));
+  for (Py_ssize_t i = 0; i < static_cast<Py_ssize_t>(count); ++i) {
+    if (i >= PySequence_Fast_GET_SIZE(object)) return false;
+    if (!simple(PySequence_Fast_GET_ITEM(object, i), depth + 1)) return false;
+  }
+  return true;
+}
+
+template <class T, class Read>
+bool Encoder::packed_as(PackedKind kind, ValueTag as, PyObject* const* items, std::size_t count, Read&& read) {
+  const std::size_t before = head_size_;
+  tag(as);
+  number(kind);
+  number(static_cast<std::uint32_t>(count));
+  std::byte* at = grow(count * sizeof(T));
+  for (std::size_t i = 0; i < count; ++i, at += sizeof(T)) {
+    T value{};
+    if (!read(items[i], value)) return rewind(before), false;
+    std::memcpy(at, &value, sizeof value);
+  }
+  return true;
+}
+
+// False, and nothing is written, if they are not all ints of 64 bits, or all floats.
+bool Encoder::packed(ValueTag as, PyObject* const* items, std::size_t count) {
+  const auto is_int = [](PyObject* item, auto& value) {
+    if (!PyLong_CheckExact(item)) return false;
+    int overflow = 0;
+    const long long n = PyLong_AsLongLongAndOverflow(item, &overflow);
+    value = static_cast<std::remove_reference_t<decltype(value)>>(n);
+    return overflow == 0 && value == n;
+  };
+  const auto is_float = [](PyObject* item, double& value) {
+    if (!PyFloat_CheckExact(item)) return false;
+    value = PyFloat_AS_DOUBLE(item);
+    return true;
+  };
+  if (PyFloat_CheckExact(items[0])) return packed_as<double>(PackedKind::f64, as, items, count, is_float);
+  if (!PyLong_CheckExact(items[0]) || !PyLong_CheckExact(items[count - 1])) return false;
+  return packed_as<std::int32_t>(PackedKind::i32, as, items, count, is_int) ||
+         packed_as<std::int64_t>(PackedKind::i64, as, items, count, is_int);
+}
+
+// A dict of many numbers. False, and nothing is written, if its keys are something else or its values cannot be written.
+bool Encoder::numbered_dict(PyObject* dict, int depth) {
+  const Py_ssize_t count = PyDict_GET_SIZE(dict);
+  Py_ssize_t at = 0;
+  PyObject *key = nullptr, *value = nullptr;
+  if (count < Py_ssize_t{kFewestPacked} || count > std::numeric_limits<std::uint32_t>::max()) return false;
+  if (PyDict_Next(dict, &at, &key, &value) == 0 || !(PyLong_CheckExact(key) || PyFloat_CheckExact(key))) return false;
+  const Object values = without_collecting([&] { return PyTuple_New(count); });
+  std::vector<PyObject*> keys;
+  keys.reserve(static_cast<std::size_t>(count));
+  for (at = 0; PyDict_Next(dict, &at, &key, &value) != 0;) {
+    PyTuple_SET_ITEM(values.get(), static_cast<Py_ssize_t>(keys.size()), Py_NewRef(value));
+    keys.push_back(key);
+  }
+  const Mark before = mark();
+  tag(ValueTag::numbered_dict);
+  if (packed(ValueTag::packed_tuple, keys.data(), keys.size()) &&
+      sequence(values.get(), ValueTag::tuple, ValueTag::packed_tuple, depth))
+    return true;
+  roll_back(before);
+  return false;
+}
+
+// Text and bytes that something else refers to may be in several lists: then a pickle has them once.
+bool Encoder::is_in_several(PyObject* object) const noexcept { return several_ && Py_REFCNT(object) > 1; }
 
 bool Encoder::simple_text(PyObject* object) {
 #if PY_VERSION_HEX < 0x030c0000
@@ -142,10 +249,10 @@ bool Encoder::simple(PyObject* object, int depth) {
     number(PyFloat_AS_DOUBLE(object));
     return true;
   }
-  if (type == &PyUnicode_Type) return simple_text(object);
-  if (type == &PyBytes_Type) return simple_bytes(object);
+  if (type == &PyUnicode_Type) return !is_in_several(object) && simple_text(object);
+  if (type == &PyBytes_Type) return !is_in_several(object) && simple_bytes(object);
   if (type == &PyByteArray_Type) {
-    if (++containers_ > 1) return false;
+    if (is_elsewhere(object, depth)) return false;
     const auto size = static_cast<std::size_t>(PyByteArray_GET_SIZE(object));
     if (size >= kOutside) {
       tag(ValueTag::byte_array_outside);
@@ -163,29 +270,22 @@ bool Encoder::simple(PyObject* object, int depth) {
   }
   if (scope_ != nullptr && is_shared(type)) return shared(object);
   if (depth >= kDepth) return false;
-  if (type == &PyTuple_Type) {
-    const Py_ssize_t count = PyTuple_GET_SIZE(object);
-    tag(ValueTag::tuple);
-    number(static_cast<std::uint32_t>(count));
-    for (Py_ssize_t i = 0; i < count; ++i)
-      if (!simple(PyTuple_GET_ITEM(object, i), depth + 1)) return false;
-    return count <= std::numeric_limits<std::uint32_t>::max();
-  }
-  if (type == &PyList_Type) {
-    if (++containers_ > 1) return false;
-    const Py_ssize_t count = PyList_GET_SIZE(object);
-    tag(ValueTag::list);
-    number(static_cast<std::uint32_t>(count));
-    for (Py_ssize_t i = 0; i < count; ++i)
-      if (!simple(PyList_GET_ITEM(object, i), depth + 1)) return false;
-    return count <= std::numeric_limits<std::uint32_t>::max();
+  if (type == &PyTuple_Type) return sequence(object, ValueTag::tuple, ValueTag::packed_tuple, depth);
+  if (type == &PyList_Type)
+    return !is_elsewhere(object, depth) && sequence(object, ValueTag::list, ValueTag::packed_list, depth);
+  if (type == &PySet_Type || type == &PyFrozenSet_Type) {
+    if (is_elsewhere(object, depth)) return false;
+    const Object items = without_collecting([&] { return PySequence_Tuple(object); });
+    tag(type == &PySet_Type ? ValueTag::set : ValueTag::frozen_set);
+    return simple(items.get(), depth);
   }
   if (type == &PyDict_Type) {
-    if (++containers_ > 1) return false;
+    if (is_elsewhere(object, depth)) return false;
+    if (numbered_dict(object, depth)) return true;
     tag(ValueTag::dict);
     number(static_cast<std::uint32_t>(PyDict_GET_SIZE(object)));
     PyObject *key = nullptr, *value = nullptr;
-    for (Py_ssize_t at = 0; PyDict_Next(object, &at, &key, &value);)
+    for (Py_ssize_t at = 0; PyDict_Next(object, &at, &key, &value) != 0;)
       if (!simple(key, depth + 1) || !simple(value, depth + 1)) return false;
     return true;
   }
@@ -229,19 +329,22 @@ void Encoder::keep(PyObject* object) {
 }
 
 Encoder::Mark Encoder::mark() const noexcept {
-  return {head_size_, externals_.size(), containers_, common_ != nullptr ? common_->placed() : CommonBuffers::Placed{}};
+  return {head_size_, externals_.size(), containers_,
+          one_seen_,  several_,          common_ != nullptr ? common_->placed() : CommonBuffers::Placed{}};
 }
 
 bool Encoder::may_be_simple(PyObject* object) const noexcept {
   const PyTypeObject* type = Py_TYPE(object);
   return type == &PyLong_Type || type == &PyFloat_Type || type == &PyUnicode_Type || type == &PyBytes_Type ||
-         type == &PyTuple_Type || type == &PyList_Type || type == &PyDict_Type || type == &PyBool_Type ||
-         type == &PyByteArray_Type || object == Py_None || is_shared(type);
+         type == &PyTuple_Type || type == &PyBool_Type || object == Py_None || is_container(object) || is_shared(type);
 }
 
 bool Encoder::values(PyObject* const* objects, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i)
+  int containers = 0;
+  for (std::size_t i = 0; i < count; ++i) {
     if (!may_be_simple(objects[i])) return false;
+    if (is_container(objects[i]) && ++containers > 1) return false;
+  }
   const Mark before = mark();
   for (std::size_t i = 0; i < count; ++i)
     if (!simple(objects[i], 0)) {
@@ -264,7 +367,7 @@ void Encoder::value(PyObject* object) {
   pickled(PyTuple_GET_ITEM(parts.get(), 0), PyTuple_GET_ITEM(parts.get(), 1));
 }
 
-void Encoder::pickled(PyObject* bytes, PyObject* buffers) {
+void Encoder::pickled(PyObject* pickle, PyObject* buffers) {
   const Py_ssize_t count = buffers != nullptr ? PyList_GET_SIZE(buffers) : 0;
   if (count != 0) {
     tag(ValueTag::pickle_with_buffers);
@@ -288,21 +391,28 @@ void Encoder::pickled(PyObject* bytes, PyObject* buffers) {
       externals_.push_back(std::move(external));
     }
   }
-  const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(bytes));
-  if (size >= kOutside) {
-    tag(ValueTag::pickle_outside);
-    number(std::uint64_t{size});
-    outside(PyBytes_AS_STRING(bytes), size, bytes);
-  } else {
-    tag(ValueTag::pickle);
-    number(static_cast<std::uint32_t>(size));
-    raw(PyBytes_AS_STRING(bytes), size);
+  PyObject* const* const parts = PyList_CheckExact(pickle) ? PySequence_Fast_ITEMS(pickle) : &pickle;
+  const Py_ssize_t part_count = PyList_CheckExact(pickle) ? PyList_GET_SIZE(pickle) : 1;
+  std::size_t size = 0;
+  for (Py_ssize_t i = 0; i < part_count; ++i) {
+    check(PyBytes_Check(parts[i]) ? 0 : (PyErr_BadInternalCall(), -1));
+    size += static_cast<std::size_t>(PyBytes_GET_SIZE(parts[i]));
+  }
+  const bool is_outside = size >= kOutside;
+  tag(is_outside ? ValueTag::pickle_outside : ValueTag::pickle);
+  if (is_outside) number(std::uint64_t{size});
+  else number(static_cast<std::uint32_t>(size));
+  for (Py_ssize_t i = 0; i < part_count; ++i) {
+    const auto part_size = static_cast<std::size_t>(PyBytes_GET_SIZE(parts[i]));
+    if (is_outside)
+      externals_.push_back({PyBytes_AS_STRING(parts[i]), part_size, Object::borrowed(parts[i]), {}, i > 0});
+    else raw(PyBytes_AS_STRING(parts[i]), part_size);
   }
 }
 
 std::size_t Encoder::size() const noexcept {
   std::size_t end = head_size_;
-  for (const External& external : externals_) end = align_external(end) + external.size;
+  for (const External& external : externals_) end = external.begin_after(end) + external.size;
   return end;
 }
 
@@ -316,7 +426,7 @@ void Encoder::write_to(const detail::Room& room) const {
   writer.bytes(&head_size, sizeof head_size);
   writer.bytes(head_ + sizeof head_size, head_size_ - sizeof head_size);
   for (const External& external : externals_) {
-    writer.pad_to(align_external(writer.size()));
+    writer.pad_to(external.begin_after(writer.size()));
     writer.bytes(external.data, external.size);
   }
   writer.finish();

@@ -5,14 +5,17 @@
 //
 //     u32 bytes of the head | tagged values ... | pad | external | pad | external ...
 //
-// Numbers, strings, bytes and tuples of them are written as they are, and so is one list or dict of these; all else
+// Numbers, strings, bytes and tuples of them are written as they are, and so is one list, set or dict of these; all else
 // is pickled (protocol 5, buffers as externals). One only, because two lists in one payload may be the same list,
-// which only a pickle can tell. What the tasks of a map have in common is not in their payloads: it lies in a block of
-// its own, which they name.
+// which only a pickle can tell; but one that nothing else refers to than the place where it was found is nowhere else.
+// Many ints or floats in a row are written without a tag each. What the tasks of a map have in common is not in their
+// payloads: it lies in a block of its own, which they name.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -38,7 +41,12 @@ enum class ValueTag : std::uint8_t {
   bytes_outside,       ///< u64 length; an external
   tuple,               ///< u32 count, values
   list,                ///< likewise
+  packed_tuple,        ///< u8 PackedKind, u32 count, numbers
+  packed_list,         ///< likewise
   dict,                ///< u32 count, keys and values in turn
+  numbered_dict,       ///< a packed tuple of the keys, a tuple of the values
+  set,                 ///< a tuple
+  frozen_set,          ///< likewise
   byte_array,          ///< u32 length, bytes
   byte_array_outside,  ///< u64 length; an external
   bytes_elsewhere,     ///< u64 length, u64 address of shared memory
@@ -48,6 +56,9 @@ enum class ValueTag : std::uint8_t {
   pickle_outside,      ///< u64 length; an external
   pickle_with_buffers  ///< u32 count, count x (u8 BufferFlags, u64 length; an external, or u64 address), then a pickle
 };
+
+/// What the numbers are that stand in a row.
+enum class PackedKind : std::uint8_t { i32, i64, f64 };
 
 /// What is recorded of a buffer beside a pickle.
 enum BufferFlags : std::uint8_t { kReadOnly = 1, kElsewhere = 2 };
@@ -89,8 +100,8 @@ class Encoder {
   std::string_view written_since(std::size_t position) const noexcept {
     return {reinterpret_cast<const char*>(head_) + position, head_size_ - position};
   }
-  /// Bytes that go outside the head if they are many.
-  void pickled(PyObject* bytes, PyObject* buffers);
+  /// Bytes, or a list of them that belong together, which go outside the head if they are many.
+  void pickled(PyObject* pickle, PyObject* buffers);
 
   /// What must live until the task has run: shared memory that is only named. A list, or null.
   const Object& kept() const noexcept { return kept_; }
@@ -112,17 +123,27 @@ class Encoder {
   static constexpr std::size_t kInline = 512;
   static constexpr std::size_t kOutside = 4096;  // contents from here on go outside the head
   static constexpr int kDepth = 8;
+  static constexpr std::size_t kFewestPacked = 8;
   struct External {
     const void* data;
     std::size_t size;
     Object owner;
-    Py_buffer view;  // .obj is null if unused
+    Py_buffer view;        // .obj is null if unused
+    bool goes_on = false;  // right behind the one before, which it is part of
+    std::size_t begin_after(std::size_t end) const noexcept { return goes_on ? end : align_external(end); }
   };
   struct Mark;
 
   void tag(ValueTag t) { number(t); }
   bool may_be_simple(PyObject* object) const noexcept;
   bool simple(PyObject* object, int depth);
+  bool sequence(PyObject* object, ValueTag tagged, ValueTag packed, int depth);
+  bool numbered_dict(PyObject* dict, int depth);
+  bool packed(ValueTag as, PyObject* const* items, std::size_t count);
+  template <class T, class Read>
+  bool packed_as(PackedKind kind, ValueTag as, PyObject* const* items, std::size_t count, Read&& read);
+  bool is_elsewhere(PyObject* container, int depth) noexcept;
+  bool is_in_several(PyObject* object) const noexcept;
   bool simple_text(PyObject* object);
   bool simple_bytes(PyObject* object);
   bool shared(PyObject* object);
@@ -138,12 +159,18 @@ class Encoder {
   Reach reach_;
   bool kept_to_the_end_ = false;
   std::byte inline_[kInline];
-  std::vector<std::byte> heap_;  // the head, once it has outgrown inline_
+  struct Free {
+    void operator()(std::byte* memory) const noexcept { std::free(memory); }
+  };
+  std::unique_ptr<std::byte, Free>
+      heap_;  // the head, once it has outgrown inline_: not cleared, and moved by the system
   std::byte* head_ = inline_;
   std::size_t head_size_ = sizeof(std::uint32_t);
   std::size_t capacity_ = kInline;
   std::vector<External> externals_;
-  int containers_ = 0;
+  int containers_ = 0;     // that may be elsewhere in the payload, too
+  bool one_seen_ = false;  // of any kind
+  bool several_ = false;
   Object kept_;
 };
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include <retinue/process_pool.hpp>
 
@@ -123,11 +124,15 @@ PyObject* worker_pids(PyObject* self, PyObject*) noexcept {
   return guarded([&]() -> PyObject* {
     const detail::Ref<detail::ProcessBackend> core = pool_of(self).core;
     Object list = check(PyList_New(0));
-    if (core.get() != nullptr)
-      for (const pid_t pid : core->worker_pids()) {
-        const Object number = check(PyLong_FromLong(pid));
-        check(PyList_Append(list.get(), number.get()));
-      }
+    std::vector<pid_t> pids;
+    if (core.get() != nullptr) {
+      const WithoutGil without;  // one may still be on its way
+      pids = core->worker_pids();
+    }
+    for (const pid_t pid : pids) {
+      const Object number = check(PyLong_FromLong(pid));
+      check(PyList_Append(list.get(), number.get()));
+    }
     return list.release();
   });
 }
