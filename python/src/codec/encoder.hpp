@@ -13,40 +13,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 #include <vector>
 
 #include <retinue/detail/codec/checks.hpp>
 
+#include "codec/value_tag.hpp"
 #include "interpreter/python.hpp"
 
 namespace retinue::python {
-
-/// What a tagged value begins with.
-enum class ValueTag : std::uint8_t {
-  none,
-  yes,
-  no,
-  small_int,           ///< i8
-  integer,             ///< i64
-  real,                ///< f64
-  ascii,               ///< u32 length, bytes
-  text,                ///< u8 bytes a character, u32 length, characters
-  text_outside,        ///< likewise, characters in an external; length is u64
-  bytes,               ///< u32 length, bytes
-  bytes_outside,       ///< u64 length; an external
-  tuple,               ///< u32 count, values
-  list,                ///< likewise
-  dict,                ///< u32 count, keys and values in turn
-  byte_array,          ///< u32 length, bytes
-  byte_array_outside,  ///< u64 length; an external
-  bytes_elsewhere,     ///< u64 length, u64 address of shared memory
-  shared_array,        ///< ArrayName
-  shared_value,        ///< u64 number, u64 address, u64 length: what `share` gave
-  pickle,              ///< u32 length, bytes
-  pickle_outside,      ///< u64 length; an external
-  pickle_with_buffers  ///< u32 count, count x (u8 BufferFlags, u64 length; an external, or u64 address), then a pickle
-};
 
 /// What is recorded of a buffer beside a pickle.
 enum BufferFlags : std::uint8_t { kReadOnly = 1, kElsewhere = 2 };
@@ -79,7 +55,7 @@ class Encoder {
   void number(T value) {
     raw(&value, sizeof value);
   }
-  void raw(const void* bytes, std::size_t n);
+  void raw(const void* bytes, std::size_t n) { std::memcpy(grow(n), bytes, n); }
   /// A value in any way. Throws PythonError if it cannot be pickled, or names shared memory that the reader does not have.
   void value(PyObject* object);
   /// As values one after the other; false, and nothing is written, if they need to be pickled as one.
@@ -100,14 +76,25 @@ class Encoder {
   std::size_t position() const noexcept { return head_size_; }
   void rewind(std::size_t position) noexcept { head_size_ = position; }
 
+  /// To write another payload: forgets all but the head up to `position`.
+  void begin_again(std::size_t position) noexcept {
+    head_size_ = position;
+    containers_ = 0;
+    if (!externals_.empty()) release_externals();
+    if (kept_) kept_ = Object();
+    kept_to_the_end_ = false;
+    if (capacity_ > kMuch && capacity_ / 2 > position) release_head();
+  }
+
   /// Of the whole payload.
-  std::size_t size() const noexcept;
+  std::size_t size() const noexcept { return externals_.empty() ? head_size_ : size_with_externals(); }
   /// Writes all of it to `room`, of size() bytes; releases the GIL while it copies much.
   void write_to(std::byte* room) const noexcept;
 
  private:
   static constexpr std::size_t kInline = 512;
-  static constexpr std::size_t kOutside = 4096;  // contents from here on go outside the head
+  static constexpr std::size_t kMuch = std::size_t{64} << 10;  // not kept for the next payload
+  static constexpr std::size_t kOutside = 4096;                // contents from here on go outside the head
   static constexpr int kDepth = 8;
   struct External {
     const void* data;
@@ -118,6 +105,9 @@ class Encoder {
   struct Mark;
 
   void tag(ValueTag t) { number(t); }
+  std::size_t size_with_externals() const noexcept;
+  void release_externals() noexcept;
+  void release_head() noexcept;
   bool may_be_simple(PyObject* object) const noexcept;
   bool simple(PyObject* object, int depth);
   bool simple_text(PyObject* object);
@@ -127,7 +117,14 @@ class Encoder {
   void outside(const void* data, std::size_t size, PyObject* owner);
   Mark mark() const noexcept;
   void roll_back(const Mark& mark) noexcept;
-  std::byte* grow(std::size_t n);
+  std::byte* grow(std::size_t n) {
+    if (n > capacity_ - head_size_) [[unlikely]]
+      make_room(n);
+    std::byte* at = head_ + head_size_;
+    head_size_ += n;
+    return at;
+  }
+  void make_room(std::size_t n);
 
   PyObject* scope_;
   CommonBuffers* common_;

@@ -144,6 +144,10 @@ Object MapTasks::read(detail::MapWindow::Result& result) {
     kept_.erase(result.index);
     std::rethrow_exception(result.error);
   }
+  if (Object value = read_scalar_outcome(result.value)) {
+    if (!kept_.empty()) kept_.erase(result.index);
+    return value;
+  }
   std::shared_ptr<const void> source;
   if (result.value.size() >= detail::PrivateMemory::kWorthwhile) source = hold(window_->take());
   Outcome outcome = read_outcome(result.value, std::move(source));

@@ -183,6 +183,7 @@ PyObject* encode_call(PyObject*, PyObject* arguments) noexcept {
 }
 
 Outcome read_outcome(std::span<const std::byte> payload, std::shared_ptr<const void> source) {
+  if (Object value = read_scalar_outcome(payload)) return {std::move(value), Object()};
   Decoder decoder(payload, {Origin::result, std::move(source)});
   if (decoder.number<ResultKind>() == ResultKind::value) return {decoder.value(), Object()};
   const Object description = decoder.value();

@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -15,6 +17,7 @@
 #include <retinue/shared_array.hpp>
 
 #include "codec/encoder.hpp"
+#include "codec/scalars.hpp"
 
 namespace retinue::python {
 
@@ -95,6 +98,27 @@ PyObject* encode_call(PyObject*, PyObject* arguments) noexcept;
 struct Outcome {
   Object value, error;
 };
+/// The value that a call gave, if it is a number or the like (codec/scalars.hpp); else null, for `read_outcome`. Throws
+/// PythonError where there is no memory.
+inline Object read_scalar_outcome(std::span<const std::byte> payload) {
+  constexpr std::size_t kBefore = sizeof(std::uint32_t) + sizeof(ResultKind);
+  std::uint32_t head = 0;
+  if (payload.size() <= kBefore || payload.size() > kBefore + kMaxScalar) return Object();
+  std::memcpy(&head, payload.data(), sizeof head);
+  if (head != payload.size() || static_cast<ResultKind>(payload[sizeof head]) != ResultKind::value) return Object();
+  return read_scalar(payload.data() + kBefore, payload.size() - kBefore);
+}
+/// The same in the other direction: writes the payload to `room`, of kMaxScalarOutcome bytes, and gives its size, or 0.
+constexpr std::size_t kMaxScalarOutcome = sizeof(std::uint32_t) + sizeof(ResultKind) + kMaxScalar;
+inline std::size_t write_scalar_outcome(PyObject* value, std::byte* room) noexcept {
+  constexpr std::size_t kBefore = sizeof(std::uint32_t) + sizeof(ResultKind);
+  const std::size_t size = write_scalar(value, room + kBefore);
+  if (size == 0) return 0;
+  const auto head = static_cast<std::uint32_t>(kBefore + size);
+  std::memcpy(room, &head, sizeof head);
+  room[sizeof head] = static_cast<std::byte>(ResultKind::value);
+  return head;
+}
 /// Reads how a call ended; `source` holds the payload, or is null if that is small. Throws PythonError if it cannot be
 /// read.
 Outcome read_outcome(std::span<const std::byte> payload, std::shared_ptr<const void> source);

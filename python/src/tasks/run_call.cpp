@@ -1,6 +1,7 @@
 // Runs one call, in a worker.
 #include "tasks/run_call.hpp"
 
+#include <cstring>
 #include <list>
 #include <unordered_map>
 
@@ -117,6 +118,12 @@ Object call_with_values(detail::TaskContext& context, Decoder& call, PyObject* f
     context.loaded();
     return check(PyObject_Call(function, all.get(), nullptr));
   }
+  if (count == 1) {
+    const Object only = call.value();
+    few[1] = only.get();
+    context.loaded();
+    return check(PyObject_Vectorcall(function, few + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+  }
   Object held[kFew];
   for (std::size_t i = 0; i < count; ++i) {
     held[i] = call.value();
@@ -208,6 +215,11 @@ void run_call(detail::TaskContext& context) {
       }
       const Object function = read_function(context, call, kind);
       value = make_call(context, call, function.get());
+    }
+    std::byte scalar[kMaxScalarOutcome];
+    if (const std::size_t size = write_scalar_outcome(value.get(), scalar); size != 0) {
+      std::memcpy(context.result(size), scalar, size);
+      return;
     }
     Encoder result(nullptr, kOwner);
     result.number(ResultKind::value);
