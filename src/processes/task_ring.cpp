@@ -156,19 +156,6 @@ bool TaskRing::collect_if_done(TaskState& task) {
   return true;
 }
 
-// The slot is free from here on. Its state word stays as it is, done for the most part: what makes it free
-// is that nobody owns it, and not writing to it saves fetching the line from the worker's cache.
-void TaskRing::end_slot(Slot& slot, TaskState& task, Ending ending) {
-  owners_[static_cast<std::size_t>(&slot - plan_.memory.slots)] = nullptr;
-  --in_slots_;
-  open_.end(task, ending);
-  release(task);
-}
-
-void TaskRing::release(TaskState& task) noexcept {
-  if (!task.owned_by_map) task.release();
-}
-
 void TaskRing::run_again(Slot& slot, TaskState& task) {
   backlog_.push_front(&task);
   --task.retries;

@@ -62,20 +62,32 @@ Function::Function(PyObject* callable, FunctionKind kind, Reach reach, const cha
     callable_ = Object(PyWeakref_NewRef(callable, nullptr));
     if (!callable_) PyErr_Clear();  // then it is never known again
   }
-  if (kind == FunctionKind::cached && size > kMaxInline && reach == Reach::same_region) {
-    kind = FunctionKind::in_block;
-    block_ = detail::allocate_for_workers(size);
-    std::memcpy(block_.data, bytes, size);
-  }
+  if (kind == FunctionKind::cached && size > kMaxInline) kind = FunctionKind::in_block;
+  if (kind == FunctionKind::in_block && !(reach == Reach::same_region && write_block(bytes, size)))
+    kind = FunctionKind::cached;
   append(prefix_, kind);
-  if (kind != FunctionKind::here) append(prefix_, next_id());
   if (kind == FunctionKind::in_block) {
     append(prefix_, reinterpret_cast<std::uint64_t>(block_.data));
-    append(prefix_, std::uint64_t{size});
-  } else {
-    append(prefix_, static_cast<std::uint32_t>(size));
-    prefix_.append(bytes, size);
+    return;
   }
+  if (kind == FunctionKind::cached) append(prefix_, next_id());
+  append(prefix_, static_cast<std::uint32_t>(size));
+  prefix_.append(bytes, size);
+}
+
+// False if there is no memory for it, and it need not lie there.
+bool Function::write_block(const char* bytes, std::size_t size) {
+  const std::uint64_t head[] = {next_id(), size};
+  static_assert(sizeof head == kBlockHead);
+  try {
+    block_ = detail::allocate_for_workers(sizeof head + size);
+  } catch (const ResourceExhausted&) {
+    if (size > kMaxInline) throw;
+    return false;
+  }
+  std::memcpy(block_.data, head, sizeof head);
+  std::memcpy(static_cast<std::byte*>(block_.data) + sizeof head, bytes, size);
+  return true;
 }
 
 bool Function::is_of(PyObject* callable) const noexcept {
@@ -118,12 +130,12 @@ FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope, Reach rea
 }
 
 FunctionRef Functions::for_map(PyObject* callable, PyObject* scope, Reach reach) {
-  if (const auto known = by_identity_.find(callable); known != by_identity_.end() && known->second->is_of(callable))
-    return known->second;
+  auto& all = by_identity_in_maps_;
+  if (const auto known = all.find(callable); known != all.end() && known->second->is_of(callable)) return known->second;
   const Described d = describe(callable, scope, true);
   const bool holds_descriptors = d.kept && !PyList_CheckExact(d.kept.get());
-  auto function = d.function(callable, holds_descriptors ? FunctionKind::here : FunctionKind::cached, reach);
-  if (d.state == State::none && by_identity_.size() < kMax) by_identity_.insert_or_assign(callable, function);
+  auto function = d.function(callable, holds_descriptors ? FunctionKind::here : FunctionKind::in_block, reach);
+  if (d.state == State::none && all.size() < kMax) all.insert_or_assign(callable, function);
   return function;
 }
 

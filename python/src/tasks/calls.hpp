@@ -24,7 +24,7 @@ namespace retinue::python {
 enum class FunctionKind : std::uint8_t {
   here,      ///< a pickle, loaded for this call
   cached,    ///< u64 id, u32 length, pickle: loaded once per worker
-  in_block,  ///< u64 id, u64 address, u64 length: likewise, the pickle lies in shared memory
+  in_block,  ///< u64 address of shared memory, where u64 id, u64 length and pickle lie: likewise
   raise,     ///< no function: the arguments are the description of an exception, which is the result
 };
 enum class ArgumentsKind : std::uint8_t {
@@ -38,10 +38,14 @@ enum class ArgumentsKind : std::uint8_t {
 constexpr std::uint32_t kInTuple = ~std::uint32_t{0};
 enum class ResultKind : std::uint8_t { value, exception };
 
+/// What lies before the pickle of a function in a block.
+constexpr std::size_t kBlockHead = 16;
+
 /// A function as it travels. Immutable; whoever has submitted a call with it keeps it until that call has run.
 class Function {
  public:
-  /// `kept`: what must live as long, or null. Throws PythonError if it names shared memory that workers do not have.
+  /// With `in_block` it becomes `cached` where workers do not have this process's shared memory, or there is none and it is
+  /// small; a large `cached` one becomes `in_block` where they have it. `kept`: what must live as long, or null. Throws PythonError if it names shared memory that workers do not have.
   Function(PyObject* callable, FunctionKind kind, Reach reach, const char* bytes, std::size_t size, Object kept);
   ~Function();
   Function(const Function&) = delete;
@@ -57,6 +61,8 @@ class Function {
   std::size_t bytes() const noexcept { return prefix_.size() + block_.bytes; }
 
  private:
+  bool write_block(const char* bytes, std::size_t size);
+
   std::string prefix_;
   detail::SharedMemory block_;
   Object callable_;  // a weak reference to what its identity stands for, or null
@@ -71,12 +77,14 @@ class Functions {
   /// `again`: the call may be run again.
   FunctionRef for_submit(PyObject* callable, PyObject* scope, Reach reach, bool again);
   /// For a map, whose workers load it once; for each task, if it holds descriptors, which must not stay open in workers.
+  /// It lies in a block, so that a task with a number as its argument is no longer than the first cache line of its slot.
   FunctionRef for_map(PyObject* callable, PyObject* scope, Reach reach);
 
  private:
   static constexpr std::size_t kMax = 1024;
   static constexpr std::size_t kMaxBytes = std::size_t{16} << 20;  // or one that is larger
   std::unordered_map<PyObject*, FunctionRef> by_identity_;
+  std::unordered_map<PyObject*, FunctionRef> by_identity_in_maps_;
   std::unordered_map<std::string, FunctionRef> by_content_;
   std::size_t content_bytes_ = 0;
 };

@@ -87,17 +87,26 @@ Object read_function(detail::TaskContext& context, Decoder& call, FunctionKind k
     context.loading();
     return load(call.take(n), n);
   }
-  const auto id = call.number<std::uint64_t>();
-  PyObject* known = loaded().find(id);
-  if (known == nullptr) context.loading();
+  std::uint64_t id = 0;
+  std::size_t size = 0;
+  const std::byte* bytes = nullptr;
   if (kind == FunctionKind::cached) {
-    const auto n = call.number<std::uint32_t>();
-    const std::byte* bytes = call.take(n);
-    if (known == nullptr) known = loaded().add(id, load(bytes, n), n);
+    id = call.number<std::uint64_t>();
+    size = call.number<std::uint32_t>();
+    bytes = call.take(size);
   } else {
-    const auto address = call.number<std::uint64_t>();
-    const auto n = call.number<std::uint64_t>();
-    if (known == nullptr) known = loaded().add(id, load(reinterpret_cast<const void*>(address), n), n);
+    const auto* const block = reinterpret_cast<const std::byte*>(call.number<std::uint64_t>());
+    std::uint64_t head[2];
+    static_assert(sizeof head == kBlockHead);
+    std::memcpy(head, block, sizeof head);
+    id = head[0];
+    size = head[1];
+    bytes = block + kBlockHead;
+  }
+  PyObject* known = loaded().find(id);
+  if (known == nullptr) {
+    context.loading();
+    known = loaded().add(id, load(bytes, size), size);
   }
   return Object::borrowed(known);
 }
