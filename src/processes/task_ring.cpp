@@ -38,7 +38,7 @@ void TaskRing::enqueue(TaskState& task, const std::byte* small, std::uint64_t si
 }
 
 // Its deadline has passed before it was submitted.
-void TaskRing::end_unrun(TaskState& task) noexcept {
+inline void TaskRing::end_unrun(TaskState& task) noexcept {
   open_.note_submitted(task);
   open_.end(task, Ending::timed_out);
   release(task);
@@ -46,7 +46,7 @@ void TaskRing::end_unrun(TaskState& task) noexcept {
 
 // The slot of the next position, if it is free or can be made so. Positions whose slot a worker is busy
 // in are passed over: the tail goes on without them.
-Slot* TaskRing::free_slot() {
+inline Slot* TaskRing::free_slot() {
   for (std::uint64_t n = 0; n <= plan_.memory.slot_mask; ++n, ++tail_) {  // Model: pass_over
     Slot& slot = plan_.memory.slot(tail_);
     TaskState* task = owners_[tail_ & plan_.memory.slot_mask];
@@ -61,7 +61,7 @@ Slot* TaskRing::free_slot() {
   return nullptr;
 }
 
-void TaskRing::publish(Slot& slot, TaskState& task, const std::byte* small, std::uint64_t size) {
+inline void TaskRing::publish(Slot& slot, TaskState& task, const std::byte* small, std::uint64_t size) {
   slot.entry = task.entry;
   slot.block = task.payload.owner_block();
   if (slot.block == 0 && size != 0) std::memcpy(slot.payload, small, size);

@@ -237,8 +237,12 @@ Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
     plan_.core->check_open();
   }
   if (!results_.empty()) return read_taken();
-  const SubmitAtEnd submit_at_end(*this);
   detail::MapWindow::Result result;
+  if (window_ != nullptr && window_->next_of_run(result)) {
+    interrupted_ = false;
+    return read(result);
+  }
+  const SubmitAtEnd submit_at_end(*this);
   while (window_ != nullptr) {
     // Inputs may wait, and what waits for them, for this result.
     const bool results_first = !inputs_ended_ && plan_.results_first && !pure_;
