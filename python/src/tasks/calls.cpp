@@ -62,32 +62,40 @@ Function::Function(PyObject* callable, FunctionKind kind, Reach reach, const cha
     callable_ = Object(PyWeakref_NewRef(callable, nullptr));
     if (!callable_) PyErr_Clear();  // then it is never known again
   }
-  if (kind == FunctionKind::cached && size > kMaxInline) kind = FunctionKind::in_block;
-  if (kind == FunctionKind::in_block && !(reach == Reach::same_region && write_block(bytes, size)))
-    kind = FunctionKind::cached;
-  append(prefix_, kind);
-  if (kind == FunctionKind::in_block) {
-    append(prefix_, reinterpret_cast<std::uint64_t>(block_.data));
+  if (kind == FunctionKind::cached && size > kMaxInline && reach == Reach::same_region) {
+    write_block(next_id(), bytes, size);
     return;
   }
+  append(prefix_, kind);
   if (kind == FunctionKind::cached) append(prefix_, next_id());
   append(prefix_, static_cast<std::uint32_t>(size));
   prefix_.append(bytes, size);
 }
 
-// False if there is no memory for it, and it need not lie there.
-bool Function::write_block(const char* bytes, std::size_t size) {
-  const std::uint64_t head[] = {next_id(), size};
+void Function::write_block(std::uint64_t id, const char* bytes, std::size_t size) {
+  const std::uint64_t head[] = {id, size};
   static_assert(sizeof head == kBlockHead);
-  try {
-    block_ = detail::allocate_for_workers(sizeof head + size);
-  } catch (const ResourceExhausted&) {
-    if (size > kMaxInline) throw;
-    return false;
-  }
+  block_ = detail::allocate_for_workers(sizeof head + size);
   std::memcpy(block_.data, head, sizeof head);
   std::memcpy(static_cast<std::byte*>(block_.data) + sizeof head, bytes, size);
-  return true;
+  append(prefix_, FunctionKind::in_block);
+  append(prefix_, reinterpret_cast<std::uint64_t>(block_.data));
+}
+
+FunctionRef Function::in_block(FunctionRef function, Reach reach) {
+  const std::string& prefix = function->prefix_;
+  if (static_cast<FunctionKind>(prefix.front()) != FunctionKind::cached || reach != Reach::same_region) return function;
+  std::uint64_t id = 0;
+  std::memcpy(&id, prefix.data() + sizeof(FunctionKind), sizeof id);
+  constexpr std::size_t kBefore = sizeof(FunctionKind) + sizeof id + sizeof(std::uint32_t);
+  try {
+    const std::shared_ptr<Function> copy(new Function);
+    copy->write_block(id, prefix.data() + kBefore, prefix.size() - kBefore);
+    copy->kept_ = function->kept_;
+    return copy;
+  } catch (const ResourceExhausted&) {
+    return function;
+  }
 }
 
 bool Function::is_of(PyObject* callable) const noexcept {
@@ -130,13 +138,13 @@ FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope, Reach rea
 }
 
 FunctionRef Functions::for_map(PyObject* callable, PyObject* scope, Reach reach) {
-  auto& all = by_identity_in_maps_;
-  if (const auto known = all.find(callable); known != all.end() && known->second->is_of(callable)) return known->second;
+  if (const auto known = by_identity_.find(callable); known != by_identity_.end() && known->second->is_of(callable))
+    return Function::in_block(known->second, reach);
   const Described d = describe(callable, scope, true);
   const bool holds_descriptors = d.kept && !PyList_CheckExact(d.kept.get());
-  auto function = d.function(callable, holds_descriptors ? FunctionKind::here : FunctionKind::in_block, reach);
-  if (d.state == State::none && all.size() < kMax) all.insert_or_assign(callable, function);
-  return function;
+  auto function = d.function(callable, holds_descriptors ? FunctionKind::here : FunctionKind::cached, reach);
+  if (d.state == State::none && by_identity_.size() < kMax) by_identity_.insert_or_assign(callable, function);
+  return Function::in_block(std::move(function), reach);
 }
 
 void write_arguments(Encoder& encoder, PyObject* const* arguments, std::size_t count, PyObject* names) {

@@ -44,14 +44,16 @@ constexpr std::size_t kBlockHead = 16;
 /// A function as it travels. Immutable; whoever has submitted a call with it keeps it until that call has run.
 class Function {
  public:
-  /// With `in_block` it becomes `cached` where workers do not have this process's shared memory, or there is none and it is
-  /// small; a large `cached` one becomes `in_block` where they have it. `kept`: what must live as long, or null. Throws PythonError if it names shared memory that workers do not have.
+  /// A large `cached` one becomes `in_block` where workers have this process's shared memory. `kept`: what must live as long,
+  /// or null. Throws PythonError if it names shared memory that workers do not have.
   Function(PyObject* callable, FunctionKind kind, Reach reach, const char* bytes, std::size_t size, Object kept);
   ~Function();
   Function(const Function&) = delete;
   Function& operator=(const Function&) = delete;
 
   void write(Encoder& encoder) const { encoder.raw(prefix_.data(), prefix_.size()); }
+  /// The same function, to the workers, in a block of its own; or `function` if it is not `cached`, or there is no memory.
+  static std::shared_ptr<const Function> in_block(std::shared_ptr<const Function> function, Reach reach);
   /// True if it was made of this very object, and not of one that lay at the same address.
   bool is_of(PyObject* callable) const noexcept;
   /// It names memory, so it must live until the calls it was submitted for have ended.
@@ -61,7 +63,8 @@ class Function {
   std::size_t bytes() const noexcept { return prefix_.size() + block_.bytes; }
 
  private:
-  bool write_block(const char* bytes, std::size_t size);
+  Function() = default;
+  void write_block(std::uint64_t id, const char* bytes, std::size_t size);
 
   std::string prefix_;
   detail::SharedMemory block_;
@@ -77,14 +80,13 @@ class Functions {
   /// `again`: the call may be run again.
   FunctionRef for_submit(PyObject* callable, PyObject* scope, Reach reach, bool again);
   /// For a map, whose workers load it once; for each task, if it holds descriptors, which must not stay open in workers.
-  /// It lies in a block, so that a task with a number as its argument is no longer than the first cache line of its slot.
+  /// It lies in a block of the map's, so that a task with a number as its argument is no longer than the first cache line of its slot.
   FunctionRef for_map(PyObject* callable, PyObject* scope, Reach reach);
 
  private:
   static constexpr std::size_t kMax = 1024;
   static constexpr std::size_t kMaxBytes = std::size_t{16} << 20;  // or one that is larger
   std::unordered_map<PyObject*, FunctionRef> by_identity_;
-  std::unordered_map<PyObject*, FunctionRef> by_identity_in_maps_;
   std::unordered_map<std::string, FunctionRef> by_content_;
   std::size_t content_bytes_ = 0;
 };
