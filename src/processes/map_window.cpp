@@ -1,5 +1,6 @@
 // The look-ahead of a map over a process pool.
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <deque>
 #include <vector>
@@ -14,7 +15,7 @@
 namespace retinue::detail {
 namespace {
 
-/// Tasks go round: spare -> staged -> under way -> given to the caller -> spare. This map owns
+/// Tasks go round: spare -> staged -> under way -> (in the run ->) given to the caller -> spare. This map owns
 /// them, also while they are under way; the destructor makes over to the pool those that are still running.
 class PoolMapWindow final : public MapWindow {
  public:
@@ -23,7 +24,9 @@ class PoolMapWindow final : public MapWindow {
         entry_(entry),
         options_(options),
         ordered_(order == Order::inputs),
-        look_ahead_(options_.look_ahead, core_->workers()) {}
+        look_ahead_(options_.look_ahead, core_->workers()) {
+    run_at_ = run_end_ = run_.data();
+  }
 
   ~PoolMapWindow() override {
     drop_staged();
@@ -33,9 +36,9 @@ class PoolMapWindow final : public MapWindow {
 
   std::size_t wanted() const override {
     core_->owner().refuse_if_made_elsewhere();
-    if (inputs_ended_ || outstanding_ >= look_ahead_.size()) return 0;
-    if (inputs_paused_ || is_heavy()) return 0;
-    return look_ahead_.room(outstanding_);
+    if (inputs_ended_ || outstanding() >= look_ahead_.size()) return 0;
+    if ((inputs_paused_ && noted_ == taken()) || is_heavy()) return 0;
+    return look_ahead_.room(outstanding());
   }
 
   std::byte* stage(std::size_t bytes) override {
@@ -79,14 +82,18 @@ class PoolMapWindow final : public MapWindow {
         std::count_if(all_.begin(), all_.end(), [](const TaskState* t) { return !t->ended(); }));
   }
 
-  void pause_inputs() noexcept override { inputs_paused_ = true; }
-  bool is_empty() const noexcept override { return outstanding_ == 0; }
-  std::size_t outstanding() const noexcept override { return outstanding_; }
+  void pause_inputs() noexcept override {
+    note_taken();
+    inputs_paused_ = true;
+  }
+  bool is_empty() const noexcept override { return outstanding() == 0; }
+  std::size_t outstanding() const noexcept override { return outstanding_ - (taken() - noted_); }
   std::size_t look_ahead() const noexcept override { return look_ahead_.size(); }
 
   void inputs_wait(bool wait) noexcept override { inputs_wait_ = wait; }
 
   bool has_result() override {
+    if (run_at_ != run_end_) return true;
     if (ordered_) return !under_way_.empty() && core_->waiting().done(*under_way_.front());
     if (ready_ == nullptr) {
       core_->collect();
@@ -106,7 +113,7 @@ class PoolMapWindow final : public MapWindow {
     return nudged;
   }
   bool is_heavy() const noexcept override {
-    return outstanding_bytes_ > kMaxBytesAhead && outstanding_ >= 2 * core_->workers();
+    return outstanding_bytes_ > kMaxBytesAhead && outstanding() >= 2 * core_->workers();
   }
 
   void unstage() noexcept override {
@@ -143,13 +150,12 @@ class PoolMapWindow final : public MapWindow {
 
   Next next(Result& result, const Deadline& deadline) override {
     core_->owner().refuse_if_made_elsewhere();
-    if (given_ != nullptr) {
-      given_->payload.clear();
-      spare_.push_back(given_);  // room was made when it was new
-      given_ = nullptr;
-    }
+    note_taken();
+    for (; recycled_ < taken(); ++recycled_) recycle(run_tasks_[recycled_]);
+    if (given_ != nullptr) recycle(std::exchange(given_, nullptr));
     if (outstanding_ == 0) return Next::over;
     if (!staged_.empty()) publish();
+    if (next_of_run(result)) return Next::result;
     Next outcome = Next::result;
     TaskState* task = ordered_ ? next_in_order(deadline, outcome) : next_finished(deadline, outcome);
     if (task == nullptr) return outcome;
@@ -162,11 +168,12 @@ class PoolMapWindow final : public MapWindow {
     result.error = nullptr;
     if (task->ending.load(std::memory_order_acquire) == Ending::value) result.value = task->payload.bytes();
     else result.error = task->error();
+    if (ordered_ && look_ahead_.size() >= kBulkWindow) find_run();
     return Next::result;
   }
 
   SharedMemory take() noexcept override {
-    return given_ != nullptr ? given_->payload.release_result_block() : SharedMemory{};
+    return given_ != nullptr && taken() == 0 ? given_->payload.release_result_block() : SharedMemory{};
   }
   void terminate_on_destruction() noexcept override { terminating_ = true; }
   void inputs_ended() noexcept override { inputs_ended_ = true; }
@@ -175,7 +182,39 @@ class PoolMapWindow final : public MapWindow {
  private:
   static constexpr std::size_t kMaxBytesAhead = 64u << 20;
   static constexpr std::size_t kBulkWindow = 256;
+  static constexpr std::size_t kLongestRun = 32;
   static constexpr std::chrono::milliseconds kBulkSleep{1};
+
+  // How many results of the run were given.
+  std::size_t taken() const noexcept { return static_cast<std::size_t>(run_at_ - run_.data()); }
+
+  void note_taken() noexcept {
+    if (noted_ == taken()) return;
+    for (; noted_ < taken(); ++noted_) look_ahead_.note_taken(), --outstanding_;
+    inputs_paused_ = false;
+  }
+
+  void recycle(TaskState* task) {
+    task->payload.clear();
+    spare_.push_back(task);  // room was made when it was new
+  }
+
+  // Values that come next and are there.
+  void find_run() noexcept {
+    std::size_t size = 0;
+    while (size < kLongestRun && !under_way_.empty()) {
+      TaskState* const task = under_way_.front();
+      if (task->ending.load(std::memory_order_acquire) != Ending::value || task->argument_bytes != 0 ||
+          task->payload.lies_in_result_block())
+        break;
+      run_[size] = {task->index, task->payload.bytes()};
+      run_tasks_[size++] = task;
+      under_way_.pop_front();
+    }
+    run_at_ = run_.data();
+    run_end_ = run_at_ + size;
+    noted_ = recycled_ = 0;
+  }
 
   TaskState* take_spare() {
     if (!spare_.empty()) {
@@ -293,13 +332,17 @@ class PoolMapWindow final : public MapWindow {
 
   StagedTasks staged_;
   std::vector<PoolCore::Staged> batch_;
-  std::vector<TaskState*> all_;       // every task made, each with our reference
-  std::vector<TaskState*> spare_;     // those to use again
-  std::deque<TaskState*> under_way_;  // those handed to the pool, in order; of an ordered map only
-  std::vector<TaskState*> last_;      // for last_under_way
-  FinishedList finished_;             // appended to by the pool under its mutex; of an unordered map only
-  TaskState* ready_ = nullptr;        // taken from finished_
-  TaskState* given_ = nullptr;
+  std::vector<TaskState*> all_;         // every task made, each with our reference
+  std::vector<TaskState*> spare_;       // those to use again
+  std::deque<TaskState*> under_way_;    // those handed to the pool, in order; of an ordered map only
+  std::vector<TaskState*> last_;        // for last_under_way
+  FinishedList finished_;               // appended to by the pool under its mutex; of an unordered map only
+  TaskState* ready_ = nullptr;          // taken from finished_
+  TaskState* given_ = nullptr;          // by the last `next`, but for ...
+  std::array<Ended, kLongestRun> run_;  // ... those of the run; see next_of_run
+  std::array<TaskState*, kLongestRun> run_tasks_;
+  std::size_t noted_ = 0;     // of those that were given: no longer outstanding
+  std::size_t recycled_ = 0;  // and spare again
 };
 
 }  // namespace

@@ -4,20 +4,15 @@
 
 #include <retinue/error.hpp>
 
-#include "system/fork_watch.hpp"
-
 namespace retinue::detail {
 
 OwnerProcess::OwnerProcess() noexcept : generation_(fork_generation()), pid_(getpid()) {}
-
-bool OwnerProcess::made_elsewhere() const noexcept { return generation_ != fork_generation(); }
 
 bool OwnerProcess::in_forked_child() const noexcept {
   return made_elsewhere() && !(is_of_another_copy(generation_) && getpid() == pid_);
 }
 
-void OwnerProcess::refuse_if_made_elsewhere() const {
-  if (!made_elsewhere()) return;
+void OwnerProcess::refuse() const {
   if (is_of_another_copy(generation_)) throw Error(kTwoCopies);
   throw PoolClosed("this pool belongs to the process that made it, and this is a forked child: make another pool here");
 }

@@ -18,22 +18,6 @@ TaskState::~TaskState() {
   if (core->owner().made_elsewhere()) payload.forget();
 }
 
-void TaskState::reset(const ChosenOptions& options) {
-  payload.clear();
-  death.reset();
-  callbacks.clear();
-  kept.reset();
-  position.store(kNowhere, std::memory_order_relaxed);
-  ending.store(Ending::pending, std::memory_order_relaxed);
-  wanted_ending = Ending::pending;
-  rings = 0;
-  taken = false;
-  retries = options.retries;
-  timeout = sensible(options.timeout);
-  finished_list = nullptr;
-  next = nullptr;
-}
-
 bool TaskState::cancelled() noexcept {
   if (!ended() && done()) progress();  // ended in its slot, but not read yet
   return ending.load(std::memory_order_acquire) == Ending::cancelled;

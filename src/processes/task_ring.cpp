@@ -38,7 +38,7 @@ void TaskRing::enqueue(TaskState& task, const std::byte* small, std::uint64_t si
 }
 
 // Its deadline has passed before it was submitted.
-void TaskRing::end_unrun(TaskState& task) noexcept {
+inline void TaskRing::end_unrun(TaskState& task) noexcept {
   open_.note_submitted(task);
   open_.end(task, Ending::timed_out);
   release(task);
@@ -46,7 +46,7 @@ void TaskRing::end_unrun(TaskState& task) noexcept {
 
 // The slot of the next position, if it is free or can be made so. Positions whose slot a worker is busy
 // in are passed over: the tail goes on without them.
-Slot* TaskRing::free_slot() {
+inline Slot* TaskRing::free_slot() {
   for (std::uint64_t n = 0; n <= plan_.memory.slot_mask; ++n, ++tail_) {  // Model: pass_over
     Slot& slot = plan_.memory.slot(tail_);
     TaskState* task = owners_[tail_ & plan_.memory.slot_mask];
@@ -61,7 +61,7 @@ Slot* TaskRing::free_slot() {
   return nullptr;
 }
 
-void TaskRing::publish(Slot& slot, TaskState& task, const std::byte* small, std::uint64_t size) {
+inline void TaskRing::publish(Slot& slot, TaskState& task, const std::byte* small, std::uint64_t size) {
   slot.entry = task.entry;
   slot.block = task.payload.owner_block();
   if (slot.block == 0 && size != 0) std::memcpy(slot.payload, small, size);
@@ -154,19 +154,6 @@ bool TaskRing::collect_if_done(TaskState& task) {
   if (!is_done(state, task)) return false;
   collect_slot(slot, task, state);
   return true;
-}
-
-// The slot is free from here on. Its state word stays as it is, done for the most part: what makes it free
-// is that nobody owns it, and not writing to it saves fetching the line from the worker's cache.
-void TaskRing::end_slot(Slot& slot, TaskState& task, Ending ending) {
-  owners_[static_cast<std::size_t>(&slot - plan_.memory.slots)] = nullptr;
-  --in_slots_;
-  open_.end(task, ending);
-  release(task);
-}
-
-void TaskRing::release(TaskState& task) noexcept {
-  if (!task.owned_by_map) task.release();
 }
 
 void TaskRing::run_again(Slot& slot, TaskState& task) {

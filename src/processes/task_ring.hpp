@@ -46,7 +46,14 @@ class TaskRing {
   void note_refill_ring() noexcept { refill_asked_ = false; }
 
   // Ends, other than by a result ---------------------------------------------------------------------
-  void end_slot(Slot& slot, TaskState& task, Ending ending);
+  /// The slot is free from here on. Its state word stays as it is, done for the most part: what makes it free
+  /// is that nobody owns it, and not writing to it saves fetching the line from the worker's cache.
+  void end_slot(Slot& slot, TaskState& task, Ending ending) noexcept {
+    owners_[static_cast<std::size_t>(&slot - plan_.memory.slots)] = nullptr;
+    --in_slots_;
+    open_.end(task, ending);
+    release(task);
+  }
   /// The task's worker died, or it is not known whether it had one: it waits for a slot again.
   void run_again(Slot& slot, TaskState& task);
   /// Frees the slot of a task that no worker has claimed; then it has ended as cancelled. False if one has.
@@ -95,7 +102,9 @@ class TaskRing {
   Slot* free_slot();
   void publish(Slot& slot, TaskState& task, const std::byte* small, std::uint64_t size);
   bool refill();
-  static void release(TaskState& task) noexcept;
+  static void release(TaskState& task) noexcept {
+    if (!task.owned_by_map) task.release();
+  }
 
   const PoolPlan& plan_;
   const KnownWorkers& workers_;

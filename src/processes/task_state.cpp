@@ -1,13 +1,12 @@
 #include "task_state.hpp"
 
-#include <cstring>
 #include <utility>
 
 #include "system/fork_watch.hpp"
 
 namespace retinue::detail {
 
-std::span<const std::byte> Payload::bytes() const noexcept {
+std::span<const std::byte> Payload::bytes_elsewhere() const noexcept {
   switch (place_) {
     case Place::none: return {};
     case Place::small: return {small_, size_};
@@ -16,17 +15,13 @@ std::span<const std::byte> Payload::bytes() const noexcept {
   }
 }
 
-void Payload::copy(const std::byte* from, std::uint64_t size) {
-  std::byte* heap = size > kSmall ? new std::byte[size] : nullptr;
+void Payload::copy_large(const std::byte* from, std::uint64_t size) {
+  std::byte* heap = new std::byte[size];
   clear();
   size_ = size;
-  if (heap != nullptr) {
-    heap_ = heap;
-    place_ = Place::heap;
-  } else {
-    place_ = Place::small;
-  }
-  if (size != 0) std::memcpy(heap != nullptr ? heap : small_, from, size);
+  heap_ = heap;
+  place_ = Place::heap;
+  std::memcpy(heap, from, size);
 }
 
 void Payload::take_owner_block(Region& region, std::uint64_t block, std::uint64_t size) noexcept {
@@ -44,14 +39,13 @@ void Payload::adopt(Region& region, Arena* arena, std::uint64_t block, std::uint
   at_ = {block, &region, arena};
 }
 
-void Payload::clear() noexcept {
-  switch (std::exchange(place_, Place::none)) {
+void Payload::free() noexcept {
+  switch (place_) {
     case Place::heap: delete[] heap_; break;
     case Place::owner_block: at_.region->free(at_.block, size_); break;
     case Place::result_block: at_.region->release(at_.arena, at_.block, size_); break;
     default: break;
   }
-  size_ = 0;
 }
 
 Payload::OwnerBlock Payload::release_owner_block() noexcept {

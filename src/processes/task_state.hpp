@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <span>
@@ -48,17 +49,33 @@ class Payload {
 
   std::uint64_t size() const noexcept { return size_; }
   bool empty() const noexcept { return place_ == Place::none; }
-  std::span<const std::byte> bytes() const noexcept;
+  std::span<const std::byte> bytes() const noexcept {
+    if (place_ == Place::small) [[likely]]
+      return {small_, size_};
+    return bytes_elsewhere();
+  }
   /// Offset of the owner's block, or 0 if the bytes lie elsewhere.
   std::uint64_t owner_block() const noexcept { return place_ == Place::owner_block ? at_.block : 0; }
 
   /// Keeps a copy. Throws bad_alloc and then holds what it held.
-  void copy(const std::byte* from, std::uint64_t size);
+  void copy(const std::byte* from, std::uint64_t size) {
+    if (size > kSmall) [[unlikely]]
+      return copy_large(from, size);
+    clear();
+    size_ = size;
+    place_ = Place::small;
+    if (size != 0) std::memcpy(small_, from, size);
+  }
   /// Takes over a block of the owner's arena.
   void take_owner_block(Region& region, std::uint64_t block, std::uint64_t size) noexcept;
   /// Takes over a worker's result block; throws CodecError if it is not the worker's, and then holds what it held.
   void adopt(Region& region, Arena* arena, std::uint64_t block, std::uint64_t size);
-  void clear() noexcept;
+  void clear() noexcept {
+    if (place_ > Place::small) [[unlikely]]
+      free();
+    place_ = Place::none;
+    size_ = 0;
+  }
   bool lies_in_result_block() const noexcept { return place_ == Place::result_block; }
   /// Gives a worker's result block away; no data if the bytes lie elsewhere, which then stay.
   SharedMemory release_result_block() noexcept;
@@ -68,7 +85,11 @@ class Payload {
   OwnerBlock release_owner_block() noexcept;
 
  private:
-  enum class Place : std::uint8_t { none, small, heap, owner_block, result_block };
+  enum class Place : std::uint8_t { none, small, heap, owner_block, result_block };  // from `heap` on: to be freed
+  std::span<const std::byte> bytes_elsewhere() const noexcept;
+  void copy_large(const std::byte* from, std::uint64_t size);
+  void free() noexcept;
+
   static constexpr std::uint64_t kSmall = 48;
 
   Place place_ = Place::none;
@@ -141,7 +162,21 @@ class TaskState final : public EncodedCompletion {
   /// The exception of a task that ended without a value.
   std::exception_ptr error() const;
   /// To be used for another task. Only for its sole owner.
-  void reset(const ChosenOptions& options);
+  void reset(const ChosenOptions& options) {
+    payload.clear();
+    death.reset();
+    callbacks.clear();
+    kept.reset();
+    position.store(kNowhere, std::memory_order_relaxed);
+    ending.store(Ending::pending, std::memory_order_relaxed);
+    wanted_ending = Ending::pending;
+    rings = 0;
+    taken = false;
+    retries = options.retries;
+    timeout = sensible(options.timeout);
+    finished_list = nullptr;
+    next = nullptr;
+  }
 
   const CoreRef core;
   const std::uint64_t entry;

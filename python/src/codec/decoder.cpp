@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kMaxDepth = 32;
 
-[[noreturn]] void damaged() { throw CodecError("damaged payload: it is not what was written"); }
+[[noreturn]] void throw_damaged() { throw CodecError("damaged payload: it is not what was written"); }
 
 Object text(const void* data, std::size_t length, unsigned kind) {
   if (kind == 0) {
@@ -20,7 +20,7 @@ Object text(const void* data, std::size_t length, unsigned kind) {
     std::memcpy(PyUnicode_1BYTE_DATA(s.get()), data, length);
     return s;
   }
-  if (kind != 1 && kind != 2 && kind != 4) damaged();
+  if (kind != 1 && kind != 2 && kind != 4) throw_damaged();
   return check(PyUnicode_FromKindAndData(static_cast<int>(kind), data, static_cast<Py_ssize_t>(length)));
 }
 
@@ -42,12 +42,7 @@ Decoder::Decoder(std::span<const std::byte> payload, Origin origin) : payload_(p
   head_end_ = outside_at_ = head;
 }
 
-const std::byte* Decoder::take(std::size_t n) {
-  if (n > head_end_ - at_) damaged();
-  const std::byte* p = payload_.data() + at_;
-  at_ += n;
-  return p;
-}
+void Decoder::damaged() { throw_damaged(); }
 
 const std::byte* Decoder::outside(std::size_t n) {
   const std::size_t begin = align_external(outside_at_);

@@ -38,10 +38,17 @@ class Decoder {
     return value;
   }
   /// `n` bytes of the head.
-  const std::byte* take(std::size_t n);
+  const std::byte* take(std::size_t n) {
+    if (n > head_end_ - at_) [[unlikely]]
+      damaged();
+    const std::byte* p = payload_.data() + at_;
+    at_ += n;
+    return p;
+  }
   Object value() { return value(0); }
 
  private:
+  [[noreturn, gnu::cold]] static void damaged();
   struct Packed;
   Object value(int depth);
   Packed packed();

@@ -7,6 +7,7 @@
 
 #include <retinue/writer.hpp>
 
+#include "codec/scalars.hpp"
 #include "interpreter/helpers.hpp"
 #include "memory/common_buffers.hpp"
 #include "memory/shared_arrays.hpp"
@@ -15,7 +16,7 @@
 namespace retinue::python {
 namespace {
 
-constexpr std::size_t kMuch = std::size_t{1} << 20;  // to copy while others wait for the GIL
+constexpr std::size_t kMuchToCopy = std::size_t{1} << 20;  // while others wait for the GIL
 constexpr std::size_t kMaxInHead = std::numeric_limits<std::uint32_t>::max() / 2;
 
 struct ViewGuard {
@@ -72,33 +73,43 @@ struct Encoder::Mark {
   CommonBuffers::Placed placed;
 };
 
-Encoder::~Encoder() {
+Encoder::~Encoder() { release_externals(); }
+
+void Encoder::release_externals() noexcept {
   for (External& external : externals_)
     if (external.view.obj != nullptr) PyBuffer_Release(&external.view);
+  externals_.clear();
 }
 
-std::byte* Encoder::grow(std::size_t n) {
-  if (head_size_ + n > capacity_) {
-    if (head_size_ + n > kMaxInHead) {
-      PyErr_SetString(PyExc_OverflowError, "a value of more than 2 GB of small parts cannot be sent");
-      throw PythonError{};
-    }
-    const std::size_t wanted = std::max(2 * capacity_, head_size_ + n);
-    const bool first = heap_ == nullptr;
-    auto* const larger = static_cast<std::byte*>(std::realloc(heap_.get(), wanted));
-    if (larger == nullptr) throw std::bad_alloc();
+void Encoder::release_head() noexcept {
+  if (head_size_ <= kInline) {
+    std::memcpy(inline_, head_, head_size_);
+    heap_.reset();
+    head_ = inline_;
+    capacity_ = kInline;
+  } else if (auto* const smaller = static_cast<std::byte*>(std::realloc(heap_.get(), head_size_))) {
     (void)heap_.release();
-    heap_.reset(larger);
-    if (first) std::memcpy(larger, inline_, head_size_);
-    head_ = larger;
-    capacity_ = wanted;
+    heap_.reset(smaller);
+    head_ = smaller;
+    capacity_ = head_size_;
   }
-  std::byte* at = head_ + head_size_;
-  head_size_ += n;
-  return at;
 }
 
-void Encoder::raw(const void* bytes, std::size_t n) { std::memcpy(grow(n), bytes, n); }
+void Encoder::make_room(std::size_t n) {
+  if (n > kMaxInHead - head_size_) {
+    PyErr_SetString(PyExc_OverflowError, "a value of more than 2 GB of small parts cannot be sent");
+    throw PythonError{};
+  }
+  const std::size_t wanted = std::max(2 * capacity_, head_size_ + n);
+  const bool first = heap_ == nullptr;
+  auto* const larger = static_cast<std::byte*>(std::realloc(heap_.get(), wanted));
+  if (larger == nullptr) throw std::bad_alloc();
+  (void)heap_.release();
+  heap_.reset(larger);
+  if (first) std::memcpy(larger, inline_, head_size_);
+  head_ = larger;
+  capacity_ = wanted;
+}
 
 void Encoder::outside(const void* data, std::size_t size, PyObject* owner) {
   externals_.push_back({data, size, Object::borrowed(owner), {}});
@@ -227,28 +238,12 @@ bool Encoder::simple_text(PyObject* object) {
 
 // False if it, or something in it, is of another type; what was written by then is rolled back by the caller.
 bool Encoder::simple(PyObject* object, int depth) {
-  if (object == Py_None) return tag(ValueTag::none), true;
-  if (object == Py_True) return tag(ValueTag::yes), true;
-  if (object == Py_False) return tag(ValueTag::no), true;
+  std::byte scalar[kMaxScalar];
+  if (const std::size_t n = write_scalar(object, scalar); n != 0) {
+    raw(scalar, n);
+    return true;
+  }
   const PyTypeObject* type = Py_TYPE(object);
-  if (type == &PyLong_Type) {
-    int overflow = 0;
-    const long long n = PyLong_AsLongLongAndOverflow(object, &overflow);
-    if (overflow != 0) return false;
-    if (n >= -128 && n < 128) {
-      tag(ValueTag::small_int);
-      number(static_cast<std::int8_t>(n));
-    } else {
-      tag(ValueTag::integer);
-      number(std::int64_t{n});
-    }
-    return true;
-  }
-  if (type == &PyFloat_Type) {
-    tag(ValueTag::real);
-    number(PyFloat_AS_DOUBLE(object));
-    return true;
-  }
   if (type == &PyUnicode_Type) return !is_in_several(object) && simple_text(object);
   if (type == &PyBytes_Type) return !is_in_several(object) && simple_bytes(object);
   if (type == &PyByteArray_Type) {
@@ -410,7 +405,7 @@ void Encoder::pickled(PyObject* pickle, PyObject* buffers) {
   }
 }
 
-std::size_t Encoder::size() const noexcept {
+std::size_t Encoder::size_with_externals() const noexcept {
   std::size_t end = head_size_;
   for (const External& external : externals_) end = external.begin_after(end) + external.size;
   return end;
@@ -420,7 +415,7 @@ void Encoder::write_to(std::byte* room) const { write_to(detail::Room{room, room
 
 void Encoder::write_to(const detail::Room& room) const {
   std::optional<WithoutGil> without;
-  if (size() >= kMuch) without.emplace();
+  if (size() >= kMuchToCopy) without.emplace();
   const auto head_size = static_cast<std::uint32_t>(head_size_);
   Writer writer(room, size());
   writer.bytes(&head_size, sizeof head_size);

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -22,43 +23,10 @@
 #include <retinue/detail/codec/checks.hpp>
 #include <retinue/detail/codec/room.hpp>
 
+#include "codec/value_tag.hpp"
 #include "interpreter/python.hpp"
 
 namespace retinue::python {
-
-/// What a tagged value begins with.
-enum class ValueTag : std::uint8_t {
-  none,
-  yes,
-  no,
-  small_int,           ///< i8
-  integer,             ///< i64
-  real,                ///< f64
-  ascii,               ///< u32 length, bytes
-  text,                ///< u8 bytes a character, u32 length, characters
-  text_outside,        ///< likewise, characters in an external; length is u64
-  bytes,               ///< u32 length, bytes
-  bytes_outside,       ///< u64 length; an external
-  tuple,               ///< u32 count, values
-  list,                ///< likewise
-  packed_tuple,        ///< u8 PackedKind, u32 count, numbers
-  packed_list,         ///< likewise
-  dict,                ///< u32 count, keys and values in turn
-  numbered_dict,       ///< a packed tuple of the keys, a tuple of the values
-  set,                 ///< a tuple
-  frozen_set,          ///< likewise
-  byte_array,          ///< u32 length, bytes
-  byte_array_outside,  ///< u64 length; an external
-  bytes_elsewhere,     ///< u64 length, u64 address of shared memory
-  shared_array,        ///< ArrayName
-  shared_value,        ///< u64 number, u64 address, u64 length: what `share` gave
-  pickle,              ///< u32 length, bytes
-  pickle_outside,      ///< u64 length; an external
-  pickle_with_buffers  ///< u32 count, count x (u8 BufferFlags, u64 length; an external, or u64 address), then a pickle
-};
-
-/// What the numbers are that stand in a row.
-enum class PackedKind : std::uint8_t { i32, i64, f64 };
 
 /// What is recorded of a buffer beside a pickle.
 enum BufferFlags : std::uint8_t { kReadOnly = 1, kElsewhere = 2 };
@@ -91,7 +59,7 @@ class Encoder {
   void number(T value) {
     raw(&value, sizeof value);
   }
-  void raw(const void* bytes, std::size_t n);
+  void raw(const void* bytes, std::size_t n) { std::memcpy(grow(n), bytes, n); }
   /// A value in any way. Throws PythonError if it cannot be pickled, or names shared memory that the reader does not have.
   void value(PyObject* object);
   /// As values one after the other; false, and nothing is written, if they need to be pickled as one.
@@ -112,8 +80,19 @@ class Encoder {
   std::size_t position() const noexcept { return head_size_; }
   void rewind(std::size_t position) noexcept { head_size_ = position; }
 
+  /// To write another payload: forgets all but the head up to `position`.
+  void begin_again(std::size_t position) noexcept {
+    head_size_ = position;
+    containers_ = 0;
+    one_seen_ = several_ = false;
+    if (!externals_.empty()) release_externals();
+    if (kept_) kept_ = Object();
+    kept_to_the_end_ = false;
+    if (capacity_ > kMuch && capacity_ / 2 > position) release_head();
+  }
+
   /// Of the whole payload.
-  std::size_t size() const noexcept;
+  std::size_t size() const noexcept { return externals_.empty() ? head_size_ : size_with_externals(); }
   /// Writes all of it to `room`, of size() bytes; releases the GIL while it copies much.
   void write_to(std::byte* room) const;
   /// The same, into memory that may still have to be made. Throws ResourceExhausted.
@@ -121,7 +100,8 @@ class Encoder {
 
  private:
   static constexpr std::size_t kInline = 512;
-  static constexpr std::size_t kOutside = 4096;  // contents from here on go outside the head
+  static constexpr std::size_t kMuch = std::size_t{64} << 10;  // not kept for the next payload
+  static constexpr std::size_t kOutside = 4096;                // contents from here on go outside the head
   static constexpr int kDepth = 8;
   static constexpr std::size_t kFewestPacked = 8;
   struct External {
@@ -135,6 +115,9 @@ class Encoder {
   struct Mark;
 
   void tag(ValueTag t) { number(t); }
+  std::size_t size_with_externals() const noexcept;
+  void release_externals() noexcept;
+  void release_head() noexcept;
   bool may_be_simple(PyObject* object) const noexcept;
   bool simple(PyObject* object, int depth);
   bool sequence(PyObject* object, ValueTag tagged, ValueTag packed, int depth);
@@ -151,7 +134,14 @@ class Encoder {
   void outside(const void* data, std::size_t size, PyObject* owner);
   Mark mark() const noexcept;
   void roll_back(const Mark& mark) noexcept;
-  std::byte* grow(std::size_t n);
+  std::byte* grow(std::size_t n) {
+    if (n > capacity_ - head_size_) [[unlikely]]
+      make_room(n);
+    std::byte* at = head_ + head_size_;
+    head_size_ += n;
+    return at;
+  }
+  void make_room(std::size_t n);
 
   PyObject* scope_;
   CommonBuffers* common_;

@@ -143,6 +143,7 @@ class MapTasks {
   // Inputs, see map_inputs.cpp ----------------------------------------------------------------------
   void write_prefix();
   bool read_one();
+  bool stage_scalar(PyObject* argument);
   void stage(PyObject* const* arguments, std::size_t count, bool ready);
   void stage_tuple(PyObject* arguments, bool ready);
   void stage_star(PyObject* arguments);
@@ -179,8 +180,10 @@ class MapTasks {
   std::unique_ptr<detail::MapWindow> window_;
   bool pure_;  // reading inputs runs no code of the program's
   CommonBuffers common_;
-  std::string prefix_;  // how the function and the bound arguments travel
+  Encoder item_;        // of the item at hand; its payload begins with ...
+  std::string prefix_;  // ... how the function and the bound arguments travel
   bool has_bound_ = false;
+  std::string before_scalar_;        // all of a payload but its one argument, and the size of the whole
   Object bound_kept_;                // the Python objects that the bound ones name ...
   detail::KeptMemory bound_blocks_;  // ... and the memory
   Object pending_;                   // the arguments of an item that waits for memory: a tuple

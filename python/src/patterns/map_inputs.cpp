@@ -48,6 +48,12 @@ Py_ssize_t items_of(PyObject* iterator) {
   return n;
 }
 
+/// When an item is staged: what it names, and exports of its buffers, are not held for longer.
+struct ForgetsItem {
+  std::size_t keep;
+  void operator()(Encoder* encoder) const noexcept { encoder->begin_again(keep); }
+};
+
 }  // namespace
 
 // Other iterators in place of those over lists, which may change: over what is left of them now.
@@ -101,25 +107,31 @@ MapTasks::MapTasks(MapPlan plan)
     : plan_(std::move(plan)),
       window_(plan_.core->open_map(call_entry(), plan_.options, plan_.order)),
       pure_(are_pure(plan_.iterators.get())),
-      common_(pure_) {
+      common_(pure_),
+      item_(plan_.scope.get(), plan_.core->reach(), &common_, plan_.options.retries.value_or(0) != 0) {
   write_prefix();
 }
 
 // Once: each task's payload begins with the same bytes.
 void MapTasks::write_prefix() {
-  Encoder encoder(plan_.scope.get(), plan_.core->reach(), &common_, plan_.options.retries.value_or(0) != 0);
-  const std::size_t begin = encoder.position();
-  plan_.function->write(encoder);
+  const std::size_t begin = item_.position();
+  plan_.function->write(item_);
   if (plan_.bound) {
     has_bound_ = true;
     check_reach(plan_.core->reach(), PyTuple_GET_ITEM(plan_.bound.get(), 3));
-    encoder.number(ArgumentsKind::bound);
-    encoder.pickled(PyTuple_GET_ITEM(plan_.bound.get(), 1), PyTuple_GET_ITEM(plan_.bound.get(), 2));
+    item_.number(ArgumentsKind::bound);
+    item_.pickled(PyTuple_GET_ITEM(plan_.bound.get(), 1), PyTuple_GET_ITEM(plan_.bound.get(), 2));
     bound_kept_ = Object::borrowed(PyTuple_GET_ITEM(plan_.bound.get(), 3));
     bound_blocks_ = common_.end_task().first;
     plan_.bound = Object();
   }
-  prefix_ = encoder.written_since(begin);
+  prefix_ = item_.written_since(begin);
+  const std::size_t end = item_.position();
+  if (!has_bound_) item_.number(ArgumentsKind::values);
+  item_.number(std::uint32_t{1});
+  before_scalar_.assign(begin, '\0');
+  before_scalar_ += item_.written_since(begin);
+  item_.begin_again(end);
 }
 
 bool MapTasks::goes_to_calls() const noexcept {
@@ -186,15 +198,31 @@ void MapTasks::stage_error(const Object& error) {
                     [this](const Encoder& encoder) { stage_encoded(encoder, Payload::whole); });
 }
 
+// False if it is something else than a number or the like, or cannot go into the window now.
+bool MapTasks::stage_scalar(PyObject* argument) {
+  std::byte scalar[kMaxScalar];
+  const std::size_t n = goes_to_calls() ? 0 : write_scalar(argument, scalar);
+  if (n == 0) return false;
+  const auto size = static_cast<std::uint32_t>(before_scalar_.size() + n);
+  std::byte* const room = window_->stage(size);
+  std::memcpy(room, before_scalar_.data(), before_scalar_.size());
+  std::memcpy(room, &size, sizeof size);
+  std::memcpy(room + before_scalar_.size(), scalar, n);
+  staged_bytes_ += Records::kHead + size - (sizeof size + prefix_.size());
+  if (!bound_blocks_.empty()) keep_in_window({}, 0);
+  ++staged_;
+  return true;
+}
+
 void MapTasks::stage(PyObject* const* arguments, std::size_t count, bool ready) {
-  common_.begin_task(arguments, count, ready);
   std::exception_ptr no_memory;
   try {
-    Encoder encoder(plan_.scope.get(), plan_.core->reach(), &common_, plan_.options.retries.value_or(0) != 0);
-    encoder.raw(prefix_.data(), prefix_.size());
-    if (has_bound_) write_arguments_after(encoder, {}, arguments, count);
-    else write_arguments(encoder, arguments, count, nullptr);
-    return stage_encoded(encoder, Payload::behind_prefix);
+    if (count == 1 && stage_scalar(arguments[0])) return;
+    const std::unique_ptr<Encoder, ForgetsItem> item(&item_, ForgetsItem{sizeof(std::uint32_t) + prefix_.size()});
+    common_.begin_task(arguments, count, ready);
+    if (has_bound_) write_arguments_after(item_, {}, arguments, count);
+    else write_arguments(item_, arguments, count, nullptr);
+    return stage_encoded(item_, Payload::behind_prefix);
   } catch (const PythonError&) {
     if (!concerns_value()) throw;
   } catch (const ResourceExhausted&) {

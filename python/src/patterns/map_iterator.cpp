@@ -19,8 +19,8 @@ MapObject& self_of(PyObject* self) noexcept { return *reinterpret_cast<MapObject
 
 PyObject* next(PyObject* self) noexcept {
   return guarded([self]() -> PyObject* {
-    const std::shared_ptr<MapTasks> tasks = self_of(self).tasks;
-    return tasks->next().release();
+    // Held by `self`, which the caller holds.
+    return self_of(self).tasks->next().release();
   });
 }
 

@@ -144,6 +144,10 @@ Object MapTasks::read(detail::MapWindow::Result& result) {
     kept_.erase(result.index);
     std::rethrow_exception(result.error);
   }
+  if (Object value = read_scalar_outcome(result.value)) {
+    if (!kept_.empty()) kept_.erase(result.index);
+    return value;
+  }
   std::shared_ptr<const void> source;
   if (result.value.size() >= detail::PrivateMemory::kWorthwhile) source = hold(window_->take());
   Outcome outcome = read_outcome(result.value, std::move(source));
@@ -233,8 +237,12 @@ Object MapTasks::next_until(const Deadline& deadline, bool& timed_out) {
     plan_.core->check_open();
   }
   if (!results_.empty()) return read_taken();
-  const SubmitAtEnd submit_at_end(*this);
   detail::MapWindow::Result result;
+  if (window_ != nullptr && window_->next_of_run(result)) {
+    interrupted_ = false;
+    return read(result);
+  }
+  const SubmitAtEnd submit_at_end(*this);
   while (window_ != nullptr) {
     // Inputs may wait, and what waits for them, for this result.
     const bool results_first = !inputs_ended_ && plan_.results_first && !pure_;

@@ -63,18 +63,38 @@ Function::Function(PyObject* callable, FunctionKind kind, Reach reach, const cha
     if (!callable_) PyErr_Clear();  // then it is never known again
   }
   if (kind == FunctionKind::cached && size > kMaxInline && reach == Reach::same_region) {
-    kind = FunctionKind::in_block;
-    block_ = detail::allocate_for_workers(size);
-    std::memcpy(block_.data, bytes, size);
+    write_block(next_id(), bytes, size);
+    return;
   }
   append(prefix_, kind);
-  if (kind != FunctionKind::here) append(prefix_, next_id());
-  if (kind == FunctionKind::in_block) {
-    append(prefix_, reinterpret_cast<std::uint64_t>(block_.data));
-    append(prefix_, std::uint64_t{size});
-  } else {
-    append(prefix_, static_cast<std::uint32_t>(size));
-    prefix_.append(bytes, size);
+  if (kind == FunctionKind::cached) append(prefix_, next_id());
+  append(prefix_, static_cast<std::uint32_t>(size));
+  prefix_.append(bytes, size);
+}
+
+void Function::write_block(std::uint64_t id, const char* bytes, std::size_t size) {
+  const std::uint64_t head[] = {id, size};
+  static_assert(sizeof head == kBlockHead);
+  block_ = detail::allocate_for_workers(sizeof head + size);
+  std::memcpy(block_.data, head, sizeof head);
+  std::memcpy(static_cast<std::byte*>(block_.data) + sizeof head, bytes, size);
+  append(prefix_, FunctionKind::in_block);
+  append(prefix_, reinterpret_cast<std::uint64_t>(block_.data));
+}
+
+FunctionRef Function::in_block(FunctionRef function, Reach reach) {
+  const std::string& prefix = function->prefix_;
+  if (static_cast<FunctionKind>(prefix.front()) != FunctionKind::cached || reach != Reach::same_region) return function;
+  std::uint64_t id = 0;
+  std::memcpy(&id, prefix.data() + sizeof(FunctionKind), sizeof id);
+  constexpr std::size_t kBefore = sizeof(FunctionKind) + sizeof id + sizeof(std::uint32_t);
+  try {
+    const std::shared_ptr<Function> copy(new Function);
+    copy->write_block(id, prefix.data() + kBefore, prefix.size() - kBefore);
+    copy->kept_ = function->kept_;
+    return copy;
+  } catch (const ResourceExhausted&) {
+    return function;
   }
 }
 
@@ -119,12 +139,12 @@ FunctionRef Functions::for_submit(PyObject* callable, PyObject* scope, Reach rea
 
 FunctionRef Functions::for_map(PyObject* callable, PyObject* scope, Reach reach) {
   if (const auto known = by_identity_.find(callable); known != by_identity_.end() && known->second->is_of(callable))
-    return known->second;
+    return Function::in_block(known->second, reach);
   const Described d = describe(callable, scope, true);
   const bool holds_descriptors = d.kept && !PyList_CheckExact(d.kept.get());
   auto function = d.function(callable, holds_descriptors ? FunctionKind::here : FunctionKind::cached, reach);
   if (d.state == State::none && by_identity_.size() < kMax) by_identity_.insert_or_assign(callable, function);
-  return function;
+  return Function::in_block(std::move(function), reach);
 }
 
 void write_arguments(Encoder& encoder, PyObject* const* arguments, std::size_t count, PyObject* names) {
@@ -183,6 +203,7 @@ PyObject* encode_call(PyObject*, PyObject* arguments) noexcept {
 }
 
 Outcome read_outcome(std::span<const std::byte> payload, std::shared_ptr<const void> source) {
+  if (Object value = read_scalar_outcome(payload)) return {std::move(value), Object()};
   Decoder decoder(payload, {Origin::result, std::move(source)});
   if (decoder.number<ResultKind>() == ResultKind::value) return {decoder.value(), Object()};
   const Object description = decoder.value();

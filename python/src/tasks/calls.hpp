@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -15,13 +17,14 @@
 #include <retinue/shared_array.hpp>
 
 #include "codec/encoder.hpp"
+#include "codec/scalars.hpp"
 
 namespace retinue::python {
 
 enum class FunctionKind : std::uint8_t {
   here,      ///< a pickle, loaded for this call
   cached,    ///< u64 id, u32 length, pickle: loaded once per worker
-  in_block,  ///< u64 id, u64 address, u64 length: likewise, the pickle lies in shared memory
+  in_block,  ///< u64 address of shared memory, where u64 id, u64 length and pickle lie: likewise
   raise,     ///< no function: the arguments are the description of an exception, which is the result
 };
 enum class ArgumentsKind : std::uint8_t {
@@ -35,16 +38,22 @@ enum class ArgumentsKind : std::uint8_t {
 constexpr std::uint32_t kInTuple = ~std::uint32_t{0};
 enum class ResultKind : std::uint8_t { value, exception };
 
+/// What lies before the pickle of a function in a block.
+constexpr std::size_t kBlockHead = 16;
+
 /// A function as it travels. Immutable; whoever has submitted a call with it keeps it until that call has run.
 class Function {
  public:
-  /// `kept`: what must live as long, or null. Throws PythonError if it names shared memory that workers do not have.
+  /// A large `cached` one becomes `in_block` where workers have this process's shared memory. `kept`: what must live as long,
+  /// or null. Throws PythonError if it names shared memory that workers do not have.
   Function(PyObject* callable, FunctionKind kind, Reach reach, const char* bytes, std::size_t size, Object kept);
   ~Function();
   Function(const Function&) = delete;
   Function& operator=(const Function&) = delete;
 
   void write(Encoder& encoder) const { encoder.raw(prefix_.data(), prefix_.size()); }
+  /// The same function, to the workers, in a block of its own; or `function` if it is not `cached`, or there is no memory.
+  static std::shared_ptr<const Function> in_block(std::shared_ptr<const Function> function, Reach reach);
   /// True if it was made of this very object, and not of one that lay at the same address.
   bool is_of(PyObject* callable) const noexcept;
   /// It names memory, so it must live until the calls it was submitted for have ended.
@@ -54,6 +63,9 @@ class Function {
   std::size_t bytes() const noexcept { return prefix_.size() + block_.bytes; }
 
  private:
+  Function() = default;
+  void write_block(std::uint64_t id, const char* bytes, std::size_t size);
+
   std::string prefix_;
   detail::SharedMemory block_;
   Object callable_;  // a weak reference to what its identity stands for, or null
@@ -68,6 +80,7 @@ class Functions {
   /// `again`: the call may be run again.
   FunctionRef for_submit(PyObject* callable, PyObject* scope, Reach reach, bool again);
   /// For a map, whose workers load it once; for each task, if it holds descriptors, which must not stay open in workers.
+  /// It lies in a block of the map's, so that a task with a number as its argument is no longer than the first cache line of its slot.
   FunctionRef for_map(PyObject* callable, PyObject* scope, Reach reach);
 
  private:
@@ -95,6 +108,27 @@ PyObject* encode_call(PyObject*, PyObject* arguments) noexcept;
 struct Outcome {
   Object value, error;
 };
+/// The value that a call gave, if it is a number or the like (codec/scalars.hpp); else null, for `read_outcome`. Throws
+/// PythonError where there is no memory.
+inline Object read_scalar_outcome(std::span<const std::byte> payload) {
+  constexpr std::size_t kBefore = sizeof(std::uint32_t) + sizeof(ResultKind);
+  std::uint32_t head = 0;
+  if (payload.size() <= kBefore || payload.size() > kBefore + kMaxScalar) return Object();
+  std::memcpy(&head, payload.data(), sizeof head);
+  if (head != payload.size() || static_cast<ResultKind>(payload[sizeof head]) != ResultKind::value) return Object();
+  return read_scalar(payload.data() + kBefore, payload.size() - kBefore);
+}
+/// The same in the other direction: writes the payload to `room`, of kMaxScalarOutcome bytes, and gives its size, or 0.
+constexpr std::size_t kMaxScalarOutcome = sizeof(std::uint32_t) + sizeof(ResultKind) + kMaxScalar;
+inline std::size_t write_scalar_outcome(PyObject* value, std::byte* room) noexcept {
+  constexpr std::size_t kBefore = sizeof(std::uint32_t) + sizeof(ResultKind);
+  const std::size_t size = write_scalar(value, room + kBefore);
+  if (size == 0) return 0;
+  const auto head = static_cast<std::uint32_t>(kBefore + size);
+  std::memcpy(room, &head, sizeof head);
+  room[sizeof head] = static_cast<std::byte>(ResultKind::value);
+  return head;
+}
 /// Reads how a call ended; `source` holds the payload, or is null if that is small. Throws PythonError if it cannot be
 /// read.
 Outcome read_outcome(std::span<const std::byte> payload, std::shared_ptr<const void> source);

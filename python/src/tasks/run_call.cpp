@@ -1,6 +1,7 @@
 // Runs one call, in a worker.
 #include "tasks/run_call.hpp"
 
+#include <cstring>
 #include <list>
 #include <unordered_map>
 
@@ -86,17 +87,26 @@ Object read_function(detail::TaskContext& context, Decoder& call, FunctionKind k
     context.loading();
     return load(call.take(n), n);
   }
-  const auto id = call.number<std::uint64_t>();
-  PyObject* known = loaded().find(id);
-  if (known == nullptr) context.loading();
+  std::uint64_t id = 0;
+  std::size_t size = 0;
+  const std::byte* bytes = nullptr;
   if (kind == FunctionKind::cached) {
-    const auto n = call.number<std::uint32_t>();
-    const std::byte* bytes = call.take(n);
-    if (known == nullptr) known = loaded().add(id, load(bytes, n), n);
+    id = call.number<std::uint64_t>();
+    size = call.number<std::uint32_t>();
+    bytes = call.take(size);
   } else {
-    const auto address = call.number<std::uint64_t>();
-    const auto n = call.number<std::uint64_t>();
-    if (known == nullptr) known = loaded().add(id, load(reinterpret_cast<const void*>(address), n), n);
+    const auto* const block = reinterpret_cast<const std::byte*>(call.number<std::uint64_t>());
+    std::uint64_t head[2];
+    static_assert(sizeof head == kBlockHead);
+    std::memcpy(head, block, sizeof head);
+    id = head[0];
+    size = head[1];
+    bytes = block + kBlockHead;
+  }
+  PyObject* known = loaded().find(id);
+  if (known == nullptr) {
+    context.loading();
+    known = loaded().add(id, load(bytes, size), size);
   }
   return Object::borrowed(known);
 }
@@ -116,6 +126,12 @@ Object call_with_values(detail::TaskContext& context, Decoder& call, PyObject* f
     const Object all = read_values(call, count);
     context.loaded();
     return check(PyObject_Call(function, all.get(), nullptr));
+  }
+  if (count == 1) {
+    const Object only = call.value();
+    few[1] = only.get();
+    context.loaded();
+    return check(PyObject_Vectorcall(function, few + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
   }
   Object held[kFew];
   for (std::size_t i = 0; i < count; ++i) {
@@ -208,6 +224,11 @@ void run_call(detail::TaskContext& context) {
       }
       const Object function = read_function(context, call, kind);
       value = make_call(context, call, function.get());
+    }
+    std::byte scalar[kMaxScalarOutcome];
+    if (const std::size_t size = write_scalar_outcome(value.get(), scalar); size != 0) {
+      std::memcpy(context.result(size), scalar, size);
+      return;
     }
     Encoder result(nullptr, kOwner);
     result.number(ResultKind::value);

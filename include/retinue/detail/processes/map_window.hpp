@@ -64,6 +64,17 @@ class MapWindow {
     over,     ///< nothing is under way
     timed_out,
   };
+  /// What `next` would give without waiting, from a short run of results that an earlier `next` has found at once, all
+  /// values without a block. Costs next to nothing. False if none of the run is left: ask `next`. Whoever takes results so
+  /// reads inputs only between runs, which are short against `look_ahead`.
+  bool next_of_run(Result& result) noexcept {
+    if (run_at_ == run_end_) return false;
+    result.index = run_at_->index;
+    result.value = run_at_->value;
+    if (result.error) result.error = nullptr;
+    ++run_at_;  // what it means for what is outstanding is seen to by who implements this
+    return true;
+  }
   /// Waits for the next result, until the deadline at the longest; one in the past only looks.
   virtual Next next(Result& result, const Deadline& deadline) = 0;
   /// Has a `next` or `wait_for_nudge` that waits return, or else the next one that would wait. Any thread may call it.
@@ -78,6 +89,15 @@ class MapWindow {
   virtual void terminate_on_destruction() noexcept = 0;
   /// What tasks that outlive this object need; released in any thread, when they have ended.
   virtual void keep(std::shared_ptr<const void> kept) noexcept = 0;
+
+ protected:
+  struct Ended {
+    std::uint64_t index;
+    std::span<const std::byte> value;
+  };
+  // The run: what is left of it, in memory of who implements this.
+  const Ended* run_at_ = nullptr;
+  const Ended* run_end_ = nullptr;
 };
 
 }  // namespace retinue::detail
