@@ -187,6 +187,7 @@ void ForkServer::drop_memory() noexcept {
   sigfillset(&blocked_);  // a handler of the owner's program would look for its data
   for (const int signal : kWakeSignals) sigdelset(&blocked_, signal);
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // which have memory of their own
+  if (own_private_memory() < kLargeProcess) return;
   // Called once before, so that it is bound.
   (void)sys::kill(getpid(), 0);
   const timespec none{};

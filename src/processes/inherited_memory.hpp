@@ -9,6 +9,7 @@ namespace retinue::detail {
 /// The private memory of this process in bytes; 0 if the system does not say. For about 130 MB of it the page tables take
 /// as long to copy as a worker takes to begin.
 std::size_t own_private_memory() noexcept;
+constexpr std::size_t kLargeProcess = std::size_t{128} << 20;
 
 constexpr std::size_t kLargeMapping = std::size_t{8} << 20, kKeptAround = std::size_t{1} << 20;
 

@@ -55,7 +55,6 @@ PoolPlan plan_of(const ProcessPoolOptions& options, const ProcessHooks& hooks, c
 
 // Where forks take long, the last worker is made when it is needed, or a little later: what is done with a pool of two may
 // be done before that, and the owner need not wait for three copies of its page tables when two serve it as well.
-constexpr std::size_t kLargeProcess = std::size_t{128} << 20;
 constexpr std::chrono::milliseconds kShortestHoldingBack{20}, kLookForNeed{1}, kLongestWaitForHeldBack{1000};
 
 void wait_for_first_spawns(const PoolPlan& plan, Supervisor& supervisor, ForkServerHandle& server,
