@@ -109,10 +109,13 @@ PROGRAMS = [
         "map_reduce",
         "map_reduce",
         "Ten million ints of a vector, squared and summed: an addition and a multiplication each, so that memory "
-        "is the limit and serial code is hard to beat. A million numbers' steps to 1 in the Collatz sequence: work "
-        "of a few hundred nanoseconds an element. Serial is `std::transform_reduce`, oneTBB is `parallel_reduce`.",
+        "is the limit and serial code is hard to beat. Threads read the vector where it is, processes are sent it, "
+        "but for a `SharedArray`. By its name a function is a pointer, and each element a call, unless the compiler "
+        "can follow it. A million numbers' steps to 1 in the Collatz sequence: work of a few hundred nanoseconds an "
+        "element. Serial is `std::transform_reduce`, oneTBB is `parallel_reduce`.",
         columns={"tbb": "oneTBB `parallel_reduce`, 2 threads"},
-        rows={"squares": "10 million squares", "collatz": "1 million Collatz sequences"},
+        rows={"squares": "10 million squares", "squares of a SharedArray": "the same of a `SharedArray`",
+              "squares by name": "the same, function by its name", "collatz": "1 million Collatz sequences"},
     ),
     Program(
         "scaling",
@@ -351,6 +354,13 @@ TARGETS = [
            ("pool of 2", "fork", "median_ns"), "bare `fork`"),
     Target("fib list, one worker to two", "≥ 1.95×", "scaling", ("fib list", "process_pool", "speed_up_x"),
            lambda value, rival: value >= 1.95, ("fib list", "tbb", "speed_up_x"), "oneTBB `task_group`"),
+    Target("10 million squares on threads", "≤ 1.2×", "map_reduce", ("squares", "thread_pool", "median_ns"),
+           lambda value, rival: rival is not None and value <= 1.2 * rival, ("squares", "tbb", "median_ns"),
+           "oneTBB `parallel_reduce`", True),
+    Target("10 million squares of a `SharedArray` on processes", "≤ 1×", "map_reduce",
+           ("squares of a SharedArray", "process_pool", "median_ns"),
+           lambda value, rival: rival is not None and value <= rival,
+           ("squares of a SharedArray", "serial", "median_ns"), "serial", True),
     Target("CPU time of an idle pool in 10 s", "< 1 ms", "idle", ("10 s idle", "process_pool", "cpu_ns"),
            lambda value, rival: value < 1e6),
     growth("10 million by `map`", "10 million tasks by map"),
