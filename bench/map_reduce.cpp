@@ -1,5 +1,7 @@
 // Ten million ints folded into one number, in one expression: squares of a vector's elements summed (an addition and
-// a multiplication each: bound by memory), and steps to 1 in the Collatz sequence (a few hundred nanoseconds each).
+// a multiplication each: bound by memory), the same of a SharedArray, and the same with the function given by its name,
+// which is a pointer, so that each element is a call; and steps to 1 in the Collatz sequence (a few hundred nanoseconds
+// each).
 #include <cstdint>
 #include <functional>
 #include <numeric>
@@ -19,7 +21,9 @@
 
 namespace {
 
-std::int64_t square(int x) { return std::int64_t{x} * x; }
+/// A type of its own, which compilers see through.
+constexpr auto square = [](int x) { return std::int64_t{x} * x; };
+std::int64_t square_by_name(int x) { return std::int64_t{x} * x; }
 
 std::int64_t steps(int x) {
   std::int64_t n = 0;
@@ -37,6 +41,12 @@ const std::vector<int>& numbers() {
   return all;
 }
 constexpr std::int64_t kSumOfSquares = std::int64_t{10'000} * 332'833'500;
+
+/// The same in memory that workers see.
+retinue::SharedArray<int>& shared_numbers() {
+  static retinue::SharedArray<int> all(numbers());
+  return all;
+}
 
 auto starts() { return std::views::iota(0, static_cast<int>(bench::amount(1'000'000))); }
 std::int64_t serial_steps() {
@@ -69,14 +79,30 @@ void pool_squares(benchmark::State& state) {
   measure(state, kSumOfSquares, [&] { return pool.map_reduce(square, numbers(), std::int64_t{0}); });
 }
 template <class Pool>
+void pool_shared_squares(benchmark::State& state) {
+  shared_numbers();
+  Pool pool(2);
+  measure(state, kSumOfSquares, [&] { return pool.map_reduce(square, shared_numbers(), std::int64_t{0}); });
+}
+template <class Pool>
+void pool_squares_by_name(benchmark::State& state) {
+  numbers();
+  Pool pool(2);
+  measure(state, kSumOfSquares, [&] { return pool.map_reduce(square_by_name, numbers(), std::int64_t{0}); });
+}
+template <class Pool>
 void pool_steps(benchmark::State& state) {
   Pool pool(2);
   measure(state, right_steps(), [&] { return pool.map_reduce(steps, starts(), std::int64_t{0}); });
 }
 
 RETINUE_BENCH(pool_squares<retinue::ProcessPool>, "squares/process_pool");
+RETINUE_BENCH(pool_shared_squares<retinue::ProcessPool>, "squares of a SharedArray/process_pool");
+RETINUE_BENCH(pool_squares_by_name<retinue::ProcessPool>, "squares by name/process_pool");
 RETINUE_BENCH(pool_steps<retinue::ProcessPool>, "collatz/process_pool");
 RETINUE_BENCH(pool_squares<retinue::ThreadPool>, "squares/thread_pool");
+RETINUE_BENCH(pool_shared_squares<retinue::ThreadPool>, "squares of a SharedArray/thread_pool");
+RETINUE_BENCH(pool_squares_by_name<retinue::ThreadPool>, "squares by name/thread_pool");
 RETINUE_BENCH(pool_steps<retinue::ThreadPool>, "collatz/thread_pool");
 
 #if RETINUE_BENCH_HAS_TBB
@@ -87,8 +113,8 @@ std::int64_t tbb_sum(int first, int last, Sum&& sum) {
       [&](const tbb::blocked_range<int>& part, std::int64_t start) { return start + sum(part.begin(), part.end()); },
       std::plus<>());
 }
-void tbb_squares(benchmark::State& state) {
-  const std::vector<int>& all = numbers();
+template <class Numbers>
+void tbb_squares(benchmark::State& state, const Numbers& all) {
   bench::with_tbb_threads(2, [&] {
     measure(state, kSumOfSquares, [&] {
       return tbb_sum(0, static_cast<int>(all.size()), [&](int first, int last) {
@@ -108,12 +134,15 @@ void tbb_steps(benchmark::State& state) {
     });
   });
 }
-RETINUE_BENCH(tbb_squares, "squares/tbb");
+void tbb_vector_squares(benchmark::State& state) { tbb_squares(state, numbers()); }
+void tbb_shared_squares(benchmark::State& state) { tbb_squares(state, shared_numbers()); }
+RETINUE_BENCH(tbb_vector_squares, "squares/tbb");
+RETINUE_BENCH(tbb_shared_squares, "squares of a SharedArray/tbb");
 RETINUE_BENCH(tbb_steps, "collatz/tbb");
 #endif
 
-void serial_squares(benchmark::State& state) {
-  const std::vector<int>& all = numbers();
+template <class Numbers>
+void serial_squares(benchmark::State& state, const Numbers& all) {
   measure(state, kSumOfSquares,
           [&] { return std::transform_reduce(all.begin(), all.end(), std::int64_t{0}, std::plus<>(), square); });
 }
@@ -121,7 +150,10 @@ void serial_collatz(benchmark::State& state) {
   const std::int64_t right = right_steps();
   measure(state, right, serial_steps);
 }
-RETINUE_BENCH(serial_squares, "squares/serial");
+void serial_vector_squares(benchmark::State& state) { serial_squares(state, numbers()); }
+void serial_shared_squares(benchmark::State& state) { serial_squares(state, shared_numbers()); }
+RETINUE_BENCH(serial_vector_squares, "squares/serial");
+RETINUE_BENCH(serial_shared_squares, "squares of a SharedArray/serial");
 RETINUE_BENCH(serial_collatz, "collatz/serial");
 
 }  // namespace

@@ -144,12 +144,15 @@ PROGRAMS = [
         "map_reduce",
         "map_reduce",
         "Ten million ints of a vector, squared and summed: an addition and a multiplication each, so that memory "
-        "is the limit and serial code is hard to beat. A million numbers' steps to 1 in the Collatz sequence: work "
-        "of a few hundred nanoseconds an element. Serial is `std::transform_reduce`, oneTBB is `parallel_reduce`.",
+        "is the limit and serial code is hard to beat. Threads read the vector where it is, processes are sent it, "
+        "but for a `SharedArray`. By its name a function is a pointer, and each element a call, unless the compiler "
+        "can follow it. A million numbers' steps to 1 in the Collatz sequence: work of a few hundred nanoseconds an "
+        "element. Serial is `std::transform_reduce`, oneTBB is `parallel_reduce`.",
         columns={"tbb": "oneTBB `parallel_reduce`, 2 threads"},
         rows={
             "squares": "10 million squares",
-            "squares, shared": "10 million squares of a `SharedArray`",
+            "squares of a SharedArray": "the same of a `SharedArray`",
+            "squares by name": "the same, function by its name",
             "collatz": "1 million Collatz sequences",
         },
     ),

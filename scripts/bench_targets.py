@@ -174,7 +174,7 @@ TARGETS = [
     ratio("ten million squares, `map_reduce` on threads", 1.2, "map_reduce", ("squares", "thread_pool", "median_ns"),
           ("squares", "tbb", "median_ns"), "oneTBB `parallel_reduce`"),
     ratio("ten million squares of a `SharedArray`, `map_reduce` on processes", 1, "map_reduce",
-          ("squares, shared", "process_pool", "median_ns"), ("squares", "serial", "median_ns"), "serial"),
+          ("squares of a SharedArray", "process_pool", "median_ns"), ("squares", "serial", "median_ns"), "serial"),
     *first_time("100 MB `vector` as an argument", "100 MB argument", "first_time", "C++", "process_pool"),
     *first_time("100 MB `vector` as a result", "100 MB result", "first_time", "C++", "process_pool"),
     ratio("C++: 100 MB result as a view, warm", 2.5, "payloads", ("100 MB result", "view", "median_ns"),

@@ -68,6 +68,11 @@ class AnyExecutor : public ExecutorInterface<AnyExecutor> {
     return std::visit([](const auto& executor) { return executor->backend(); }, executor_);
   }
 
+  /// See detail::Access.
+  detail::Access access(const TaskOptions& options, const void* data) const {
+    return std::visit([&](const auto& executor) { return executor->access(options, data); }, executor_);
+  }
+
   template <class F, class... A>
   auto submit_task(const TaskOptions& options, F&& f, A&&... args) {
     using Call = detail::Call<std::decay_t<F>, A...>;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <retinue/detail/tasks/access.hpp>
 #include <retinue/detail/tasks/order.hpp>
 #include <retinue/future.hpp>
 #include <retinue/map_range.hpp>
@@ -51,17 +52,28 @@ class ExecutorInterface {
   }
 
   /// Runs `f` on each element and waits for all; throws the first failure it meets and cancels the rest.
+  ///
+  /// In threads and in the calling thread, without a timeout, one range whose elements lie side by side (or
+  /// `std::views::iota(a, b)`) is walked in runs, as by `map_reduce`: of several elements where each takes less than two
+  /// microseconds. So elements that are that short must not wait for each other (in `map_unordered` they may). It returns,
+  /// or throws, when nothing runs any more that reads the range. Anywhere else each element is a task: a worker's death
+  /// costs one.
   template <class F, std::ranges::input_range... Rs>
     requires(sizeof...(Rs) > 0)
-  void for_each(F&& f, Rs&&... inputs) {
-    for ([[maybe_unused]] auto& done : map_unordered(std::forward<F>(f), std::forward<Rs>(inputs)...)) {
-    }
-  }
+  void for_each(F&& f, Rs&&... inputs);
 
   /// Folds `f` of every element into `init` with `combine`, in the order of the inputs: in the workers
   /// over runs of inputs, whose length follows the time they take, then in the owner over the runs.
   /// `combine(T, T) -> T` must be associative (it need not be commutative), `f`'s result convertible
   /// to T. `init` is used once.
+  ///
+  /// A range whose elements lie side by side is not read one by one. Threads read it where it is, unless there is a
+  /// timeout; so do processes if it lies in a SharedArray, else it is copied once. It must not change meanwhile; whether
+  /// this returns or throws, nothing runs any more that reads it. `f` is given copies of its own, but for a `const&` of
+  /// what is no small and plain value. A lambda or function object is compiled into the loop
+  /// over a run; the name of a function is a pointer, so that each element is a call.
+  ///
+  ///     double sum = pool.map_reduce([](double x) { return x * x; }, samples, 0.0);
   template <class F, std::ranges::input_range R, class T, class Combine = std::plus<>>
   T map_reduce(F&& f, R&& inputs, T init, Combine combine = {});
 
@@ -95,6 +107,10 @@ class WithOptions : public ExecutorInterface<WithOptions<E>> {
     return executor_.map_tasks(options_.overridden_by(options), order, std::forward<F>(f), std::forward<Rs>(inputs)...);
   }
 
+  detail::Access access(const TaskOptions& options, const void* data) const {
+    return detail::access_of(executor_, options_.overridden_by(options), data);
+  }
+
  private:
   E& executor_;
   TaskOptions options_;
@@ -115,4 +131,5 @@ concept Executor = requires(E& e, int (*f)(int), int (*g)(int, int), std::vector
 
 }  // namespace retinue
 
+#include <retinue/detail/patterns/for_each.hpp>
 #include <retinue/detail/patterns/map_reduce.hpp>

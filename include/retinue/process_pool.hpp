@@ -16,6 +16,7 @@
 #include <retinue/detail/tasks/inputs.hpp>
 #include <retinue/detail/processes/map_inputs.hpp>
 #include <retinue/detail/processes/process_backend.hpp>
+#include <retinue/detail/processes/stretch_codec.hpp>
 #include <retinue/executor.hpp>
 #include <retinue/pool_stats.hpp>
 #include <retinue/process_pool_options.hpp>
@@ -97,6 +98,11 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     return MapRange<T>(std::make_unique<Map<T, Call, Function, Rs...>>(
         core_for_tasks(), options, order, std::forward<F>(f), std::forward<Rs>(inputs)...));
   }
+  /// See detail::Access.
+  detail::Access access(const TaskOptions&, const void* data) const {
+    if (core().made_elsewhere()) return detail::Access::encoded;  // it takes no tasks
+    return detail::is_own_shared(data) ? detail::Access::shared : detail::Access::encoded;
+  }
 
  private:
   static ProcessPoolOptions with_workers(unsigned workers) {
@@ -159,9 +165,13 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     template <class F, class... Gs>
     Map(detail::ProcessBackend& core, const TaskOptions& options, detail::Order order, F&& f, Gs&&... inputs)
         : function_(std::forward<F>(f)),
+          runs_(detail::as_runs(inputs...)),
           inputs_(std::in_place, std::forward<Gs>(inputs)...),
           reach_(core.reach()),
           window_(core.open_map(entry_of<Call>(), options, order)) {}
+    ~Map() override {
+      if (runs_ != nullptr && runs_->are_read_until_the_end()) window_->wait_for_running();
+    }
 
     bool next(Outcome<T>& into) override {
       for (;;) {
@@ -179,6 +189,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
 
    private:
     void read_inputs() {
+      if (runs_ != nullptr) window_->tasks_are_steady(runs_->have_settled());
       const std::size_t wanted = input_ended_ ? 0 : window_->wanted();
       if (wanted == 0) return;
       try {
@@ -225,6 +236,7 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
     }
 
     Function function_;
+    const detail::InputRuns* runs_;  // nullptr if the inputs are none
     detail::Inputs<Rs...> inputs_;
     const Reach reach_;
     std::unique_ptr<detail::MapWindow> window_;

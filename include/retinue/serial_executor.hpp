@@ -92,6 +92,8 @@ class SerialExecutor : public ExecutorInterface<SerialExecutor> {
     return MapRange<T>(
         std::make_unique<detail::SerialMap<T, Function, Rs...>>(std::forward<F>(f), std::forward<Rs>(inputs)...));
   }
+  /// See detail::Access.
+  detail::Access access(const TaskOptions&, const void*) const noexcept { return detail::Access::lent; }
 };
 
 }  // namespace retinue

@@ -95,6 +95,11 @@ class ThreadPool : public ExecutorInterface<ThreadPool> {
         core_, options, order, std::forward<F>(f), std::forward<Rs>(inputs)...));
   }
 
+  /// See detail::Access. A task past its timeout goes on when nobody waits for it any more.
+  detail::Access access(const TaskOptions& options, const void*) const noexcept {
+    return detail::ChosenOptions(options).timeout.count() == 0 ? detail::Access::lent : detail::Access::copied;
+  }
+
  private:
   static ThreadPoolOptions with_workers(unsigned workers) {
     ThreadPoolOptions options;

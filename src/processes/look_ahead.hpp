@@ -27,12 +27,14 @@ class LookAhead {
     return outstanding == 0 || room >= std::max<std::size_t>(1, size_ / 4) ? std::min(room, kBatch) : 0;
   }
   void grow() noexcept { size_ = std::min(limit_, 2 * size_); }
+  /// From now on results that are taken quickly let it grow, or do not.
+  void set_steady(bool steady) noexcept { steady_ = steady; }
   /// A result was given to the caller.
   void note_taken() noexcept {
     if (++taken_ < size_) return;
     taken_ = 0;
     const auto now = Clock::now();
-    if (now - turned_ < kFastTurn) grow();
+    if (steady_ && now - turned_ < kFastTurn) grow();
     turned_ = now;
   }
 
@@ -43,6 +45,7 @@ class LookAhead {
 
   const std::size_t limit_;
   std::size_t size_;
+  bool steady_ = true;
   std::size_t taken_ = 0;                    // results since ...
   Clock::time_point turned_ = Clock::now();  // ... the last time that as many as `size_` had been taken
 };

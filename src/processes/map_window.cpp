@@ -90,6 +90,7 @@ class PoolMapWindow final : public MapWindow {
   std::size_t outstanding() const noexcept override { return outstanding_ - (taken() - noted_); }
   std::size_t look_ahead() const noexcept override { return look_ahead_.size(); }
 
+  void tasks_are_steady(bool steady) noexcept override { look_ahead_.set_steady(steady); }
   void inputs_wait(bool wait) noexcept override { inputs_wait_ = wait; }
 
   bool has_result() override {
@@ -174,6 +175,13 @@ class PoolMapWindow final : public MapWindow {
 
   SharedMemory take() noexcept override {
     return given_ != nullptr && taken() == 0 ? given_->payload.release_result_block() : SharedMemory{};
+  }
+  void wait_for_running() noexcept override {
+    drop_staged();
+    // First all are cancelled, so that no worker goes on to the next meanwhile.
+    for (TaskState* task : all_)
+      if (!task->ended()) core_->cancel(*task, false);
+    for (TaskState* task : all_) core_->waiting().wait(*task, std::nullopt);
   }
   void terminate_on_destruction() noexcept override { terminating_ = true; }
   void inputs_ended() noexcept override { inputs_ended_ = true; }

@@ -13,6 +13,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// As the first item that nobody has taken: beyond all there can be.
+constexpr std::uint64_t kNoneLeft = std::numeric_limits<std::uint64_t>::max() / 2;
+
 // In place of the newest finished cell: the consumer sleeps, whoever finishes the next one rings.
 MapCell sleeping;
 
@@ -65,7 +68,7 @@ MapFlow::MapFlow(std::shared_ptr<ThreadCore> core, Order order, std::size_t look
 
 MapFlow::~MapFlow() = default;
 
-void MapFlow::inputs_read() noexcept {
+void MapFlow::inputs_read(bool may_grow) noexcept {
   if (published_ - window_start_ < window_) return;
   // A whole window was consumed. Tiny tasks get a window that keeps all busy for some time while the consumer
   // sleeps; where tasks slow down, it shrinks again, so that little is read ahead.
@@ -74,7 +77,7 @@ void MapFlow::inputs_read() noexcept {
   window_since_ = now;
   window_start_ = published_;
   if (fixed_window_) return;
-  if (took < 2ms) window_ = std::min(window_ * 2, kLargestWindow);
+  if (took < 2ms && may_grow) window_ = std::min(window_ * 2, kLargestWindow);
   const auto least = std::size_t{4} * worker_count(*core_);
   if (took > 100ms && window_ / 2 >= least) window_ /= 2;
 }
@@ -169,8 +172,12 @@ void MapFlow::runner_lost() noexcept {
   OwnerDoorbell::of_this_process().ring(doorbell_mask());
 }
 
-void MapFlow::abandon() noexcept {
-  next_.store(std::numeric_limits<std::uint64_t>::max() / 2, std::memory_order_seq_cst);
+void MapFlow::abandon() noexcept { next_.store(kNoneLeft, std::memory_order_seq_cst); }
+
+// What was claimed before the exchange is run to its end by whoever did; nothing is claimed after it.
+void MapFlow::abandon_and_wait() noexcept {
+  const std::uint64_t claimed = std::min(next_.exchange(kNoneLeft, std::memory_order_seq_cst), published_);
+  while (consumed_ < claimed && !is_made_elsewhere(*core_)) next_finished();
 }
 
 MapCell* MapFlow::next_finished() {

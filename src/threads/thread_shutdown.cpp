@@ -126,19 +126,21 @@ void ThreadCore::shut_down(bool cancel_pending) {
     const AwayFromPlace away;  // it may be a thread of another pool
     while (drained_.load(std::memory_order_acquire) == 0) futex_wait(drained_, 0, ~std::uint32_t{0}, std::nullopt);
   }
-  const std::lock_guard guard(threads_mutex_);
-  lock_.lock();
-  end_threads_locked();
-  // Threads whose tasks are overdue may run for ever: they own what they need and go on alone.
-  for (auto& [of, thread] : threads_) {
-    if (of->overdue_ > 0) thread.detach();
+  {
+    const std::lock_guard guard(threads_mutex_);
+    lock_.lock();
+    end_threads_locked();
+    // Threads whose tasks are overdue may run for ever: they own what they need and go on alone.
+    for (auto& [of, thread] : threads_) {
+      if (of->overdue_ > 0) thread.detach();
+    }
+    lock_.unlock();
+    for (auto& [_, thread] : threads_) {
+      if (thread.joinable()) thread.join();
+    }
+    threads_.clear();
   }
-  lock_.unlock();
-  for (auto& [_, thread] : threads_) {
-    if (thread.joinable()) thread.join();
-  }
-  threads_.clear();
-  timer_.stop();
+  timer_.stop();  // without threads_mutex_: it may be about to start a thread in an overdue one's place
 }
 
 // ---- what the templates call ----

@@ -42,6 +42,8 @@ class MapWindow {
   virtual std::size_t look_ahead() const noexcept = 0;
   /// Whether there are no inputs to be read now though more may come: then `next` does not ask for them.
   virtual void inputs_wait(bool wait) noexcept = 0;
+  /// With false, results that are taken quickly do not let the look-ahead grow: tasks are becoming longer.
+  virtual void tasks_are_steady(bool steady) noexcept = 0;
   /// True if `next` would give a result without waiting, so far as is known.
   virtual bool has_result() = 0;
   /// How many tasks have not ended.
@@ -85,6 +87,8 @@ class MapWindow {
   virtual SharedMemory take() noexcept = 0;
   /// No more inputs will come.
   virtual void inputs_ended() noexcept = 0;
+  /// Cancels what has not started and waits for the end of what runs. Afterwards only the destructor is called.
+  virtual void wait_for_running() noexcept = 0;
   /// The destructor shall also stop what runs then: its workers are killed and replaced.
   virtual void terminate_on_destruction() noexcept = 0;
   /// What tasks that outlive this object need; released in any thread, when they have ended.

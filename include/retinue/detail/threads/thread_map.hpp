@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <retinue/detail/tasks/access.hpp>
 #include <retinue/detail/tasks/call.hpp>
 #include <retinue/detail/tasks/inputs.hpp>
 #include <retinue/detail/threads/thread_core.hpp>
@@ -45,8 +46,8 @@ class MapFlow : public std::enable_shared_from_this<MapFlow> {
   /// True if inputs should be read now; then as long as `room()`.
   bool wants_inputs() const noexcept { return !refused_ && 2 * under_way() <= window_; }
   bool room() const noexcept { return under_way() < window_; }
-  /// Counts the inputs read since the last call and lets the window grow if they were consumed fast.
-  void inputs_read() noexcept;
+  /// Counts the inputs read since the last call and, if it may, lets the window grow if they were consumed fast.
+  void inputs_read(bool may_grow) noexcept;
   /// Hands an item to the threads.
   void publish(MapCell& cell);
   /// Waits for the next finished item; nullptr if none is under way. Throws PoolClosed if the pool was shut
@@ -58,6 +59,8 @@ class MapFlow : public std::enable_shared_from_this<MapFlow> {
   [[noreturn]] void throw_refusal() const;
   /// No item starts any more; those that run end unseen.
   void abandon() noexcept;
+  /// No item starts any more, and those that run have ended. For the last call.
+  void abandon_and_wait() noexcept;
 
   /// A runner's life, in a thread of the pool; then its end if it was cancelled.
   void work() noexcept;
@@ -151,9 +154,13 @@ class ThreadMap final : public MapSource<T> {
  public:
   template <class G>
   ThreadMap(const std::shared_ptr<ThreadCore>& core, const TaskOptions& options, Order order, G&& f, Rs&&... inputs)
-      : inputs_(std::in_place, std::forward<Rs>(inputs)...),
+      : runs_(as_runs(inputs...)),
+        inputs_(std::in_place, std::forward<Rs>(inputs)...),
         flow_(std::make_shared<Flow>(core, order, ChosenOptions(options).look_ahead, std::forward<G>(f))) {}
-  ~ThreadMap() override { flow_->abandon(); }
+  ~ThreadMap() override {
+    if (runs_ != nullptr && runs_->are_read_until_the_end()) flow_->abandon_and_wait();
+    else flow_->abandon();
+  }
 
   bool next(Outcome<T>& into) override {
     if (over_) return false;
@@ -189,9 +196,10 @@ class ThreadMap final : public MapSource<T> {
     } catch (...) {
       input_error_ = std::current_exception();
     }
-    flow_->inputs_read();
+    flow_->inputs_read(runs_ == nullptr || runs_->have_settled());
   }
 
+  const InputRuns* runs_;  // nullptr if the inputs are none
   Inputs<Rs...> inputs_;
   std::shared_ptr<Flow> flow_;
   std::exception_ptr input_error_;
