@@ -25,7 +25,7 @@ class PoolMapWindow final : public MapWindow {
         options_(options),
         ordered_(order == Order::inputs),
         look_ahead_(options_.look_ahead, core_->workers()) {
-    run_at_ = run_end_ = run_.data();
+    run_at_ = run_end_ = run_.results.data();
   }
 
   ~PoolMapWindow() override {
@@ -37,7 +37,7 @@ class PoolMapWindow final : public MapWindow {
   std::size_t wanted() const override {
     core_->owner().refuse_if_made_elsewhere();
     if (inputs_ended_ || outstanding() >= look_ahead_.size()) return 0;
-    if ((inputs_paused_ && noted_ == taken()) || is_heavy()) return 0;
+    if ((inputs_paused_ && run_.noted == run_.taken(run_at_)) || is_heavy()) return 0;
     return look_ahead_.room(outstanding());
   }
 
@@ -87,7 +87,7 @@ class PoolMapWindow final : public MapWindow {
     inputs_paused_ = true;
   }
   bool is_empty() const noexcept override { return outstanding() == 0; }
-  std::size_t outstanding() const noexcept override { return outstanding_ - (taken() - noted_); }
+  std::size_t outstanding() const noexcept override { return outstanding_ - (run_.taken(run_at_) - run_.noted); }
   std::size_t look_ahead() const noexcept override { return look_ahead_.size(); }
 
   void tasks_are_steady(bool steady) noexcept override { look_ahead_.set_steady(steady); }
@@ -152,7 +152,7 @@ class PoolMapWindow final : public MapWindow {
   Next next(Result& result, const Deadline& deadline) override {
     core_->owner().refuse_if_made_elsewhere();
     note_taken();
-    for (; recycled_ < taken(); ++recycled_) recycle(run_tasks_[recycled_]);
+    for (; run_.recycled < run_.noted; ++run_.recycled) recycle(run_.tasks[run_.recycled]);
     if (given_ != nullptr) recycle(std::exchange(given_, nullptr));
     if (outstanding_ == 0) return Next::over;
     if (!staged_.empty()) publish();
@@ -169,12 +169,15 @@ class PoolMapWindow final : public MapWindow {
     result.error = nullptr;
     if (task->ending.load(std::memory_order_acquire) == Ending::value) result.value = task->payload.bytes();
     else result.error = task->error();
-    if (ordered_ && look_ahead_.size() >= kBulkWindow) find_run();
+    if (ordered_ && look_ahead_.size() >= kBulkWindow) {
+      run_at_ = run_.results.data();
+      run_end_ = run_at_ + run_.find(under_way_);
+    }
     return Next::result;
   }
 
   SharedMemory take() noexcept override {
-    return given_ != nullptr && taken() == 0 ? given_->payload.release_result_block() : SharedMemory{};
+    return given_ != nullptr && run_.taken(run_at_) == 0 ? given_->payload.release_result_block() : SharedMemory{};
   }
   void wait_for_running() noexcept override {
     drop_staged();
@@ -193,35 +196,41 @@ class PoolMapWindow final : public MapWindow {
   static constexpr std::size_t kLongestRun = 32;
   static constexpr std::chrono::milliseconds kBulkSleep{1};
 
-  // How many results of the run were given.
-  std::size_t taken() const noexcept { return static_cast<std::size_t>(run_at_ - run_.data()); }
+  // Results that were found at once: run_at_ and run_end_ say which of them are left.
+  struct Run {
+    std::array<Ended, kLongestRun> results;
+    std::array<TaskState*, kLongestRun> tasks;
+    std::size_t noted = 0;     // of those that were given: no longer outstanding
+    std::size_t recycled = 0;  // and spare again
+
+    std::size_t taken(const Ended* at) const noexcept { return static_cast<std::size_t>(at - results.data()); }
+    // Values that come next and are there. Returns how many.
+    std::size_t find(std::deque<TaskState*>& under_way) noexcept {
+      noted = recycled = 0;
+      std::size_t size = 0;
+      while (size < kLongestRun && !under_way.empty()) {
+        TaskState* const task = under_way.front();
+        if (task->ending.load(std::memory_order_acquire) != Ending::value || task->argument_bytes != 0 ||
+            task->payload.lies_in_result_block())
+          break;
+        results[size] = {task->index, task->payload.bytes()};
+        tasks[size++] = task;
+        under_way.pop_front();
+      }
+      return size;
+    }
+  };
 
   void note_taken() noexcept {
-    if (noted_ == taken()) return;
-    for (; noted_ < taken(); ++noted_) look_ahead_.note_taken(), --outstanding_;
+    const std::size_t taken = run_.taken(run_at_);
+    if (run_.noted == taken) return;
+    for (; run_.noted < taken; ++run_.noted, --outstanding_) look_ahead_.note_taken();
     inputs_paused_ = false;
   }
 
   void recycle(TaskState* task) {
     task->payload.clear();
     spare_.push_back(task);  // room was made when it was new
-  }
-
-  // Values that come next and are there.
-  void find_run() noexcept {
-    std::size_t size = 0;
-    while (size < kLongestRun && !under_way_.empty()) {
-      TaskState* const task = under_way_.front();
-      if (task->ending.load(std::memory_order_acquire) != Ending::value || task->argument_bytes != 0 ||
-          task->payload.lies_in_result_block())
-        break;
-      run_[size] = {task->index, task->payload.bytes()};
-      run_tasks_[size++] = task;
-      under_way_.pop_front();
-    }
-    run_at_ = run_.data();
-    run_end_ = run_at_ + size;
-    noted_ = recycled_ = 0;
   }
 
   TaskState* take_spare() {
@@ -340,17 +349,14 @@ class PoolMapWindow final : public MapWindow {
 
   StagedTasks staged_;
   std::vector<PoolCore::Staged> batch_;
-  std::vector<TaskState*> all_;         // every task made, each with our reference
-  std::vector<TaskState*> spare_;       // those to use again
-  std::deque<TaskState*> under_way_;    // those handed to the pool, in order; of an ordered map only
-  std::vector<TaskState*> last_;        // for last_under_way
-  FinishedList finished_;               // appended to by the pool under its mutex; of an unordered map only
-  TaskState* ready_ = nullptr;          // taken from finished_
-  TaskState* given_ = nullptr;          // by the last `next`, but for ...
-  std::array<Ended, kLongestRun> run_;  // ... those of the run; see next_of_run
-  std::array<TaskState*, kLongestRun> run_tasks_;
-  std::size_t noted_ = 0;     // of those that were given: no longer outstanding
-  std::size_t recycled_ = 0;  // and spare again
+  std::vector<TaskState*> all_;       // every task made, each with our reference
+  std::vector<TaskState*> spare_;     // those to use again
+  std::deque<TaskState*> under_way_;  // those handed to the pool, in order; of an ordered map only
+  std::vector<TaskState*> last_;      // for last_under_way
+  FinishedList finished_;             // appended to by the pool under its mutex; of an unordered map only
+  TaskState* ready_ = nullptr;        // taken from finished_
+  TaskState* given_ = nullptr;        // by the last `next`, but for those of ...
+  Run run_;                           // ... what next_of_run gives
 };
 
 }  // namespace
