@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <retinue/process_pool.hpp>
+#include <retinue/result_view.hpp>
 
 #include "child_process.hpp"
 #include "measure.hpp"
@@ -66,6 +67,16 @@ void result(benchmark::State& state, std::size_t bytes) {
     const char fill = static_cast<char>(i % 100);
     const std::vector<char> got = pool.submit(made, bytes, fill).get();
     bench::expect(got.size() == bytes && got.front() == fill && got.back() == fill, "bytes of a result");
+  });
+}
+
+/// The same, read where the worker has written it.
+void viewed_result(benchmark::State& state, std::size_t bytes) {
+  retinue::ProcessPool pool(2);
+  measure(state, bytes, [&](std::size_t i) {
+    const char fill = static_cast<char>(i % 100);
+    const retinue::ResultView<char> got = retinue::result_view(pool.submit(made, bytes, fill));
+    bench::expect(got.size() == bytes && got[0] == fill && got[bytes - 1] == fill, "bytes of a result");
   });
 }
 
@@ -205,8 +216,9 @@ bool add(const char* direction, const char* column) {
 const bool added = add<argument>(" argument", "process_pool") && add<shared_argument>(" argument", "shared_array") &&
                    add<shared_result>(" result", "shared_array") && add<warm_memcpy>(" argument", "memcpy_warm") &&
                    add<fresh_memcpy>(" argument", "memcpy_fresh") && add<pipe_argument>(" argument", "pipe") &&
-                   add<result>(" result", "process_pool") && add<made_here>(" result", "made_here") &&
-                   add<vector_copy>(" result", "vector_copy") && add<warm_memcpy>(" result", "memcpy_warm") &&
-                   add<fresh_memcpy>(" result", "memcpy_fresh") && add<pipe_result>(" result", "pipe");
+                   add<result>(" result", "process_pool") && add<viewed_result>(" result", "view") &&
+                   add<made_here>(" result", "made_here") && add<vector_copy>(" result", "vector_copy") &&
+                   add<warm_memcpy>(" result", "memcpy_warm") && add<fresh_memcpy>(" result", "memcpy_fresh") &&
+                   add<pipe_result>(" result", "pipe");
 
 }  // namespace
