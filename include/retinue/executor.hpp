@@ -54,10 +54,10 @@ class ExecutorInterface {
   /// Runs `f` on each element and waits for all; throws the first failure it meets and cancels the rest.
   ///
   /// In threads and in the calling thread, without a timeout, one range whose elements lie side by side (or
-  /// `std::views::iota(a, b)`) is walked in runs, as by `map_reduce`: of several elements where each takes less than two
-  /// microseconds. So elements that are that short must not wait for each other (in `map_unordered` they may). It returns,
-  /// or throws, when nothing runs any more that reads the range. Anywhere else each element is a task: a worker's death
-  /// costs one.
+  /// `std::views::iota(a, b)`) is walked in runs, as by `map_reduce`: of several elements where those before them took less
+  /// than two microseconds each. So no element may wait for another where some are that short (in `map_unordered` it may),
+  /// and one that takes much longer than those before it may have some of them behind it. It returns, or throws, when
+  /// nothing runs any more that reads the range. Anywhere else each element is a task: a worker's death costs one.
   template <class F, std::ranges::input_range... Rs>
     requires(sizeof...(Rs) > 0)
   void for_each(F&& f, Rs&&... inputs);

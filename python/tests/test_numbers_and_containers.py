@@ -144,6 +144,32 @@ def test_a_container_in_several_places_stays_one(pool):
     assert pool.submit(identities, (numbers, [numbers], numbers)).result() == [0, 1, 0]
 
 
+def identities_within(outer):
+    return identities([inner for each in outer for inner in each])
+
+
+def twice_within():
+    once = ([1], {2: 3})
+    return [once, once]
+
+
+def identity_within_two(a, b):
+    return a[0] is b[0]
+
+
+def test_a_tuple_in_several_places_holds_the_same_containers(pool):
+    """Nothing but the tuple refers to them."""
+    once = ([1], {2: 3})
+    assert pool.submit(identities_within, [once, once]).result() == [0, 1, 0, 1]
+    assert pool.submit(identities_within, (once, ([1],), once)).result() == [0, 1, 2, 0, 1]
+    assert identities_within(pool.submit(same, {"a": once, "b": once}).result().values()) == [0, 1, 0, 1]
+    assert identities_within(pool.submit(twice_within).result()) == [0, 1, 0, 1]
+    assert list(pool.map(identities_within, [[once, once], [once]])) == [[0, 1, 0, 1], [0, 1]]
+    assert pool.submit(identity_within_two, once, once).result()
+    assert list(pool.map(identity_within_two, [once], [once])) == [True]
+    assert not pool.submit(identity_within_two, once, ([1], {2: 3})).result()
+
+
 def test_a_container_that_holds_itself(pool):
     outer = [[1, 2], 3]
     outer.append(outer)

@@ -37,7 +37,11 @@ Cancellation::Answer Cancellation::cancel(TaskState& task, bool force) {
     if (ring_.collect_if_done(task)) return task.cancelled() ? Answer::cancelled_or_will_be : Answer::no;
     const std::uint64_t position = task.position.load(std::memory_order_relaxed);
     if (position == TaskState::kNowhere) {
-      open_.end(task, Ending::cancelled);  // its place in the backlog is passed over later
+      if (task.owned_by_map) {  // which may be gone when its place in the backlog is passed over
+        task.add_ref();
+        task.owned_by_map = false;
+      }
+      open_.end(task, Ending::cancelled);
       return Answer::cancelled_now;
     }
     Slot& slot = slot_of(plan_.memory, task);

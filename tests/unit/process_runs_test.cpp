@@ -124,6 +124,42 @@ TEST(ProcessRuns, of_a_shared_array_have_ended_when_a_failure_comes_out) {
   EXPECT_EQ(pool.map_reduce(widened, array, 0L), 28);
 }
 
+/// Of the owner: workers are forked before anything is in it.
+struct Others {
+  ProcessPool* pool = nullptr;
+  int folds = 0;
+  std::vector<retinue::Future<int>> futures;
+};
+Others others;
+
+int fold_among_others(int a, int b) {
+  if (others.pool == nullptr) return a + b;
+  if (++others.folds == 2) throw std::domain_error("second");
+  const auto until_told = [](int x) {
+    for (int i = 0; i < 5000 && board().counters[1].load() == 0; ++i) nap(1ms);
+    return x;
+  };
+  others.futures.push_back(others.pool->submit(until_told, 0));
+  for (int i = 1; i < 300; ++i) others.futures.push_back(others.pool->submit([](int x) { return x; }, i));
+  return a + b;
+}
+
+TEST(ProcessRuns, of_a_shared_array_that_wait_for_a_slot_are_cancelled) {
+  retinue::ProcessPoolOptions options;
+  options.workers = 1;
+  options.slots = 64;
+  ProcessPool pool(options);
+  const SharedArray<int> array(1000);
+  others.pool = &pool;
+  EXPECT_THROW(pool.map_reduce([](int x) { return x; }, array, 0, fold_among_others), std::domain_error);
+  EXPECT_GT(pool.stats().waiting, 0U);
+  board().counters[1].store(1);
+  // Their places in the queue are passed over when the map is long gone.
+  for (int i = 0; auto& future : others.futures) EXPECT_EQ(future.get(), i++);
+  others = {};
+  EXPECT_EQ(pool.map_reduce(widened, array, 0L), 0);
+}
+
 TEST(ProcessRuns, of_a_shared_array_survive_deaths_with_retries) {
   const retinue::TaskOptions tenacious{.retries = 4};
   ProcessPool pool(2);

@@ -127,16 +127,16 @@ void Encoder::roll_back(const Mark& mark) noexcept {
   }
 }
 
-// Whether it may be in this payload a second time. What a list or tuple refers to, and nothing else, is not; arguments
-// themselves may be held by nobody but the caller's variables.
-bool Encoder::is_elsewhere(PyObject* container, int depth) noexcept {
+// Whether it may be in this payload a second time. What a list or tuple refers to, and nothing else, is not, unless a
+// tuple around it may be there twice (`repeated`); arguments themselves may be held by nobody but the caller's variables.
+bool Encoder::is_elsewhere(PyObject* container, int depth, bool repeated) noexcept {
   several_ = std::exchange(one_seen_, true);
-  if (depth > 0 && Py_REFCNT(container) == 1) return false;
+  if (depth > 0 && !repeated && Py_REFCNT(container) == 1) return false;
   return ++containers_ > 1;
 }
 
 // A list may be changed on the way by code that names a shared array in it.
-bool Encoder::sequence(PyObject* object, ValueTag tagged, ValueTag packed_tag, int depth) {
+bool Encoder::sequence(PyObject* object, ValueTag tagged, ValueTag packed_tag, int depth, bool repeated) {
   const auto count = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(object));
   if (count > std::numeric_limits<std::uint32_t>::max()) return false;
   if (count >= kFewestPacked && packed(packed_tag, PySequence_Fast_ITEMS(object), count)) return true;
@@ -144,7 +144,7 @@ bool Encoder::sequence(PyObject* object, ValueTag tagged, ValueTag packed_tag, i
   number(static_cast<std::uint32_t>(count));
   for (Py_ssize_t i = 0; i < static_cast<Py_ssize_t>(count); ++i) {
     if (i >= PySequence_Fast_GET_SIZE(object)) return false;
-    if (!simple(PySequence_Fast_GET_ITEM(object, i), depth + 1)) return false;
+    if (!simple(PySequence_Fast_GET_ITEM(object, i), depth + 1, repeated)) return false;
   }
   return true;
 }
@@ -237,7 +237,7 @@ bool Encoder::simple_text(PyObject* object) {
 }
 
 // False if it, or something in it, is of another type; what was written by then is rolled back by the caller.
-bool Encoder::simple(PyObject* object, int depth) {
+bool Encoder::simple(PyObject* object, int depth, bool repeated) {
   std::byte scalar[kMaxScalar];
   if (const std::size_t n = write_scalar(object, scalar); n != 0) {
     raw(scalar, n);
@@ -247,7 +247,7 @@ bool Encoder::simple(PyObject* object, int depth) {
   if (type == &PyUnicode_Type) return !is_in_several(object) && simple_text(object);
   if (type == &PyBytes_Type) return !is_in_several(object) && simple_bytes(object);
   if (type == &PyByteArray_Type) {
-    if (is_elsewhere(object, depth)) return false;
+    if (is_elsewhere(object, depth, repeated)) return false;
     const auto size = static_cast<std::size_t>(PyByteArray_GET_SIZE(object));
     if (size >= kOutside) {
       tag(ValueTag::byte_array_outside);
@@ -265,17 +265,21 @@ bool Encoder::simple(PyObject* object, int depth) {
   }
   if (scope_ != nullptr && is_shared(type)) return shared(object);
   if (depth >= kDepth) return false;
-  if (type == &PyTuple_Type) return sequence(object, ValueTag::tuple, ValueTag::packed_tuple, depth);
+  if (type == &PyTuple_Type) {
+    // Tuples are not counted, but what one holds is wherever it is.
+    repeated = repeated || (Py_REFCNT(object) > 1 && (depth > 0 || !alone_));
+    return sequence(object, ValueTag::tuple, ValueTag::packed_tuple, depth, repeated);
+  }
   if (type == &PyList_Type)
-    return !is_elsewhere(object, depth) && sequence(object, ValueTag::list, ValueTag::packed_list, depth);
+    return !is_elsewhere(object, depth, repeated) && sequence(object, ValueTag::list, ValueTag::packed_list, depth);
   if (type == &PySet_Type || type == &PyFrozenSet_Type) {
-    if (is_elsewhere(object, depth)) return false;
+    if (is_elsewhere(object, depth, repeated)) return false;
     const Object items = without_collecting([&] { return PySequence_Tuple(object); });
     tag(type == &PySet_Type ? ValueTag::set : ValueTag::frozen_set);
     return simple(items.get(), depth);
   }
   if (type == &PyDict_Type) {
-    if (is_elsewhere(object, depth)) return false;
+    if (is_elsewhere(object, depth, repeated)) return false;
     if (numbered_dict(object, depth)) return true;
     tag(ValueTag::dict);
     number(static_cast<std::uint32_t>(PyDict_GET_SIZE(object)));
@@ -335,11 +339,13 @@ bool Encoder::may_be_simple(PyObject* object) const noexcept {
 }
 
 bool Encoder::values(PyObject* const* objects, std::size_t count) {
-  int containers = 0;
+  int containers = 0, tuples = 0;
   for (std::size_t i = 0; i < count; ++i) {
     if (!may_be_simple(objects[i])) return false;
     if (is_container(objects[i]) && ++containers > 1) return false;
+    tuples += PyTuple_CheckExact(objects[i]);
   }
+  alone_ = containers + tuples <= 1;
   const Mark before = mark();
   for (std::size_t i = 0; i < count; ++i)
     if (!simple(objects[i], 0)) {

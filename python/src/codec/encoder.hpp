@@ -7,7 +7,8 @@
 //
 // Numbers, strings, bytes and tuples of them are written as they are, and so is one list, set or dict of these; all else
 // is pickled (protocol 5, buffers as externals). One only, because two lists in one payload may be the same list,
-// which only a pickle can tell; but one that nothing else refers to than the place where it was found is nowhere else.
+// which only a pickle can tell; but one that nothing else refers to than the place where it was found is nowhere else,
+// unless that place is in a tuple which itself may be in several.
 // Many ints or floats in a row are written without a tag each. What the tasks of a map have in common is not in their
 // payloads: it lies in a block of its own, which they name.
 #pragma once
@@ -119,13 +120,13 @@ class Encoder {
   void release_externals() noexcept;
   void release_head() noexcept;
   bool may_be_simple(PyObject* object) const noexcept;
-  bool simple(PyObject* object, int depth);
-  bool sequence(PyObject* object, ValueTag tagged, ValueTag packed, int depth);
+  bool simple(PyObject* object, int depth, bool repeated = false);
+  bool sequence(PyObject* object, ValueTag tagged, ValueTag packed, int depth, bool repeated = false);
   bool numbered_dict(PyObject* dict, int depth);
   bool packed(ValueTag as, PyObject* const* items, std::size_t count);
   template <class T, class Read>
   bool packed_as(PackedKind kind, ValueTag as, PyObject* const* items, std::size_t count, Read&& read);
-  bool is_elsewhere(PyObject* container, int depth) noexcept;
+  bool is_elsewhere(PyObject* container, int depth, bool repeated) noexcept;
   bool is_in_several(PyObject* object) const noexcept;
   bool simple_text(PyObject* object);
   bool simple_bytes(PyObject* object);
@@ -161,6 +162,7 @@ class Encoder {
   int containers_ = 0;     // that may be elsewhere in the payload, too
   bool one_seen_ = false;  // of any kind
   bool several_ = false;
+  bool alone_ = true;  // one at most of the values is a tuple or container
   Object kept_;
 };
 
