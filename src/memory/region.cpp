@@ -309,7 +309,9 @@ Region::TrimSchedule Region::trim_when_idle() noexcept {
     trim_to(warm_share_.of_owner());
     if (warm_share_.of_worker() == 0) workers_may_keep_ = false;
   }
-  if (heap_->bytes_warm() != 0 || workers_may_keep_) return trim_schedule(idle_.end());
+  // Not before an idle period: else the next block that comes back would have it all looked at again.
+  if (!period.at_end || !period.was_idle || heap_->bytes_warm() != 0 || workers_may_keep_)
+    return trim_schedule(idle_.end());
   trim_requested_ = false;
   return trim_schedule(std::nullopt);
 }
