@@ -32,6 +32,7 @@ void WorkerHeap::take_returned() {
     if (link[2] != check_of(offset, next, bytes) || !heap_.arena().holds(offset, bytes)) break;
     link[2] = 0;  // it is taken once
     heap_.free(offset, bytes);
+    if (BlockHeap::is_kept_warm(bytes)) came_back_ = true;
     offset = next;
   }
 }
@@ -91,7 +92,8 @@ bool WorkerHeap::is_recalled() noexcept {
 void WorkerHeap::trim_to(std::uint64_t keep) noexcept {
   try {
     take_returned();
-    heap_.trim(keep);
+    if (keep == 0) came_back_ = false;
+    heap_.trim(came_back_ ? keep : 0);
   } catch (const std::exception&) {
     // Tried again after the next idle period.
   }
