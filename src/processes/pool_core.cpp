@@ -197,8 +197,9 @@ Deadline PoolCore::do_chores() noexcept {
       ring_.note_refill_ring();
       ring_.collect();
       if (ring_.has_backlog()) ring_.ask_for_refill();
-      next = earlier(timeouts_.kill_overdue(), supervisor_.next_spawn());
-      if (supervisor_.holds_back()) next = earlier(next, Clock::now() + kLookForNeed);
+      const Deadline spawn = supervisor_.next_spawn();
+      next = earlier(timeouts_.kill_overdue(), spawn);
+      if (spawn && supervisor_.holds_back()) next = earlier(next, Clock::now() + kLookForNeed);
       const auto look = server_.look(supervisor_.waits_for_server(), lifecycle_.terminate_deadline());
       if (look.kill_failed)
         lifecycle_.break_pool(
