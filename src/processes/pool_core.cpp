@@ -359,8 +359,9 @@ PoolStats PoolCore::stats() {
 // Who asks for all workers gets all. The service thread sees to it; if there are no processes to be had, it has tried.
 void PoolCore::wait_for_held_back(std::unique_lock<std::mutex>& lock) {
   const auto& life = plan_.memory.worker_records[workers() - 1].life;
+  if (!supervisor_.holds_back() && life.load(std::memory_order_acquire) != Life::spawn_wanted) return;
   const auto deadline = Clock::now() + kLongestWaitForHeldBack;
-  const bool waits = supervisor_.holds_back() && !service_.is_this();
+  const bool waits = !service_.is_this();
   supervisor_.end_holding_back();
   plan_.ring_service();
   while (waits && Clock::now() < deadline && !lifecycle_.closed() && !lifecycle_.closing_announced() &&
