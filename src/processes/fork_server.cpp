@@ -216,8 +216,9 @@ void ForkServer::run() noexcept {
     doorbell_.drain();
     if (owner_is_gone()) end_with_owner();
     reap();
-    serve_worker_records();
+    // Before the look at the records: who is to be killed was noted there before the pool was closed.
     const bool is_closing = plan_.memory.control->closing.load(std::memory_order_acquire) == kClosing;
+    serve_worker_records();
     if (is_closing ? alive_ == 0 : dropped_) leave();
     if (is_closing && !dropped_) drop_memory();
     else sleep();
