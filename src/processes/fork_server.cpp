@@ -188,6 +188,7 @@ void ForkServer::drop_memory() noexcept {
   for (const int signal : kWakeSignals) sigdelset(&blocked_, signal);
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // which have memory of their own
   if (own_private_memory() < kLargeProcess) return;
+  if (sys::pthread_sigmask(SIG_SETMASK, &blocked_, nullptr) != 0) return;
   // Called once before, so that it is bound.
   (void)sys::kill(getpid(), 0);
   const timespec none{};
