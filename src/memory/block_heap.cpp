@@ -6,6 +6,8 @@
 
 #include <retinue/error.hpp>
 
+#include "system/memfd.hpp"
+
 namespace retinue::detail {
 namespace {
 
@@ -56,7 +58,7 @@ Extent BlockHeap::take_warm(std::uint64_t length) {
 Extent BlockHeap::take_warm_for_writing(std::uint64_t length, ColdBlock& cold) {
   Extent extent = warm_.take_best(length);
   if (extent.length != 0 || unmapped_.empty()) return extent;
-  if (rewritten_ >= 3 * length) {
+  if (rewritten_ >= 3 * length || !may_write_up_to(arena_.end())) {  // else SIGXFSZ would end this process
     rewritten_ = 0;
     return take_warm(length);
   }
