@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <new>
 #include <string>
 
 #include <retinue/error.hpp>
@@ -64,9 +65,14 @@ Extent BlockHeap::take_warm_for_writing(std::uint64_t length, ColdBlock& cold) {
   }
   extent = unmapped_.take_best(length);
   if (extent.length == 0) return extent;
+  try {
+    written_.insert(extent.offset);
+  } catch (const std::bad_alloc&) {
+    unmapped_.give(extent);
+    throw;
+  }
   rewritten_ += length;
   cold.begin_reserved(extent);
-  written_.insert(extent.offset);
   return extent;
 }
 
@@ -117,8 +123,10 @@ std::uint64_t BlockHeap::allocate_for_writing(std::uint64_t bytes, ColdBlock& co
     return allocate(bytes);
   Extent extent = take_warm_for_writing(size, cold);
   if (extent.length == 0) {
-    extent = with_cold(size, [&](Extent memory) { cold.begin(rules_, memory); });
-    written_.insert(extent.offset);
+    extent = with_cold(size, [&](Extent memory) {
+      cold.begin(rules_, memory);
+      written_.insert(memory.offset);
+    });
   }
   in_use_ += size;
   return extent.offset;
