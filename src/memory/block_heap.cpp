@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <new>
 #include <string>
 
 #include <retinue/error.hpp>
+
+#include "system/memfd.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -56,15 +59,20 @@ Extent BlockHeap::take_warm(std::uint64_t length) {
 Extent BlockHeap::take_warm_for_writing(std::uint64_t length, ColdBlock& cold) {
   Extent extent = warm_.take_best(length);
   if (extent.length != 0 || unmapped_.empty()) return extent;
-  if (rewritten_ >= 3 * length) {
+  if (rewritten_ >= 3 * length || !may_write_up_to(arena_.end())) {  // else SIGXFSZ would end this process
     rewritten_ = 0;
     return take_warm(length);
   }
   extent = unmapped_.take_best(length);
   if (extent.length == 0) return extent;
+  try {
+    written_.insert(extent.offset);
+  } catch (const std::bad_alloc&) {
+    unmapped_.give(extent);
+    throw;
+  }
   rewritten_ += length;
   cold.begin_reserved(extent);
-  written_.insert(extent.offset);
   return extent;
 }
 
@@ -115,8 +123,10 @@ std::uint64_t BlockHeap::allocate_for_writing(std::uint64_t bytes, ColdBlock& co
     return allocate(bytes);
   Extent extent = take_warm_for_writing(size, cold);
   if (extent.length == 0) {
-    extent = with_cold(size, [&](Extent memory) { cold.begin(rules_, memory); });
-    written_.insert(extent.offset);
+    extent = with_cold(size, [&](Extent memory) {
+      cold.begin(rules_, memory);
+      written_.insert(memory.offset);
+    });
   }
   in_use_ += size;
   return extent.offset;

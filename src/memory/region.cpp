@@ -259,7 +259,7 @@ void Region::release(Arena* arena, std::uint64_t offset, std::uint64_t bytes) no
 
 void Region::trim() noexcept {
   const std::lock_guard lock(mutex_);
-  recall();
+  recall(0);
   for (Doorbell* doorbell : trim_subscribers_) doorbell->ring();  // their threads wake the workers
 }
 
@@ -303,20 +303,23 @@ Region::TrimSchedule Region::trim_when_idle() noexcept {
   warm_share_.look(heap_->bytes_warm(), arenas_.size(), limit() != MemoryRules::kNone);
   set_kept_by_worker(warm_share_.of_worker());
   if (warm_share_.memory_is_short()) {
-    recall();
+    recall(0);
   } else if (period.at_end && period.was_idle) {
-    ++idle_periods_;
-    trim_to(warm_share_.of_owner());
-    if (warm_share_.of_worker() == 0) workers_may_keep_ = false;
+    // Only once for what came back: a worker that is woken anew waits for two seconds anew.
+    if (std::exchange(uses_at_rest_, uses_) != uses_) ++idle_periods_;
+    if (warm_share_.of_worker() == 0) recall(warm_share_.of_owner());  // one that sleeps may have kept more than that
+    else trim_to(warm_share_.of_owner());
   }
-  if (heap_->bytes_warm() != 0 || workers_may_keep_) return trim_schedule(idle_.end());
+  // Not before an idle period: else the next block that comes back would have it all looked at again.
+  if (!period.at_end || !period.was_idle || heap_->bytes_warm() != 0 || workers_may_keep_)
+    return trim_schedule(idle_.end());
   trim_requested_ = false;
   return trim_schedule(std::nullopt);
 }
 
-// All that is warm is wanted back, from workers too.
-void Region::recall() noexcept {
-  trim_to(0);
+// All that is warm is wanted back but for `keep` of the owner's, from workers all.
+void Region::recall(std::uint64_t keep) noexcept {
+  trim_to(keep);
   if (!std::exchange(workers_may_keep_, false)) return;
   recall_warm_memory();
 }
@@ -332,6 +335,7 @@ void Region::trim_to(std::uint64_t keep) noexcept {
 void Region::set_kept(std::optional<std::uint64_t> bytes) noexcept {
   const std::lock_guard lock(mutex_);
   warm_share_.set_wanted(bytes);
+  recall(heap_->bytes_warm());  // workers that sleep have kept what was their share before
   trim_requested_ = false;
   notify_trim_subscribers();
 }

@@ -142,8 +142,9 @@ class Region : public RegionMapping {
   bool unclean_ = false;  // addresses were freed with what was in their pages
 
   std::vector<Doorbell*> trim_subscribers_;
-  bool trim_requested_ = false;  // the subscribers know that there is something to return
-  std::uint64_t uses_ = 0;       // blocks taken and freed so far
+  bool trim_requested_ = false;     // the subscribers know that there is something to return
+  std::uint64_t uses_ = 0;          // blocks taken and freed so far
+  std::uint64_t uses_at_rest_ = 0;  // ... by the idle period for which workers were woken last
   IdlePeriods idle_;
   std::uint64_t idle_periods_ = 0;
   WarmShare warm_share_;
@@ -151,7 +152,7 @@ class Region : public RegionMapping {
 
   void note_peak() noexcept;
   void notify_trim_subscribers() noexcept;
-  void recall() noexcept;
+  void recall(std::uint64_t keep) noexcept;
   void trim_to(std::uint64_t keep) noexcept;
   TrimSchedule trim_schedule(std::optional<std::chrono::steady_clock::time_point> again) const noexcept;
 };

@@ -137,24 +137,24 @@ bool RegionMapping::use_huge_pages() noexcept {
 }
 
 void RegionMapping::set_limit(std::uint64_t bytes) noexcept {
-  for (MemoryRules* rules : {&own_rules_, &head_->rules}) rules->limit.store(bytes, std::memory_order_relaxed);
+  for (MemoryRules* rules : {&own_rules_, &head_->rules}) rules->limit.store(bytes, std::memory_order_release);
 }
 
 void RegionMapping::set_kept_by_worker(std::uint64_t bytes) noexcept {
-  for (MemoryRules* rules : {&own_rules_, &head_->rules}) rules->kept_by_worker.store(bytes, std::memory_order_relaxed);
+  for (MemoryRules* rules : {&own_rules_, &head_->rules}) rules->kept_by_worker.store(bytes, std::memory_order_release);
 }
 
 void RegionMapping::recall_warm_memory() noexcept {
   const std::uint64_t recalls = own_rules_.recalls.load(std::memory_order_relaxed) + 1;
-  for (MemoryRules* rules : {&own_rules_, &head_->rules}) rules->recalls.store(recalls, std::memory_order_relaxed);
+  for (MemoryRules* rules : {&own_rules_, &head_->rules}) rules->recalls.store(recalls, std::memory_order_release);
 }
 
 bool RegionMapping::repair_head() noexcept {
+  // Another thread may set them meanwhile, its own first: then what it sets stays.
   const auto repair = [](const auto& own, auto& shared) {
+    auto found = shared.load(std::memory_order_acquire);
     const auto right = own.load(std::memory_order_relaxed);
-    if (shared.load(std::memory_order_relaxed) == right) return false;
-    shared.store(right, std::memory_order_relaxed);
-    return true;
+    return found != right && shared.compare_exchange_strong(found, right, std::memory_order_relaxed);
   };
   bool wrong = repair_modules(head_->modules);
   wrong |= repair(own_rules_.limit, head_->rules.limit);

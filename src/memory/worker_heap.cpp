@@ -32,6 +32,7 @@ void WorkerHeap::take_returned() {
     if (link[2] != check_of(offset, next, bytes) || !heap_.arena().holds(offset, bytes)) break;
     link[2] = 0;  // it is taken once
     heap_.free(offset, bytes);
+    if (BlockHeap::is_kept_warm(bytes)) came_back_ = true;
     offset = next;
   }
 }
@@ -52,6 +53,7 @@ Room WorkerHeap::allocate_for_writing(std::uint64_t bytes, std::uint64_t& block)
   const std::lock_guard lock(mutex_);
   look_for_returned();
   cold_.emplace(region_.file());
+  cold_offset_ = 0;
   block = cold_offset_ = heap_.allocate_for_writing(bytes, *cold_);
   std::byte* const room = at(block);
   if (cold_->is_done()) return {room, room + bytes, nullptr};
@@ -61,8 +63,12 @@ Room WorkerHeap::allocate_for_writing(std::uint64_t bytes, std::uint64_t& block)
 void WorkerHeap::free(std::uint64_t offset, std::uint64_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
   try {
-    if (cold_ && offset == cold_offset_ && !cold_->is_done()) heap_.abandon(offset, bytes);
-    else heap_.free(offset, bytes);
+    if (cold_ && offset == cold_offset_ && !cold_->is_done()) {
+      cold_.reset();  // another block may come to lie there
+      heap_.abandon(offset, bytes);
+    } else {
+      heap_.free(offset, bytes);
+    }
   } catch (const std::exception&) {
     // Unused until this worker ends.
   }
@@ -86,7 +92,8 @@ bool WorkerHeap::is_recalled() noexcept {
 void WorkerHeap::trim_to(std::uint64_t keep) noexcept {
   try {
     take_returned();
-    heap_.trim(keep);
+    if (keep == 0) came_back_ = false;
+    heap_.trim(came_back_ ? keep : 0);
   } catch (const std::exception&) {
     // Tried again after the next idle period.
   }

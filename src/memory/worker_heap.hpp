@@ -46,6 +46,7 @@ class WorkerHeap {
   std::optional<ColdBlock> cold_;  // what makes the memory of the block at cold_offset_
   std::uint64_t cold_offset_ = 0;
   std::uint64_t recalls_seen_ = 0;
+  bool came_back_ = false;  // large blocks, since all was returned last: the owner knows that some may be kept here
 };
 
 /// That of this process, if it is a worker; null elsewhere, also in what a worker forks.

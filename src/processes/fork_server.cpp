@@ -188,6 +188,7 @@ void ForkServer::drop_memory() noexcept {
   for (const int signal : kWakeSignals) sigdelset(&blocked_, signal);
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // which have memory of their own
   if (own_private_memory() < kLargeProcess) return;
+  if (sys::pthread_sigmask(SIG_SETMASK, &blocked_, nullptr) != 0) return;
   // Called once before, so that it is bound.
   (void)sys::kill(getpid(), 0);
   const timespec none{};
@@ -216,8 +217,9 @@ void ForkServer::run() noexcept {
     doorbell_.drain();
     if (owner_is_gone()) end_with_owner();
     reap();
-    serve_worker_records();
+    // Before the look at the records: who is to be killed was noted there before the pool was closed.
     const bool is_closing = plan_.memory.control->closing.load(std::memory_order_acquire) == kClosing;
+    serve_worker_records();
     if (is_closing ? alive_ == 0 : dropped_) leave();
     if (is_closing && !dropped_) drop_memory();
     else sleep();

@@ -59,6 +59,7 @@ class LargeMappings {
     if (!take_hex(line, range.begin) || !line.starts_with('-')) return;
     line.remove_prefix(1);
     if (!take_hex(line, range.end)) return;
+    if (line.find("/vgpreload_") != line.npos) is_simulated_ = true;
     const bool is_anonymous = line.find_first_of("/[") == line.npos;
     const bool is_behind_file = range.begin == end_of_file_;
     if (!is_anonymous) end_of_file_ = range.end;
@@ -66,12 +67,16 @@ class LargeMappings {
       found_.add(range);
   }
 
+  /// Valgrind runs the program, and has memory of its own among what is found.
+  bool is_simulated() const noexcept { return is_simulated_; }
+
  private:
   Ranges& found_;
   std::uintptr_t end_of_file_ = 0;  // of the last mapping that has a name
+  bool is_simulated_ = false;
 };
 
-// False, where something could not be read: then what was found may not be what it seems.
+// False, where something could not be read: then what was found may not be what it seems. Under valgrind, too.
 bool find_large_mappings(Ranges& found) noexcept {
   const UniqueFd maps(sys::open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
   LargeMappings mappings(found);
@@ -79,7 +84,7 @@ bool find_large_mappings(Ranges& found) noexcept {
   for (std::size_t held = 0; maps;) {
     const ssize_t n = sys::read(maps.get(), text + held, sizeof text - held);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return n == 0;
+    if (n <= 0) return n == 0 && !mappings.is_simulated();
     held += static_cast<std::size_t>(n);
     std::string_view rest(text, held);
     for (std::size_t end = 0; (end = rest.find('\n')) != rest.npos; rest.remove_prefix(end + 1))

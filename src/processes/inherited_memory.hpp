@@ -19,7 +19,7 @@ constexpr std::size_t kLargeMapping = std::size_t{8} << 20, kKeptAround = std::s
 ///
 /// For a process of one thread that goes on to run only such code of the engine's as it has run before (a function called
 /// for the first time may have to be bound), that uses nothing but what stays and shared memory, and forks no more.
-/// Allocates nothing. Does nothing where /proc cannot be read. Killed within, it is a process that dies.
+/// Allocates nothing. Does nothing where /proc cannot be read, nor under valgrind. Killed within, it is a process that dies.
 void drop_inherited_memory(std::span<const void* const> in_use) noexcept;
 
 }  // namespace retinue::detail

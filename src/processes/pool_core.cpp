@@ -197,8 +197,9 @@ Deadline PoolCore::do_chores() noexcept {
       ring_.note_refill_ring();
       ring_.collect();
       if (ring_.has_backlog()) ring_.ask_for_refill();
-      next = earlier(timeouts_.kill_overdue(), supervisor_.next_spawn());
-      if (supervisor_.holds_back()) next = earlier(next, Clock::now() + kLookForNeed);
+      const Deadline spawn = supervisor_.next_spawn();
+      next = earlier(timeouts_.kill_overdue(), spawn);
+      if (spawn && supervisor_.holds_back()) next = earlier(next, Clock::now() + kLookForNeed);
       const auto look = server_.look(supervisor_.waits_for_server(), lifecycle_.terminate_deadline());
       if (look.kill_failed)
         lifecycle_.break_pool(
@@ -358,8 +359,9 @@ PoolStats PoolCore::stats() {
 // Who asks for all workers gets all. The service thread sees to it; if there are no processes to be had, it has tried.
 void PoolCore::wait_for_held_back(std::unique_lock<std::mutex>& lock) {
   const auto& life = plan_.memory.worker_records[workers() - 1].life;
+  if (!supervisor_.holds_back() && life.load(std::memory_order_acquire) != Life::spawn_wanted) return;
   const auto deadline = Clock::now() + kLongestWaitForHeldBack;
-  const bool waits = supervisor_.holds_back() && !service_.is_this();
+  const bool waits = !service_.is_this();
   supervisor_.end_holding_back();
   plan_.ring_service();
   while (waits && Clock::now() < deadline && !lifecycle_.closed() && !lifecycle_.closing_announced() &&

@@ -261,6 +261,7 @@ void Supervisor::end_holding_back() noexcept {
 }
 
 Deadline Supervisor::next_spawn() const noexcept {
+  if (lifecycle_.terminating() || lifecycle_.closing_announced()) return std::nullopt;
   const bool any = std::any_of(workers_.begin(), workers_.end(), [](const auto& w) { return w.spawn_again; });
   return any ? Deadline(spawn_again_at_) : std::nullopt;
 }

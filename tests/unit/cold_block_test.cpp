@@ -192,6 +192,20 @@ TEST_F(ColdBlocks, are_not_begun_beyond_the_limit_of_file_sizes) {
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
 }
 
+TEST_F(ColdBlocks, that_are_warm_are_used_again_below_a_limit_of_file_sizes_that_was_set_later) {
+  const rlimit before = [] {
+    rlimit now{};
+    ::getrlimit(RLIMIT_FSIZE, &now);
+    return now;
+  }();
+  const std::uint64_t first = write_and_compare(3 * kMiB);
+  heap_.free(first, 3 * kMiB);
+  const rlimit low{kMiB, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
+  EXPECT_EQ(write_and_compare(3 * kMiB), first) << "rather than SIGXFSZ";
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+}
+
 TEST_F(ColdBlocks, are_reserved_memory_where_the_file_cannot_be_written_to_or_huge_pages_are_wanted) {
   rules_.huge_pages_from = reinterpret_cast<std::uintptr_t>(base_);
   ColdBlock cold(file_);

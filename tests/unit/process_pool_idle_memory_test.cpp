@@ -7,6 +7,10 @@
 
 #include <retinue/retinue.hpp>
 
+#include "memory/region.hpp"
+#include "memory/worker_heap.hpp"
+#include "system/doorbell.hpp"
+
 namespace process_pool_idle_memory_test {
 
 using namespace retinue_test;
@@ -134,6 +138,44 @@ TEST_F(ProcessPoolIdleMemory, a_share_that_is_taken_back_is_freed) {
   EXPECT_GE(shared_memory_usage().bytes_reserved, before + kLarge);
   retinue::keep_shared_memory(0);
   EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
+}
+
+TEST_F(ProcessPoolIdleMemory, a_share_that_is_taken_back_is_freed_also_by_a_worker_to_which_nothing_is_on_its_way) {
+  retinue::keep_shared_memory(kShare);
+  ProcessPool pool(1);
+  const std::uint64_t before = shared_memory_usage().bytes_reserved;
+  EXPECT_EQ(pool.submit(make, kLarge).get().size(), kLarge);
+  const auto held = pool.submit(make, std::size_t{100'000});  // for which the worker takes what came back
+  held.wait();
+  nap(5s);
+  EXPECT_GE(shared_memory_usage().bytes_reserved, before + kLarge / 2);
+  retinue::keep_shared_memory(0);
+  EXPECT_TRUE(falls_to(before)) << shared_memory_usage().bytes_reserved;
+}
+
+TEST_F(ProcessPoolIdleMemory, small_results_that_are_released_one_after_the_other_do_not_ring_each_time) {
+  namespace detail = retinue::detail;
+  detail::Region& region = detail::Region::of_this_process();
+  region.trim();
+  detail::Doorbell doorbell;
+  region.add_trim_subscriber(doorbell);
+  detail::ReturnStack home;
+  detail::Arena* const arena = region.make_arena(&home, 1);
+  {
+    detail::WorkerHeap heap(region, arena->extent(), home);
+    const auto release_one = [&] {
+      const std::uint64_t block = heap.allocate(1000);
+      region.adopt(arena, block, 1000);
+      region.release(arena, block, 1000);
+    };
+    release_one();
+    EXPECT_TRUE(doorbell.drain());
+    EXPECT_TRUE(region.trim_when_idle().again.has_value());
+    release_one();
+    EXPECT_FALSE(doorbell.drain());
+  }
+  region.retire(arena);
+  region.remove_trim_subscriber(doorbell);
 }
 
 TEST_F(ProcessPoolIdleMemory, with_a_limit_nothing_is_kept_unless_asked_for) {
