@@ -9,7 +9,6 @@ microsecond, lambdas and closures travel, a worker that dies costs one task, and
 
 from __future__ import annotations
 
-
 from retinue import _engine
 from retinue._engine import (
     cpu_count,
@@ -20,6 +19,7 @@ from retinue._engine import (
     use_huge_pages,
 )
 from retinue._internal import raising as _raising  # noqa: F401 (for the engine)
+from retinue._internal.imports import importing as _importing
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -68,25 +68,27 @@ __all__ = [
 def register_joblib_backend(make_default: bool = False) -> None:
     """Makes ``joblib.parallel_backend("retinue")`` known to joblib: its ``Parallel``, and with it scikit-learn, on
     retinue's workers. With `make_default`, also where no backend is named."""
-    from retinue import _joblib  # here, because joblib is slow to import
+    with _importing():
+        from retinue import _joblib  # here, because joblib is slow to import
 
     _joblib.register(make_default)
 
 
 def __getattr__(name: str) -> Any:
     """Errors, arrays: imported when they are asked for, because what they build on is slow to import."""
-    if name in ("share", "shared_array"):
-        from retinue import _arrays
+    with _importing():
+        if name in ("share", "shared_array"):
+            from retinue import _arrays
 
-        return getattr(_arrays, name)
-    if name == "WorkerLimits":
-        from retinue._limits import WorkerLimits
+            return getattr(_arrays, name)
+        if name == "WorkerLimits":
+            from retinue._limits import WorkerLimits
 
-        return WorkerLimits
-    if name in __all__:
-        from retinue import _errors
+            return WorkerLimits
+        if name in __all__:
+            from retinue import _errors
 
-        return getattr(_errors, name)
+            return getattr(_errors, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

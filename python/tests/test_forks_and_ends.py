@@ -265,3 +265,26 @@ def test_a_child_forked_in_a_callback_that_returns_from_it_ends(place, tmp_path)
                 assert list(executor.map(abs, range(-200, 0))) == list(range(200, 0, -1))
                 assert pool.map(abs, [-1]) == [1]
         """, str(folder_in(tmp_path)), place, tmp_path=tmp_path)  # fmt: skip
+
+
+def test_a_fork_while_another_thread_imports_what_a_start_needs_leaves_no_module_locked(tmp_path):
+    # Each time in a fresh interpreter, for a module is imported once.
+    for delay in (0.001, 0.003, 0.006, 0.01, 0.015, 0.02):
+        run(f"""
+            if __name__ == "__main__":
+                executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+                starter = threading.Thread(target=executor.submit, args=(square, 1))
+                starter.start()
+                time.sleep({delay})
+                child = os.fork()
+                if child == 0:
+                    try:
+                        right = executor.submit(square, 5).result(20) == 25
+                    except retinue.PoolClosed:  # the start was over
+                        right = True
+                    executor.shutdown()
+                    os._exit(0 if right else 1)
+                assert wait_for(child) == 0
+                starter.join()
+                executor.shutdown()
+            """, tmp_path=tmp_path)  # fmt: skip

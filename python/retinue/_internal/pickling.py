@@ -14,6 +14,7 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from retinue._internal.descriptors import Parcel, close_all
+from retinue._internal.imports import importing
 from retinue._internal.reducers import may_hold_connections, table
 from retinue._internal.scope import Scope, is_constant, named
 
@@ -153,7 +154,8 @@ def type_name(cls: type) -> str:
 
 
 def _refuse(it: Any, error: BaseException) -> Exception:
-    from retinue._errors import PicklingError
+    with importing():
+        from retinue._errors import PicklingError
 
     refusal = PicklingError(f"a value of type {type_name(type(it))} cannot be pickled: {error}")
     frames = traceback.extract_tb(error.__traceback__)
@@ -170,7 +172,8 @@ def dump_by_value(
     it: Any, scope: Optional[Scope], buffer_callback: Optional[Callable[[Any], Any]] = None
 ) -> tuple[bytes, bool]:
     """The pickle, and whether functions in it hold something that a call could change."""
-    from retinue._internal import by_value  # here, since cloudpickle takes long to import
+    with importing():
+        from retinue._internal import by_value  # here, since cloudpickle takes long to import
 
     return by_value.dump(it, scope, buffer_callback)
 

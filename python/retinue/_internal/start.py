@@ -12,6 +12,7 @@ from multiprocessing import process
 
 from retinue import _engine
 from retinue._internal import descriptors, helpers, worker  # noqa: F401 (helpers: to be there before the fork)
+from retinue._internal.imports import importing
 from retinue._internal.pickling import ForTask, dump_by_value
 from retinue._internal.scope import FreshScope, Scope
 
@@ -43,7 +44,8 @@ def start(pool: Any, options: PoolOptions, mp_context: Any) -> None:
     except OSError:  # too few descriptors; results that hold some will say so
         home = None
     if method == "fork":
-        from retinue._internal import openmp
+        with importing():
+            from retinue._internal import openmp
 
         openmp.release_threads()
         arrays = sys.modules.get("retinue._arrays")
@@ -61,10 +63,11 @@ def start(pool: Any, options: PoolOptions, mp_context: Any) -> None:
 def _import_what_may_be_out_of_reach(options: PoolOptions) -> None:
     """What is slow to import and needed only when something fails: then there may be no descriptor left to import it
     with, or the process may have become a user that cannot read this package."""
-    from retinue import _errors  # noqa: F401
+    with importing():
+        from retinue import _errors  # noqa: F401
 
-    if options.limits is not None:  # what a worker returns by value
-        from retinue._internal import by_value  # noqa: F401
+        if options.limits is not None:  # what a worker returns by value
+            from retinue._internal import by_value  # noqa: F401
 
 
 class _Spawning:
@@ -92,7 +95,8 @@ class _Inherited:
 
 
 def _start_fresh(pool: Any, options: PoolOptions, home: Optional[tuple[str, bytes]]) -> None:
-    from multiprocessing import context, reduction, resource_tracker, spawn, util
+    with importing():
+        from multiprocessing import context, reduction, resource_tracker, spawn, util
 
     try:
         _engine.shared_memory_usage()  # a limit that forbids shared memory says so here, and not below

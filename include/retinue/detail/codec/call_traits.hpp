@@ -116,8 +116,7 @@ class CallOf<F, TypeList<Argument...>> {
   /// codecs throw; Error where f is in no module. Both throw CodecError if the call names shared memory that the
   /// reader does not have. Into a Room it throws ResourceExhausted, too.
   template <class To>
-  static void write(To to, std::size_t n, Reach reach, const F& f,
-                    const typename Argument::Given&... arguments) {
+  static void write(To to, std::size_t n, Reach reach, const F& f, const typename Argument::Given&... arguments) {
     Writer w(to, n, reach);
     write_all(w, f, arguments...);
     w.finish();

@@ -163,8 +163,8 @@ class RunInputs<R> {
 
  private:
   std::views::all_t<R> all_;
-  const Element<R>* next_;
-  std::size_t left_;
+  const Element<R>* next_ = nullptr;
+  std::size_t left_ = 0;
 };
 
 /// Numbers are counted where they are needed.
@@ -188,8 +188,8 @@ class RunInputs<R> {
   }
 
  private:
-  std::size_t left_;
-  Element<R> next_;
+  std::size_t left_ = 0;
+  Element<R> next_{};
 };
 
 /// The inputs cut into runs, as an input range; each step reads the next run. Used by one thread at a time.

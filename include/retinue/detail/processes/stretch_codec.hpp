@@ -12,7 +12,7 @@ namespace retinue::detail {
 
 template <class E>
 struct BuiltinCodec<Stretch<E>> {
-  static constexpr bool kKnown = true;
+  static constexpr bool kKnown = true;  // cppcheck-suppress duplInheritedMember ; it has no base
   static constexpr bool kView = true;
   using Parts = TypeList<E>;
 
