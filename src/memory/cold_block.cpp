@@ -12,7 +12,8 @@ constexpr std::uint64_t kPage = 4096;
 }  // namespace
 
 bool ColdBlock::is_possible(const SharedFile& file, const MemoryRules& rules) noexcept {
-  return rules.huge_pages_from.load(std::memory_order_relaxed) == 0 && file.base() != nullptr && file.fd() >= 0;
+  return rules.huge_pages_from.load(std::memory_order_relaxed) == 0 &&
+         rules.limit.load(std::memory_order_relaxed) == MemoryRules::kNone && file.base() != nullptr && file.fd() >= 0;
 }
 
 void ColdBlock::begin(const MemoryRules& rules, Extent extent) {

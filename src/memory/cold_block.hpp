@@ -25,7 +25,8 @@ class ColdBlock final : public MemoryMaker {
 
   explicit ColdBlock(const SharedFile& file) noexcept : file_(file) {}
 
-  /// Whether it may be made so: not if the file can only be reached through its mapping, or huge pages are wanted.
+  /// Whether it may be made so: not if the file can only be reached through its mapping, or huge pages are wanted, or there is
+  /// a limit, under which memory is taken before it is written, so that of two who come at once one gets it.
   static bool is_possible(const SharedFile& file, const MemoryRules& rules) noexcept;
 
   /// The block is `extent`, of whole pages, none of which is reserved. Throws ResourceExhausted, and takes nothing, if the

@@ -1,5 +1,6 @@
 #include "shared_file.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -73,11 +74,16 @@ void SharedFile::check_can_reserve(std::uint64_t offset, std::uint64_t length) c
 }
 
 void SharedFile::write(std::uint64_t offset, const void* from, std::uint64_t length) const {
-  if (const int descriptor = fd(); descriptor >= 0) {
-    detail::write_at(descriptor, offset, from, length);
-  } else {  // closed since it was seen last
-    reserve_mapped(base_, offset, length);
-    std::memcpy(base_ + offset, from, length);
+  constexpr std::uint64_t kPiece = std::uint64_t{1} << 30;  // as much as one call of the kernel writes
+  const auto* bytes = static_cast<const std::byte*>(from);
+  for (std::uint64_t done = 0; done < length; done += kPiece) {
+    const std::uint64_t n = std::min(kPiece, length - done);
+    if (const int descriptor = fd(); descriptor >= 0) {
+      detail::write_at(descriptor, offset + done, bytes + done, n);
+    } else {  // closed since it was seen last
+      reserve_mapped(base_, offset + done, n);
+      std::memcpy(base_ + offset + done, bytes + done, n);
+    }
   }
 }
 

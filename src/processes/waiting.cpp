@@ -44,15 +44,19 @@ bool Waiting::is_running(const TaskState& task) const noexcept {
 template <class Look>
 bool Waiting::poll(std::chrono::nanoseconds longest, Look&& look) {
   std::atomic<std::uint32_t>& shown = plan_.memory.control->waiter_cpu;
-  bool shows = false;
-  const bool seen = wait_spin.until(longest, crowded(), std::forward<Look>(look), [&] {
+  struct Shown {
+    std::atomic<std::uint32_t>& cpu;
+    bool is_set = false;
+    ~Shown() {
+      if (is_set) cpu.store(0, std::memory_order_relaxed);
+    }
+  } mine{shown};
+  return wait_spin.until(longest, crowded(), std::forward<Look>(look), [&] {
     if (const std::uint32_t here = this_cpu(); shown.load(std::memory_order_relaxed) != here)
       shown.store(here, std::memory_order_relaxed);
-    shows = true;
+    mine.is_set = true;
     return true;
   });
-  if (shows) shown.store(0, std::memory_order_relaxed);
-  return seen;
 }
 
 // Sleeps until `ready()`, called with the mutex held, says true; it must arm what it waits for.
