@@ -57,6 +57,11 @@ inline void growth(Trial& trial) {
     trial.step("a large result",
                [&] { DEMAND(all_are(results[i].get(), wanted[i].first, static_cast<char>(wanted[i].second + 1))); });
   results.clear();
+  if (!trial.step("no limit of shared memory", [] { retinue::limit_shared_memory(0); })) return;
+  trial.step("large data in memory that was never used", [&] {
+    constexpr std::size_t kSize = 3'000'000;
+    DEMAND(all_are(pool->submit(next_letters, std::string(kSize, 'a')).get(), kSize, 'b'));
+  });
   trial.step("a shared array", [&] {
     retinue::SharedArray<int> numbers(500'000);
     std::iota(numbers.begin(), numbers.end(), 0);

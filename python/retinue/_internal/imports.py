@@ -7,7 +7,7 @@ not the caller's alone, is imported under a lock that is held over forks."""
 from __future__ import annotations
 
 import os
-from _thread import RLock, _local
+from _thread import RLock, _local  # type: ignore[attr-defined]  # threading takes longer to import than this package
 
 _lock = RLock()  # for a fork within an import
 _forking = _local()
