@@ -289,7 +289,10 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
   service_.stop();
   server_.stop_watching();
   if (!lost) report_last_deaths(lock_, supervisor_, death_reports_);
-  supervisor_.retire_all();
+  {
+    const std::lock_guard lock(lock_.mutex());  // stats() may be reading
+    supervisor_.retire_all();
+  }
   reclaim_.free_still_read(lost);
   if (lost) control_.lose();
   region().remove_trim_subscriber(plan_.memory.control->service_doorbell);
