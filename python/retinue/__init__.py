@@ -9,6 +9,8 @@ microsecond, lambdas and closures travel, a worker that dies costs one task, and
 
 from __future__ import annotations
 
+import sys as _sys
+
 from retinue import _engine
 from retinue._engine import (
     cpu_count,
@@ -94,3 +96,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+if getattr(_sys, "argv", [])[1:2] == ["--multiprocessing-fork"]:  # of a frozen program
+    from retinue._internal import frozen as _frozen
+
+    _frozen.serve_if_started_for_workers()

@@ -38,6 +38,7 @@ def test_classes_and_what_they_derive_from():
         "retinue.futures._executor.ProcessPoolExecutor",
         "retinue._pool.ProcessesOnce",
         "retinue._engine.Pool",
+        "concurrent.futures.process.ProcessPoolExecutor",
         "concurrent.futures._base.Executor",
         "builtins.object",
     ]
@@ -46,6 +47,7 @@ def test_classes_and_what_they_derive_from():
         "retinue.multiprocessing.pool.Pool",
         "retinue._pool.ProcessesOnce",
         "retinue._engine.Pool",
+        "multiprocessing.pool.Pool",
         "builtins.object",
     ]
 

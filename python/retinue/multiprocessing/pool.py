@@ -10,11 +10,18 @@ from multiprocessing import TimeoutError  # noqa: F401 (found here in the standa
 
 import retinue
 from retinue import _engine, _limits
+from retinue._internal.faces import stands_in_for
 from retinue._internal.options import MapOptions, PoolOptions
-from retinue._internal.processes import WorkerProcess, processes_of
+from retinue._internal.processes import WorkerProcess, context_of, processes_of, unfinished
 from retinue._internal.remote import is_of_task
 from retinue._pool import ProcessesOnce
-from retinue.multiprocessing._results import ApplyResult, AsyncResult, MapResult  # noqa: F401
+from retinue.multiprocessing._results import (
+    ApplyResult as ApplyResult,
+    AsyncResult as AsyncResult,
+    IMapIterator as IMapIterator,
+    IMapUnorderedIterator as IMapUnorderedIterator,
+    MapResult as MapResult,
+)
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -30,7 +37,12 @@ _CLOSE = "CLOSE"
 _TERMINATE = "TERMINATE"
 
 
-class Pool(ProcessesOnce):
+@stands_in_for(
+    _standard.Pool,
+    *("_change_notifier", "_inqueue", "_outqueue", "_quick_get", "_quick_put", "_result_handler", "_task_handler"),
+    *("_taskqueue", "_worker_handler"),
+)
+class Pool(ProcessesOnce, _standard.Pool):  # type: ignore[misc]
     """A pool of worker processes. The signature of ``multiprocessing.Pool``, on retinue.
 
     Parameters
@@ -46,6 +58,8 @@ class Pool(ProcessesOnce):
     """
 
     _follows_modules = False  # see Scope
+    _initializer: Any = None  # the workers have them, and nobody keeps them here
+    _initargs: tuple[Any, ...] = ()
 
     def __init__(
         self,
@@ -74,6 +88,8 @@ class Pool(ProcessesOnce):
             limits=_limits.as_tuple(limits),
         )
         self._processes = processes
+        self._maxtasksperchild = maxtasksperchild
+        self._given_context = context
         self._callback_threads: "weakref.WeakSet[threading.Thread]" = weakref.WeakSet()
         self._readers_changed = threading.Condition()
         self._readers = 0  # threads that read the inputs of an imap
@@ -130,7 +146,7 @@ class Pool(ProcessesOnce):
     ) -> MapResult:
         """Starts a ``map``. A callback is called with the list of results, or the other one with the first exception."""
         results = self._map(func, (iterable,), MapOptions(reading=_engine.READ_LATER))
-        return MapResult(self, results, callback, error_callback)
+        return MapResult(self, results, callback, error_callback, iterable)
 
     def starmap_async(
         self,
@@ -142,14 +158,18 @@ class Pool(ProcessesOnce):
     ) -> MapResult:
         """Starts a ``starmap``."""
         results = self._map(func, (iterable,), MapOptions(star=True, reading=_engine.READ_LATER))
-        return MapResult(self, results, callback, error_callback)
+        return MapResult(self, results, callback, error_callback, iterable)
 
-    def imap(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:
+    def imap(  # type: ignore[override]
+        self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1
+    ) -> Iterator[Any]:
         """Results in order, as they are asked for. Inputs are read in a thread, but for those that cannot change (tuples,
         ranges, ``itertools.count``) and lists, and only as far ahead as workers need, a thousand at the most."""
         return self._imap(func, iterable, chunksize, ordered=True)
 
-    def imap_unordered(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:
+    def imap_unordered(  # type: ignore[override]
+        self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1
+    ) -> Iterator[Any]:
         """Results as soon as they are there; inputs as for ``imap``."""
         return self._imap(func, iterable, chunksize, ordered=False)
 
@@ -158,7 +178,9 @@ class Pool(ProcessesOnce):
     ) -> Iterator[Any]:
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize}")
-        results = self._map(func, (iterable,), MapOptions(ordered=ordered, reading=_engine.READ_IN_THREAD))
+        iterator = IMapIterator if ordered else IMapUnorderedIterator
+        options = MapOptions(ordered=ordered, reading=_engine.READ_IN_THREAD, iterator=iterator)
+        results = self._map(func, (iterable,), options)
         read = results._reader()
         if read is not None and not self._start_reader(read):
             results._read_lazily()
@@ -203,7 +225,8 @@ class Pool(ProcessesOnce):
                     self._shut_down_later(False)
 
     def terminate(self) -> None:
-        """Ends the workers at once; what was not finished is lost."""
+        """Ends the pool at once; what was not finished is lost. Workers that run a task are killed, the others leave in
+        order, for which they have 100 ms."""
         if self._state != _TERMINATE:
             self._state = _TERMINATE
             self._terminate()
@@ -233,6 +256,19 @@ class Pool(ProcessesOnce):
         """The workers now alive: there is code that looks for them here in the standard class."""
         return list(processes_of(self.worker_pids()).values())
 
+    @property
+    def _ctx(self) -> Any:
+        return context_of(self._given_context)
+
+    @property
+    def _cache(self) -> range:
+        """As long as there are tasks that have not ended, which is what code reads off the standard class's."""
+        return unfinished(self)
+
+    def _check_running(self) -> None:
+        if self._state != _RUN:
+            raise ValueError("Pool not running")
+
     def _end(self, at_once: bool) -> None:
         """Called when the interpreter ends."""
         self.terminate()
@@ -255,6 +291,10 @@ class Pool(ProcessesOnce):
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={self._processes}>"
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_standard, name)
 
 
 def _read(pool: "weakref.ref[Pool]", read: Callable[[], None]) -> None:

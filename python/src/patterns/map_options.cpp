@@ -14,6 +14,14 @@ Reading reading_from(PyObject* value) {
   return static_cast<Reading>(reading);
 }
 
+PyTypeObject* iterator_class_from(PyObject* value) {
+  if (!PyType_Check(value) || PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(value), &MapType) == 0) {
+    PyErr_SetString(PyExc_TypeError, "retinue._engine: the iterator of a map is no class of such");
+    throw PythonError{};
+  }
+  return reinterpret_cast<PyTypeObject*>(value);
+}
+
 constexpr Option<MapOptions> rows[] = {
     {"star", [](MapOptions& o, PyObject* value) { o.star = bool_from(value); }},
     {"ordered", [](MapOptions& o, PyObject* value) { o.ordered = bool_from(value); }},
@@ -23,6 +31,10 @@ constexpr Option<MapOptions> rows[] = {
     {"task",
      [](MapOptions& o, PyObject* value) {
        if (value != Py_None) o.task = task_options_of(value);
+     }},
+    {"iterator",
+     [](MapOptions& o, PyObject* value) {
+       if (value != Py_None) o.iterator = iterator_class_from(value);
      }},
 };
 

@@ -17,6 +17,7 @@ struct MapOptions {
   Deadline deadline;           ///< for all results
   Reading reading = Reading::lazily;
   TaskOptions task;
+  PyTypeObject* iterator = nullptr;  ///< a subtype of MapType to make, or null for that itself; borrowed
 };
 extern OptionTable<MapOptions> map_options_table;
 
