@@ -8,6 +8,8 @@ import select
 import signal
 import time
 
+from retinue._internal import arguments
+
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
     from typing import Iterable, Optional
@@ -40,7 +42,7 @@ class WorkerProcess:
 
     def join(self, timeout: Optional[float] = None) -> None:
         """Waits until the worker has ended, or for so many seconds."""
-        self._wait(timeout)
+        self._wait(arguments.seconds("timeout", timeout))
 
     def terminate(self) -> None:
         """Ends it by SIGTERM. For a task's worker see ``Future.cancel(force=True)``."""
