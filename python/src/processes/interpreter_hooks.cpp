@@ -8,6 +8,7 @@
 
 #include "interpreter/helpers.hpp"
 #include "interpreter/python.hpp"
+#include "processes/crash_note.hpp"
 #include "tasks/run_call.hpp"
 
 namespace retinue::python {
@@ -32,6 +33,7 @@ void before_sleep() noexcept {
 void after_sleep() noexcept { PyEval_RestoreThread(std::exchange(sleeping, nullptr)); }
 
 void begin(unsigned worker) noexcept {
+  prepare_crash_note();
   quietly([worker] {
     forget_loaded_functions();
     // What was inherited is not collected here, so that its pages stay shared with the owner.
@@ -96,6 +98,7 @@ const detail::ProcessHooks kHooks{
     .worker_ends = end,
     .before_sleep = before_sleep,
     .after_sleep = after_sleep,
+    .write_crash_note = write_crash_note,
 };
 
 }  // namespace retinue::python
