@@ -7,6 +7,8 @@ import signal
 import sys
 from multiprocessing import process, util
 
+from retinue._internal import output
+
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
     from typing import Any, Optional
@@ -44,6 +46,7 @@ def begin(worker: int) -> None:
         signal.siginterrupt(signal.SIGINT, False)
     os.dup2(_no_input.fileno(), 0)  # what comes in is the owner's to read
     sys.stdin = _no_input
+    output.keep_lines_whole()
     util._finalizer_registry.clear()  # type: ignore[attr-defined]
     util._run_after_forkers()  # type: ignore[attr-defined]
 
