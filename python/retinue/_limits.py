@@ -58,8 +58,10 @@ class WorkerLimits:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
         if user == "":
             raise ValueError("user must not be empty; None leaves it as it is")
-        if user is not None and (isinstance(user, bool) or not isinstance(user, (str, int))):
-            raise TypeError(f"user must be a name, a number or None, not {arguments.shown(user)}")
+        if isinstance(user, bool):
+            raise TypeError(f"user must be a name, a number or None, not {user}")
+        if user is not None and not isinstance(user, str):
+            user = arguments.whole("user", user, "a name, a number or None")
         name = "" if user is None else str(user)
         network, programs = arguments.flag("network", network), arguments.flag("programs", programs)
         self._values = (cpu_seconds, address_space, open_files, network, programs, name)

@@ -1,4 +1,6 @@
 // What is asked of a task, which asks its pool.
+#include <chrono>
+#include <cstdio>
 #include <string>
 
 #include <retinue/error.hpp>
@@ -10,7 +12,9 @@
 namespace retinue::detail {
 namespace {
 std::string seconds_text(std::chrono::nanoseconds time) {
-  return std::to_string(std::chrono::duration<double>(time).count()) + " s";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g s", std::chrono::duration<double>(time).count());
+  return text;
 }
 }  // namespace
 
