@@ -2,8 +2,6 @@
 
 import io
 import linecache
-import os
-import sys
 
 import pytest
 
