@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from retinue._errors import (
         Cancelled,
         Error,
+        ForkWarning,
         MemoryOverwritten,
         PicklingError,
         PoolClosed,
@@ -46,6 +47,7 @@ __version__ = _engine.__version__  # the number in include/retinue/version.hpp
 __all__ = [
     "Cancelled",
     "Error",
+    "ForkWarning",
     "MemoryOverwritten",
     "PicklingError",
     "PoolClosed",

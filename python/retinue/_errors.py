@@ -69,6 +69,11 @@ class UnpicklingError(Error, pickle.UnpicklingError):
     """An argument, a function or a result was pickled, but that cannot be loaded on the other side."""
 
 
+class ForkWarning(RuntimeWarning):
+    """Workers are being forked from a process in which a library has threads that it will wait for in the workers, too.
+    It names the library, and comes once for each."""
+
+
 class RemoteError(Error):
     """A task raised an exception that cannot travel itself. Its text is kept.
 

@@ -14,8 +14,8 @@ from tasks import square
 
 MODULES = {
     "retinue._engine": "cpu_count keep_shared_memory limit_shared_memory shared_memory_usage trim_shared_memory use_huge_pages",
-    "retinue._errors": "Cancelled Error MemoryOverwritten PicklingError PoolClosed RemoteError ResourceExhausted "
-    "TaskTimeout UnpicklingError WorkerDied",
+    "retinue._errors": "Cancelled Error ForkWarning MemoryOverwritten PicklingError PoolClosed RemoteError "
+    "ResourceExhausted TaskTimeout UnpicklingError WorkerDied",
     "retinue._limits": "WorkerLimits",
     "retinue._arrays": "share shared_array",
     "retinue": "register_joblib_backend",

@@ -258,7 +258,8 @@ void Supervisor::spawn(unsigned worker) {
   record.kill_wanted.store(0, std::memory_order_relaxed);
   record.returned.top.store(0, std::memory_order_relaxed);
   record.crash_signal.store(0, std::memory_order_relaxed);
-  record.crash_stack.count = 0;
+  record.crash_stack.count = record.crash_stack.overflowed = 0;
+  record.crash_note.size = 0;
   record.arena_offset = known.arena->extent().offset;
   record.arena_length = known.arena->extent().length;
   record.arena_check = check_of(record.arena_offset, record.arena_length);

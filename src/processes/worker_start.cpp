@@ -168,7 +168,7 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
     plan.region->set_file_holder(parent);
     pthread_setname_np(pthread_self(), kWorkerName);
     set_signals(plan);
-    install_crash_handlers(&record.crash_stack, &record.crash_signal);
+    install_crash_handlers(&record.crash_stack, &record.crash_signal, &record.crash_note, plan.hooks->write_crash_note);
     call(plan.hooks->after_fork_in_worker);
   } catch (...) {
     report_failure(record, WorkerRecord::kCouldNotBegin);

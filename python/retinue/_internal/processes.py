@@ -13,6 +13,8 @@ from multiprocessing import process
 from retinue._internal import at_exit
 from retinue._internal.faces import stands_in_for
 
+from retinue._internal import arguments
+
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
     from typing import Any, Iterable, NoReturn, Optional
@@ -97,7 +99,7 @@ class WorkerProcess(process.BaseProcess):
 
     def join(self, timeout: Optional[float] = None) -> None:
         """Waits until the worker has ended, or for so many seconds."""
-        self._wait(timeout)
+        self._wait(arguments.seconds("timeout", timeout))
 
     def terminate(self) -> None:
         """Ends it by SIGTERM. For a task's worker see ``Future.cancel(force=True)``."""

@@ -50,9 +50,11 @@ def start(pool: Any, options: PoolOptions, mp_context: Any) -> None:
         home = None
     if method == "fork":
         with importing():
-            from retinue._internal import openmp
+            from retinue._internal import fork_hazards, openmp
 
-        openmp.release_threads()
+        unreleased = openmp.release_threads()
+        if _has_threads():
+            fork_hazards.warn(unreleased)
         arrays = sys.modules.get("retinue._arrays")
         if arrays is not None and options.initializer is not None:  # tasks receive the values of shared objects ...
             function, initargs = options.initializer  # ... and so do initializers
@@ -63,6 +65,13 @@ def start(pool: Any, options: PoolOptions, mp_context: Any) -> None:
         pool._start_engine(options, scope, None)
     else:
         _start_fresh(pool, options, home)
+
+
+def _has_threads() -> bool:
+    try:
+        return len(os.listdir("/proc/self/task")) > 1
+    except OSError:  # no descriptor left, or no /proc
+        return False
 
 
 def _import_what_may_be_out_of_reach(options: PoolOptions) -> None:

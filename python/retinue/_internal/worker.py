@@ -11,6 +11,8 @@ from multiprocessing import process
 
 from retinue import _engine
 
+from retinue._internal import output
+
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
     from typing import Any, Callable, Optional
@@ -66,6 +68,7 @@ def run(worker: int, serve: Callable[[], None]) -> None:
         signal.siginterrupt(signal.SIGINT, False)
     os.dup2(_no_input.fileno(), 0)  # what comes in is the owner's to read
     sys.stdin = None  # type: ignore[assignment]  # or multiprocessing would close it, and open another
+    output.keep_lines_whole()
     if _is_copy:
         _leave_handlers_to_owner()
     me._bootstrap(parent_sentinel=sentinel)

@@ -6,7 +6,7 @@ from concurrent.futures import Future, process as _standard
 
 import retinue
 from retinue import _engine, _limits
-from retinue._internal import at_exit
+from retinue._internal import arguments, at_exit
 from retinue._internal.faces import stands_in_for
 from retinue._internal.options import MapOptions, PoolOptions, TaskOptions
 from retinue._internal.processes import WorkerProcess, context_of, processes_of, unfinished
@@ -33,7 +33,7 @@ class ProcessPoolExecutor(ProcessesOnce, _standard.ProcessPoolExecutor):  # type
     Parameters
     ----------
     max_workers: worker processes; by default one for each CPU that this process may use.
-    mp_context: a context of ``multiprocessing``, which names the start method.
+    mp_context: the start method: its name (``"spawn"``), or a context of ``multiprocessing``.
     initializer, initargs: called as ``initializer(*initargs)`` in each worker before its first task, also in
         replacements. If it raises, the pool ends with ``PoolClosed`` saying what was raised.
     max_tasks_per_child: a worker is replaced after so many tasks.
@@ -64,9 +64,10 @@ class ProcessPoolExecutor(ProcessesOnce, _standard.ProcessPoolExecutor):  # type
     ) -> None:
         if max_workers is None:
             max_workers = _engine.cpu_count()
-        elif max_workers <= 0:
+        max_workers = arguments.whole("max_workers", max_workers)
+        if max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
-        elif max_workers > _MOST_WORKERS:
+        if max_workers > _MOST_WORKERS:
             raise ValueError(f"max_workers must be <= {_MOST_WORKERS}")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
@@ -76,13 +77,13 @@ class ProcessPoolExecutor(ProcessesOnce, _standard.ProcessPoolExecutor):  # type
             if max_tasks_per_child <= 0:
                 raise ValueError("max_tasks_per_child must be >= 1")
         if on_worker_death not in ("task", "break"):
-            raise ValueError("on_worker_death must be 'task' or 'break'")
+            raise ValueError(f"on_worker_death must be 'task' or 'break', not {arguments.shown(on_worker_death)}")
         self._on_worker_death = on_worker_death
         self._limits = _limits.as_tuple(limits)
         self._max_workers = max_workers
-        self._given_context = mp_context
+        self._given_context = arguments.context("mp_context", mp_context)
         self._initializer = initializer  # type: ignore[assignment]
-        self._initargs = tuple(initargs)
+        self._initargs = arguments.arguments("initargs", initargs)
         self._max_tasks_per_child = max_tasks_per_child
         self._shutdown = False
         self._cancel_pending_futures = False
@@ -240,8 +241,9 @@ def _map(
     task: Optional[_engine.TaskOptions] = None,
     ordered: bool = True,
 ) -> Iterator[Any]:
-    if chunksize < 1:
+    if arguments.whole("chunksize", chunksize) < 1:
         raise ValueError("chunksize must be >= 1.")
+    progress = arguments.flag("progress", progress)
     if buffersize is not None and not isinstance(buffersize, int):
         raise TypeError("buffersize must be an integer or None")
     if buffersize is not None and buffersize < 1:
@@ -268,14 +270,16 @@ class ExecutorWithOptions(_standard.ProcessPoolExecutor):
     """What ``ProcessPoolExecutor.options`` gives: use it as the executor it came from."""
 
     def __init__(self, pool: ProcessPoolExecutor, timeout: Optional[float], retries: int, ordered: bool) -> None:
+        timeout = arguments.seconds("timeout", timeout, " above zero, or None")
         if timeout is not None and not timeout > 0:
             raise ValueError("timeout must be a number of seconds above zero, or None")
+        retries = arguments.whole("retries", retries)
         if retries < 0:
             raise ValueError("retries must not be negative")
         self._pool = pool
         self._timeout = timeout
         self._retries = retries
-        self._ordered = ordered
+        self._ordered = arguments.flag("ordered", ordered)
         self._task = TaskOptions(timeout, retries).read()
 
     def options(self, *, timeout: Any = _AS_IT_WAS, retries: Any = _AS_IT_WAS, ordered: Any = _AS_IT_WAS) -> "ExecutorWithOptions":

@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError
 from multiprocessing import TimeoutError
 
 from retinue import _engine
+from retinue._internal import arguments
 from retinue._internal.faces import stands_in_for
 from retinue._internal.remote import is_of_task
 
@@ -96,8 +97,13 @@ class AsyncResult(_standard.ApplyResult):  # type: ignore[type-arg]
     def get(self, timeout: Optional[float] = None) -> Any:
         """Waits, then gives the value or raises the task's exception; TimeoutError after so many seconds."""
         if not self._wait(timeout):
-            raise TimeoutError
+            raise TimeoutError(f"get(timeout={timeout}): {self._what_is_missing()}")
         return self._future.result()
+
+    def _what_is_missing(self) -> str:
+        if self._future.done():
+            return "the task has ended, but its callback is still running"
+        return f"the task {'is still running' if self._future.running() else 'has not started yet'}"
 
     def __getattr__(self, name: str) -> Any:
         """``_success`` and ``_value``, which a result has once it is ready."""
@@ -114,7 +120,7 @@ ApplyResult = AsyncResult
 
 
 def _end_of(timeout: Optional[float]) -> Optional[float]:
-    return None if timeout is None else time.monotonic() + timeout
+    return None if timeout is None else time.monotonic() + (arguments.seconds("timeout", timeout) or 0)
 
 
 def _left_until(end: Optional[float]) -> Optional[float]:
@@ -175,6 +181,11 @@ class MapResult(AsyncResult, _standard.MapResult):  # type: ignore[type-arg]
         finally:
             self._lock.release()
 
+    def _what_is_missing(self) -> str:
+        if self._done:
+            return "all items have ended, but the callback is still running"
+        return f"only {len(self._values)} results of the map have been there in time"
+
     def successful(self) -> bool:
         if not self.ready():
             raise ValueError(f"{self!r} not ready")
@@ -182,7 +193,7 @@ class MapResult(AsyncResult, _standard.MapResult):  # type: ignore[type-arg]
 
     def get(self, timeout: Optional[float] = None) -> Any:
         if not self._wait(timeout):
-            raise TimeoutError
+            raise TimeoutError(f"get(timeout={timeout}): {self._what_is_missing()}")
         if self._error is not None:
             raise self._error
         return self._values

@@ -10,6 +10,7 @@ from multiprocessing import TimeoutError  # noqa: F401 (found here in the standa
 
 import retinue
 from retinue import _engine, _limits
+from retinue._internal import arguments
 from retinue._internal.faces import stands_in_for
 from retinue._internal.options import MapOptions, PoolOptions
 from retinue._internal.processes import WorkerProcess, context_of, processes_of, unfinished
@@ -50,7 +51,7 @@ class Pool(ProcessesOnce, _standard.Pool):  # type: ignore[misc]
     processes: worker processes; by default one for each CPU that this process may use.
     initializer, initargs: called as ``initializer(*initargs)`` in each worker before its first task.
     maxtasksperchild: a worker is replaced after so many tasks.
-    context: a context of ``multiprocessing``, which names the start method.
+    context: the start method: a context of ``multiprocessing``, or its name (``"spawn"``).
     limits: a ``retinue.WorkerLimits``: CPU time, memory and descriptors of workers, and whether they may use the network.
 
     Workers are not daemons: tasks may make pools and processes of their own. A worker that dies fails the task it
@@ -74,16 +75,18 @@ class Pool(ProcessesOnce, _standard.Pool):  # type: ignore[misc]
         self._state = _TERMINATE
         if processes is None:
             processes = _engine.cpu_count()
+        processes = arguments.whole("processes", processes)
         if processes < 1:
             raise ValueError("Number of processes must be at least 1")
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        arguments = tuple(initargs)
+        context = arguments.context("context", context)
+        initargs = arguments.arguments("initargs", initargs)
         options = PoolOptions(
             workers=processes,
-            initializer=None if initializer is None else (initializer, arguments),
+            initializer=None if initializer is None else (initializer, initargs),
             max_tasks_per_worker=maxtasksperchild or 0,
             limits=_limits.as_tuple(limits),
         )
@@ -112,7 +115,7 @@ class Pool(ProcessesOnce, _standard.Pool):  # type: ignore[misc]
 
     def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> Any:
         """``func(*args, **kwds)`` in a worker; waits for the result."""
-        return self.submit(func, *args, **kwds).result()
+        return self._submit(func, args, kwds).result()
 
     def apply_async(
         self,
@@ -124,16 +127,29 @@ class Pool(ProcessesOnce, _standard.Pool):  # type: ignore[misc]
     ) -> AsyncResult:
         """Starts ``func(*args, **kwds)`` in a worker. A callback is called with the result, or the other one with the
         exception, in a thread of the pool's."""
-        return AsyncResult(self, self.submit(func, *args, **kwds), callback, error_callback)
+        _check_callbacks(callback, error_callback)
+        return AsyncResult(self, self._submit(func, args, kwds), callback, error_callback)
+
+    def _submit(self, func: Callable[..., Any], args: Iterable[Any], kwds: Mapping[str, Any]) -> Any:
+        if type(args) is not tuple:
+            args = arguments.arguments("args", args)
+        try:
+            return self.submit(func, *args, **kwds)
+        except TypeError:
+            if hasattr(kwds, "keys"):
+                raise
+            raise TypeError(f"kwds must be a dict of named arguments, not {arguments.shown(kwds)}") from None
 
     def map(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: Optional[int] = None) -> list[Any]:
         """``[func(x) for x in iterable]``. All items are run; then the first exception among them is raised."""
+        _check_chunksize(chunksize)
         return _all_of(self._map(func, (iterable,), MapOptions()))
 
     def starmap(
         self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: Optional[int] = None
     ) -> list[Any]:
         """``[func(*x) for x in iterable]``."""
+        _check_chunksize(chunksize)
         return _all_of(self._map(func, (iterable,), MapOptions(star=True)))
 
     def map_async(
@@ -145,6 +161,8 @@ class Pool(ProcessesOnce, _standard.Pool):  # type: ignore[misc]
         error_callback: Callback = None,
     ) -> MapResult:
         """Starts a ``map``. A callback is called with the list of results, or the other one with the first exception."""
+        _check_chunksize(chunksize)
+        _check_callbacks(callback, error_callback)
         results = self._map(func, (iterable,), MapOptions(reading=_engine.READ_LATER))
         return MapResult(self, results, callback, error_callback, iterable)
 
@@ -157,6 +175,8 @@ class Pool(ProcessesOnce, _standard.Pool):  # type: ignore[misc]
         error_callback: Callback = None,
     ) -> MapResult:
         """Starts a ``starmap``."""
+        _check_chunksize(chunksize)
+        _check_callbacks(callback, error_callback)
         results = self._map(func, (iterable,), MapOptions(star=True, reading=_engine.READ_LATER))
         return MapResult(self, results, callback, error_callback, iterable)
 
@@ -176,7 +196,7 @@ class Pool(ProcessesOnce, _standard.Pool):  # type: ignore[misc]
     def _imap(
         self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int, ordered: bool
     ) -> Iterator[Any]:
-        if chunksize < 1:
+        if arguments.whole("chunksize", chunksize) < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize}")
         iterator = IMapIterator if ordered else IMapUnorderedIterator
         options = MapOptions(ordered=ordered, reading=_engine.READ_IN_THREAD, iterator=iterator)
@@ -291,6 +311,18 @@ class Pool(ProcessesOnce, _standard.Pool):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={self._processes}>"
+
+
+def _check_chunksize(chunksize: Optional[int]) -> None:
+    """It is not needed, so any number will do, as for the standard."""
+    if chunksize is not None:
+        arguments.whole("chunksize", chunksize, "a whole number or None")
+
+
+def _check_callbacks(callback: Callback, error_callback: Callback) -> None:
+    """Where the standard would wait for ever: one that cannot be called ends its thread."""
+    arguments.function("callback", callback)
+    arguments.function("error_callback", error_callback)
 
 
 def __getattr__(name: str) -> Any:

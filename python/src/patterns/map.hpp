@@ -42,6 +42,7 @@ struct MapPlan {
   TaskOptions options;
   detail::Order order = detail::Order::inputs;
   Deadline deadline;
+  Object timeout;  ///< what it came of, for messages; null: none
   Object scope;
 };
 

@@ -34,7 +34,8 @@ PyObject* next_method(PyObject* self, PyObject* arguments, PyObject* names) noex
     const std::shared_ptr<MapTasks> tasks = self_of(self).tasks;
     bool timed_out = false;
     Object value = tasks->next_until(deadline_from(timeout), timed_out);
-    if (timed_out) PyErr_SetNone(helpers::timeout_class.get());
+    if (timed_out)
+      PyErr_Format(helpers::timeout_class.get(), "next(timeout=%R): the next result is not there yet", timeout);
     else if (!value) PyErr_SetNone(PyExc_StopIteration);
     return value.release();
   });

@@ -26,7 +26,11 @@ constexpr Option<MapOptions> rows[] = {
     {"star", [](MapOptions& o, PyObject* value) { o.star = bool_from(value); }},
     {"ordered", [](MapOptions& o, PyObject* value) { o.ordered = bool_from(value); }},
     {"look_ahead", [](MapOptions& o, PyObject* value) { o.look_ahead = number_from<std::size_t>(value); }},
-    {"timeout", [](MapOptions& o, PyObject* value) { o.deadline = deadline_from(value); }},
+    {"timeout",
+     [](MapOptions& o, PyObject* value) {
+       o.deadline = deadline_from(value);
+       if (o.deadline) o.timeout = Object::borrowed(value);
+     }},
     {"reading", [](MapOptions& o, PyObject* value) { o.reading = reading_from(value); }},
     {"task",
      [](MapOptions& o, PyObject* value) {

@@ -1,5 +1,6 @@
 // Maps over a pool.
 #include <memory>
+#include <utility>
 
 #include <retinue/process_pool.hpp>
 
@@ -32,6 +33,7 @@ PyObject* map(PyObject* self, PyObject* arguments) noexcept {
     map_options_table.read(given, options);
     MapPlan plan;
     plan.deadline = options.deadline;
+    plan.timeout = std::move(options.timeout);
     plan.star = options.star;
     plan.order = options.ordered ? detail::Order::inputs : detail::Order::completion;
     plan.options = options.task;

@@ -8,6 +8,7 @@
 
 #include "interpreter/helpers.hpp"
 #include "interpreter/python.hpp"
+#include "processes/crash_note.hpp"
 #include "tasks/run_call.hpp"
 
 namespace retinue::python {
@@ -53,6 +54,7 @@ PyMethodDef run_loop_function = {"serve", run_loop, METH_NOARGS, nullptr};
 
 void run_worker(unsigned worker, void (*serve)(void*) noexcept, void* served) noexcept {
   Loop loop{serve, served};
+  prepare_crash_note();
   quietly([&] {
     forget_loaded_functions();
     // What was inherited is not collected here, so that its pages stay shared with the owner.
@@ -113,6 +115,7 @@ const detail::ProcessHooks kHooks{
     .run_worker = run_worker,
     .before_sleep = before_sleep,
     .after_sleep = after_sleep,
+    .write_crash_note = write_crash_note,
 };
 
 }  // namespace retinue::python

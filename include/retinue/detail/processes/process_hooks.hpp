@@ -1,6 +1,7 @@
 // What a language's runtime must do where processes of a pool are forked, begin, sleep and end.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -23,6 +24,10 @@ struct ProcessHooks {
   void (*run_worker)(unsigned worker, void (*serve)(void* served) noexcept, void* served) noexcept = nullptr;
   void (*before_sleep)() noexcept = nullptr;  ///< in a worker that finds no work ...
   void (*after_sleep)() noexcept = nullptr;   ///< ... and when it may have found some
+  /// In a worker that crashes, in its signal handler: what the runtime knows of what ran, as lines that end in a newline.
+  /// `text` has so much room; `size` grows when bytes are written. It may read what it likes and call what is safe in a
+  /// signal handler; if it crashes, or takes a second, the process ends as it was about to.
+  void (*write_crash_note)(char* text, std::uint32_t room, std::uint32_t& size) noexcept = nullptr;
 };
 
 /// A program to start as the fork server of a pool, in the place of a fork of the owner: its workers then have nothing of
