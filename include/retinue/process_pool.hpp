@@ -1,6 +1,8 @@
 // Worker processes behind a loop.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,8 @@
 // How a pool of worker processes is made.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -31,7 +33,7 @@ struct ProcessPoolOptions {
   bool break_on_worker_death = false;
   /// Tasks that may be in shared memory at once (256 bytes each), rounded up to a power of two; further
   /// ones wait in the owner's memory.
-  std::size_t slots = 4096;
+  std::size_t slot_count = 4096;
   /// The longest time a worker or a waiting thread polls before it sleeps. Unset, the engine chooses by
   /// what it measures, never more than 0.1 ms; zero means never, for machines that others use too.
   std::optional<std::chrono::nanoseconds> spin;

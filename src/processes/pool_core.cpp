@@ -25,7 +25,7 @@ std::atomic<PoolCore*> left_alone{nullptr};  // pools of a parent, kept in reach
 
 std::size_t slots_for(const ProcessPoolOptions& options, unsigned workers) {
   return std::bit_ceil(
-      std::clamp<std::size_t>(std::max<std::size_t>(options.slots, 4 * workers), kMinSlots, kMaxSlots));
+      std::clamp<std::size_t>(std::max<std::size_t>(options.slot_count, 4 * workers), kMinSlots, kMaxSlots));
 }
 
 unsigned workers_for(const ProcessPoolOptions& options) {

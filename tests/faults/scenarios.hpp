@@ -40,7 +40,7 @@ inline void start_and_end(Trial& trial) {
 inline void growth(Trial& trial) {
   retinue::ProcessPoolOptions options;
   options.workers = 2;
-  options.slots = 64;
+  options.slot_count = 64;
   std::optional<retinue::ProcessPool> pool;
   if (!trial.step("making a pool", [&] { pool.emplace(options); })) return;
   // Never reached; but what is taken is then looked at.
@@ -171,7 +171,7 @@ inline void initializers(Trial& trial) {
 inline void endings(Trial& trial) {
   retinue::ProcessPoolOptions options;
   options.workers = 2;
-  options.slots = 64;
+  options.slot_count = 64;
   const auto pause = [] {
     nap(1ms);
     return 3;
