@@ -14,6 +14,7 @@
 
 #include "system/calls.hpp"
 #include "system/fault.hpp"
+#include "system/sanitizer.hpp"
 #include "system/signals.hpp"
 #include "diagnostics/stack.hpp"
 #include "inherited_memory.hpp"
@@ -166,9 +167,7 @@ void ForkServer::sleep() noexcept {
   if (watch_ == 0) watch_ = doorbell_.holder();
   if (refused_ || watch_ == 0) longest = kLookAgain;  // the thread that is to hold the doorbell is being made
   if (sys::pthread_sigmask(SIG_SETMASK, &blocked_, nullptr) != 0) longest = kLookAgain;  // a signal may be blocked
-#if defined(__SANITIZE_THREAD__)  // which may delay a signal until the next call that it knows
-  longest = kLookAgain;
-#endif
+  if (has_thread_sanitizer()) longest = kLookAgain;  // a signal may be delayed until the next call that it knows
   if (doorbell_.holder_ended()) {  // then the thread is about to be gone, or somebody has scribbled over the doorbell
     if (++naps_ > kMaxNaps) doorbell_.restore(watch_);
     const timespec nap{0, 5'000'000};
@@ -186,8 +185,7 @@ void ForkServer::drop_memory() noexcept {
   dropped_ = true;
   sigfillset(&blocked_);  // a handler of the owner's program would look for its data
   for (const int signal : kWakeSignals) sigdelset(&blocked_, signal);
-#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // which have memory of their own
-  if (own_private_memory() < kLargeProcess) return;
+  if (has_sanitizer() || own_private_memory() < kLargeProcess) return;
   if (sys::pthread_sigmask(SIG_SETMASK, &blocked_, nullptr) != 0) return;
   // Called once before, so that it is bound.
   (void)sys::kill(getpid(), 0);
@@ -196,7 +194,6 @@ void ForkServer::drop_memory() noexcept {
   (void)std::chrono::steady_clock::now();
   const void* const in_use[] = {&plan_, plan_.hooks, &doorbell_of_server, plan_.region};
   drop_inherited_memory(in_use);
-#endif
 }
 
 void ForkServer::leave() noexcept {

@@ -5,6 +5,8 @@
 #include <new>
 #include <utility>
 
+#include <retinue/detail/system/thread_order.hpp>
+
 #include "short_lock.hpp"
 
 // The address sanitizer sees a use after the end only in memory that is really freed.
@@ -60,7 +62,10 @@ void* from_system(std::size_t bytes) { return ::operator new(bytes, std::align_v
 void to_system(void* memory) noexcept { ::operator delete(memory, std::align_val_t{kGrain}); }
 
 void batch_to_system(Piece* piece) noexcept {
-  while (piece != nullptr) to_system(std::exchange(piece, piece->next));
+  while (piece != nullptr) {
+    order_after(piece);
+    to_system(std::exchange(piece, piece->next));
+  }
 }
 
 Piece* batch_from_exchange(std::size_t size) noexcept {
@@ -122,6 +127,7 @@ void* allocate_task_memory(std::size_t bytes) {
     if (!thread_stock.exit_is_registered) register_thread_exit(thread_stock);
   }
   --stock.count;
+  order_after(stock.first);
   return std::exchange(stock.first, stock.first->next);
 }
 
@@ -136,6 +142,7 @@ void free_task_memory(void* memory, std::size_t bytes) noexcept {
     stock.count = 0;
   }
   if (!mine.exit_is_registered) register_thread_exit(mine);
+  order_before(memory);
   stock.first = ::new (memory) Piece{stock.first, nullptr};
   ++stock.count;
 }
