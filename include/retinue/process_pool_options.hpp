@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <vector>
 
 #include <retinue/worker_limits.hpp>
 
@@ -28,6 +29,13 @@ struct ProcessPoolOptions {
   /// What tasks may not do: how much CPU time, memory and descriptors they may use, whether they may reach a network or run
   /// programs, and as which user.
   WorkerLimits limits;
+  /// Workers close the descriptors that they inherit, but for standard input, output and error, for what Retinue needs
+  /// itself, and for `keep_descriptors`. So no pool keeps a port taken, a file locked, or the reader of a pipe waiting for its
+  /// end, once the owner has closed it. The numbers stay taken in the workers, and fail with EBADF. The initializer comes
+  /// after that; what it opens stays. Log files and connections that tasks are to find open have to be kept.
+  bool close_descriptors = false;
+  /// Those that workers keep all the same. Without `close_descriptors` they keep all.
+  std::vector<int> keep_descriptors;
   /// The death of a worker ends the whole pool with PoolClosed, rather than costing its task alone: for programs
   /// that cannot go on with a part of their results.
   bool break_on_worker_death = false;

@@ -14,6 +14,7 @@
 
 #include "system/calls.hpp"
 #include "system/fault.hpp"
+#include "system/inherited_descriptors.hpp"
 #include "system/sanitizer.hpp"
 #include "system/signals.hpp"
 #include "diagnostics/stack.hpp"
@@ -207,6 +208,9 @@ void ForkServer::run() noexcept {
   // What the owner had written to stdout but not flushed is the owner's to print, not every worker's.
   __fpurge(stdout);
   take_signals();
+  if (plan_.kept_descriptors) {
+    if (const int error = close_descriptors_but(*plan_.kept_descriptors); error != 0) cannot_begin(error);
+  }
   warm_up_stack_capture();
   const LivenessDoorbell::Hold hold(plan_.memory.control->server);
   if (sys::prctl(PR_SET_PDEATHSIG, SIGCONT) != 0) cannot_begin(errno);

@@ -40,6 +40,7 @@ inline void start_and_end(Trial& trial) {
 inline void growth(Trial& trial) {
   retinue::ProcessPoolOptions options;
   options.workers = 2;
+  options.close_descriptors = true;
   options.slot_count = 64;
   std::optional<retinue::ProcessPool> pool;
   if (!trial.step("making a pool", [&] { pool.emplace(options); })) return;

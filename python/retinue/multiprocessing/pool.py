@@ -13,7 +13,7 @@ from retinue import _engine, _limits
 from retinue._internal.options import MapOptions, PoolOptions
 from retinue._internal.processes import WorkerProcess, processes_of
 from retinue._internal.remote import is_of_task
-from retinue._pool import ProcessesOnce
+from retinue._pool import ProcessesOnce, kept_descriptors as _kept_descriptors
 from retinue.multiprocessing._results import ApplyResult, AsyncResult, MapResult  # noqa: F401
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
@@ -40,6 +40,10 @@ class Pool(ProcessesOnce):
     maxtasksperchild: a worker is replaced after so many tasks.
     context: a context of ``multiprocessing``, which names the start method.
     limits: a ``retinue.WorkerLimits``: CPU time, memory and descriptors of workers, and whether they may use the network.
+    close_descriptors: workers close what they inherit of this process's descriptors, but for the standard streams and
+        ``keep_descriptors`` (numbers, or objects with a ``fileno()``): then no pool keeps a port taken, or the reader of a
+        pipe waiting for its end, once this process has closed it. Objects in workers whose descriptors are closed raise
+        ``OSError`` (EBADF).
 
     Workers are not daemons: tasks may make pools and processes of their own. A worker that dies fails the task it
     ran, with ``retinue.WorkerDied``, and is replaced. ``chunksize`` is accepted everywhere and not needed.
@@ -56,6 +60,8 @@ class Pool(ProcessesOnce):
         context: Any = None,
         *,
         limits: Optional[WorkerLimits] = None,
+        close_descriptors: bool = False,
+        keep_descriptors: Iterable[Any] = (),
     ) -> None:
         self._state = _TERMINATE
         if processes is None:
@@ -72,6 +78,7 @@ class Pool(ProcessesOnce):
             initializer=None if initializer is None else (initializer, arguments),
             max_tasks_per_worker=maxtasksperchild or 0,
             limits=_limits.as_tuple(limits),
+            kept_descriptors=_kept_descriptors(close_descriptors, keep_descriptors),
         )
         self._processes = processes
         self._callback_threads: "weakref.WeakSet[threading.Thread]" = weakref.WeakSet()
