@@ -25,7 +25,7 @@ install(FILES
 
 # A static library hands its own needs on to whoever links it; a shared one has them inside.
 set(pc_requires "")
-if(retinue_type STREQUAL "STATIC_LIBRARY")
+if(retinue_type STREQUAL "STATIC_LIBRARY" AND retinue_has_libdw)
   set(pc_requires "libdw")
 endif()
 # The .pc file finds its prefix from where it lies, so an installed tree may be moved.

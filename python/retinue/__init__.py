@@ -9,7 +9,12 @@ microsecond, lambdas and closures travel, a worker that dies costs one task, and
 
 from __future__ import annotations
 
-from retinue import _engine
+try:
+    from retinue import _engine
+except ImportError as error:
+    from retinue._missing import explain
+
+    raise explain(error) from None
 from retinue._engine import (
     cpu_count,
     keep_shared_memory,

@@ -4,7 +4,7 @@
 #   CXX    compilers, separated by |; those that are not there, or lack a sanitizer's runtime, are left out
 #   LIBDIR, DATADIR  where the tree keeps libraries and data, such as lib and share
 cmake_minimum_required(VERSION 3.25)
-set(flag_threads -fsanitize=thread)
+set(flag_threads -fsanitize=thread -DRETINUE_TEST_THREADS)
 set(wrong_threads race)
 set(says_race "ThreadSanitizer: data race")
 set(flag_memory -fsanitize=address,undefined)
@@ -42,12 +42,12 @@ foreach(compiler IN LISTS compilers)
     endif()
     execute_process(COMMAND "${compiler}" -std=c++20 -O1 -g1 ${flag_${kind}}
       "${CMAKE_CURRENT_LIST_DIR}/sanitized.cpp" -o "${program}" ${flags} COMMAND_ERROR_IS_FATAL ANY)
-    execute_process(COMMAND "${program}" RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output TIMEOUT 100)
+    execute_process(COMMAND "${program}" RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output TIMEOUT 60)
     if(NOT result EQUAL 0 OR output MATCHES "Sanitizer|runtime error" OR NOT output MATCHES "all is right")
       message(FATAL_ERROR "${name}: a program without a fault (${result}):\n${output}")
     endif()
     foreach(wrong IN LISTS wrong_${kind})
-      execute_process(COMMAND "${program}" ${wrong} OUTPUT_VARIABLE output ERROR_VARIABLE output TIMEOUT 100)
+      execute_process(COMMAND "${program}" ${wrong} OUTPUT_VARIABLE output ERROR_VARIABLE output TIMEOUT 60)
       if(NOT output MATCHES "${says_${wrong}}")
         message(FATAL_ERROR "${name}: ${wrong} is not reported:\n${output}")
       endif()
