@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <retinue/process_pool.hpp>
+#include <retinue/result_view.hpp>
 
 #include "child_process.hpp"
 #include "crowd.hpp"
@@ -71,6 +72,19 @@ Times argument() {
         return bench::ns_of([&] { bench::expect(pool.submit(sum_of_pages, data).get() == kSum, "sum of pages"); });
       },
       true);
+}
+
+/// Read where the worker has written it.
+Times viewed_result() {
+  retinue::ProcessPool pool(2);
+  bench::expect(pool.submit([](int x) { return x + 1; }, 1).get() == 2, "successor");
+  const auto once = [&] {
+    retinue::ResultView<char> got;
+    const double ns = bench::ns_of([&] { got = retinue::result_view(pool.submit(made)); });
+    bench::expect(right({got.data(), got.size()}), "bytes of a result");
+    return ns;
+  };
+  return first_and_again(once, true);
 }
 
 template <class Company>
@@ -195,6 +209,7 @@ RETINUE_BENCH(in_a_child<copied<copy_into_mapping>>, "100 MB argument/memcpy_fre
 RETINUE_BENCH(in_a_child<copied<copy_into_file>>, "100 MB argument/pwrite");
 RETINUE_BENCH(in_a_child<result<Nobody>>, "100 MB result/process_pool");
 RETINUE_BENCH(in_a_child<result<bench::Crowd>>, "100 MB result, crowded/process_pool");
+RETINUE_BENCH(in_a_child<viewed_result>, "100 MB result/view");
 RETINUE_BENCH(in_a_child<pipe_result>, "100 MB result/pipe");
 RETINUE_BENCH(in_a_child<made_and_copied<copy_into_file>>, "100 MB result/pwrite");
 RETINUE_BENCH(in_a_child<made_and_copied<copy_into_vector>>, "100 MB result/vector_copy");

@@ -2,6 +2,7 @@
 // makes one; one round trip at a time, the same again and again (first_time.cpp has the first). Beside it one memcpy, into
 // memory that was used before and into memory that the system has just given, a vector copied, and the same bytes through
 // a pipe to a child process. And the same in a SharedArray, of which only a name travels.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -61,10 +62,33 @@ void argument(benchmark::State& state, std::size_t bytes) {
   });
 }
 
+void make_and_drop(std::size_t bytes, char fill) {
+  std::vector<char> vector = made(bytes, fill);
+  benchmark::DoNotOptimize(vector.data());
+  benchmark::ClobberMemory();
+}
+
+/// Times a result, and in turn with it a task that makes the same vector and returns nothing: what is beyond that is the
+/// result's.
+template <class F>
+void measure_result(benchmark::State& state, retinue::ProcessPool& pool, std::size_t bytes, F&& get) {
+  const std::size_t n = repeats(bytes);
+  bench::Samples with(n), without(n);
+  for (std::size_t i = 0; i < 2 + n / 10 + n; ++i) {
+    const char fill = static_cast<char>(i % 100);
+    const double result = bench::ns_of([&] { get(fill); });
+    const double making = bench::ns_of([&] { pool.submit(make_and_drop, bytes, fill).get(); });
+    if (i < 2 + n / 10) continue;
+    with.add(result);
+    without.add(making);
+  }
+  state.counters["median_ns"] = with.median();
+  state.counters["beyond_making_ns"] = std::max(with.median() - without.median(), 0.0);
+}
+
 void result(benchmark::State& state, std::size_t bytes) {
   retinue::ProcessPool pool(2);
-  measure(state, bytes, [&](std::size_t i) {
-    const char fill = static_cast<char>(i % 100);
+  measure_result(state, pool, bytes, [&](char fill) {
     const std::vector<char> got = pool.submit(made, bytes, fill).get();
     bench::expect(got.size() == bytes && got.front() == fill && got.back() == fill, "bytes of a result");
   });
@@ -73,8 +97,7 @@ void result(benchmark::State& state, std::size_t bytes) {
 /// The same, read where the worker has written it.
 void viewed_result(benchmark::State& state, std::size_t bytes) {
   retinue::ProcessPool pool(2);
-  measure(state, bytes, [&](std::size_t i) {
-    const char fill = static_cast<char>(i % 100);
+  measure_result(state, pool, bytes, [&](char fill) {
     const retinue::ResultView<char> got = retinue::result_view(pool.submit(made, bytes, fill));
     bench::expect(got.size() == bytes && got[0] == fill && got[bytes - 1] == fill, "bytes of a result");
   });
@@ -150,7 +173,8 @@ void fresh_memcpy(benchmark::State& state, std::size_t bytes) {
   state.counters["median_ns"] = samples.median();
 }
 
-/// Bytes to a child that reads them into a buffer it keeps and answers with the sum, or from one that sends them.
+/// Bytes to a child that reads them into a buffer it keeps and answers with the sum, or from one that makes a vector of them
+/// and sends it.
 struct PipeWorker {
   explicit PipeWorker(std::size_t bytes, bool sends) : size(bytes), sender(sends) {}
   std::size_t size;
@@ -159,13 +183,10 @@ struct PipeWorker {
   bench::Child child{[this] {
     ::fcntl(requests.in(), F_SETPIPE_SZ, 1 << 20);
     ::fcntl(answers.in(), F_SETPIPE_SZ, 1 << 20);
-    std::vector<char> bytes(size, 1);
     if (sender) {
-      for (char fill = 0; requests.read_all(&fill, 1);) {
-        bytes.front() = bytes.back() = fill;
-        answers.write_all(bytes.data(), size);
-      }
+      for (char fill = 0; requests.read_all(&fill, 1);) answers.write_all(made(size, fill).data(), size);
     } else {
+      std::vector<char> bytes(size, 1);
       while (requests.read_all(bytes.data(), size)) answers.send(sum_of_pages(bytes));
     }
   }};
@@ -182,9 +203,9 @@ void pipe_argument(benchmark::State& state, std::size_t bytes) {
 }
 void pipe_result(benchmark::State& state, std::size_t bytes) {
   PipeWorker worker(bytes, true);
-  std::vector<char> got(bytes);
   measure(state, bytes, [&](std::size_t i) {
     const char fill = static_cast<char>(i % 100);
+    std::vector<char> got(bytes);
     worker.requests.send(fill);
     worker.answers.read_all(got.data(), bytes);
     bench::expect(got.front() == fill && got.back() == fill, "bytes of a result");

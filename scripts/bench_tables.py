@@ -38,6 +38,7 @@ COUNTERS = {
     "per_task_ns": "a task",
     "mean_ns": "mean",
     "median_ns": "median",
+    "beyond_making_ns": "beyond making it",
     "p90_ns": "p90",
     "p99_ns": "p99",
     "slow_percent": "slow batches",
@@ -173,15 +174,16 @@ PROGRAMS = [
         "A `vector<char>` to a task whose parameter is a `span` and which reads a byte of every page, and a "
         "`vector<char>` that a task makes and returns; one round trip at a time, the same again and again, so that all memory "
         "is warm. A payload of up to 224 bytes travels "
-        "in the slot, counting a few bytes of description. The pipe leads to a child that reads into (or writes from) "
-        "one buffer that it keeps. A `SharedArray` travels by name, as an argument and as a result.",
+        "in the slot, counting a few bytes of description. The pipe leads to a child that reads into one buffer that it keeps, "
+        "or makes a vector each time and writes it to an owner that reads it into a new one. Beyond making it: less what a task "
+        "takes that makes the same vector and drops it, measured in turn. A `SharedArray` travels by name, as an argument and as a result.",
         columns={"shared_array": "the same in a `SharedArray`"},
     ),
     Program(
         "first_time",
         "Payloads, the first time",
         "A `vector<char>` of 100 MB to a task whose parameter is a `span` and which reads a byte of every page, and one that a "
-        "task makes and returns, into a `std::vector`: the first time in a process, the median of five times after it, and the "
+        "task makes and returns, into a `std::vector` or as a view: the first time in a process, the median of five times after it, and the "
         "first time after three seconds in which nothing was asked for. Each is of a process that has measured nothing before. "
         "Crowded is one with 20 idle threads and 300 MB of live strings. Beside it one copy within a process into memory that "
         "is new each time; beside a result, the vector is made before it, and counted. The pipe's reader makes a vector each "

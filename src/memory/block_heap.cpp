@@ -7,8 +7,6 @@
 
 #include <retinue/error.hpp>
 
-#include "system/memfd.hpp"
-
 namespace retinue::detail {
 namespace {
 
@@ -45,34 +43,11 @@ std::uint64_t BlockHeap::footprint(std::uint64_t bytes) noexcept {
   return bytes <= kLargestSmall ? class_size(class_of(bytes)) : round_up(bytes, kLargeStep);
 }
 
-// All pages at once are mapped in less than half the time that a fault for each takes.
 Extent BlockHeap::take_warm(std::uint64_t length) {
   Extent extent = warm_.take_best(length);
   if (extent.length != 0) return extent;
   extent = unmapped_.take_best(length);
   if (extent.length != 0) file_.touch(extent.offset, extent.length);
-  return extent;
-}
-
-// What was written through the file can be written so again, for about twice what it costs once it is mapped; to map it costs
-// several times that. So it is mapped when about as much has been spent.
-Extent BlockHeap::take_warm_for_writing(std::uint64_t length, ColdBlock& cold) {
-  Extent extent = warm_.take_best(length);
-  if (extent.length != 0 || unmapped_.empty()) return extent;
-  if (rewritten_ >= 3 * length || !may_write_up_to(arena_.end())) {  // else SIGXFSZ would end this process
-    rewritten_ = 0;
-    return take_warm(length);
-  }
-  extent = unmapped_.take_best(length);
-  if (extent.length == 0) return extent;
-  try {
-    written_.insert(extent.offset);
-  } catch (const std::bad_alloc&) {
-    unmapped_.give(extent);
-    throw;
-  }
-  rewritten_ += length;
-  cold.begin_reserved(extent);
   return extent;
 }
 
@@ -121,7 +96,7 @@ std::uint64_t BlockHeap::allocate_for_writing(std::uint64_t bytes, ColdBlock& co
   const std::uint64_t size = footprint(bytes);
   if (bytes < ColdBlock::kWorthwhile || bytes > arena_.length || !ColdBlock::is_possible(file_, rules_))
     return allocate(bytes);
-  Extent extent = take_warm_for_writing(size, cold);
+  Extent extent = take_warm(size);
   if (extent.length == 0) {
     extent = with_cold(size, [&](Extent memory) {
       cold.begin(rules_, memory);

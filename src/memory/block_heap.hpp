@@ -60,7 +60,6 @@ class BlockHeap {
   static std::uint64_t class_size(unsigned index) noexcept;
 
   Extent take_warm(std::uint64_t length);
-  Extent take_warm_for_writing(std::uint64_t length, ColdBlock& cold);
   Extent take_large(std::uint64_t length);
   Extent take_cold(std::uint64_t length);
   Extent reserve_cold(std::uint64_t length);
@@ -80,7 +79,6 @@ class BlockHeap {
   std::array<std::vector<std::uint64_t>, kClasses> free_small_;
   Extent chunk_;  // what is left of the chunk that small blocks are being cut from
   std::uint64_t in_use_ = 0;
-  std::uint64_t rewritten_ = 0;  // bytes written through the file again since memory was last mapped
 };
 
 }  // namespace retinue::detail

@@ -19,19 +19,14 @@ bool ColdBlock::is_possible(const SharedFile& file, const MemoryRules& rules) no
 void ColdBlock::begin(const MemoryRules& rules, Extent extent) {
   check_limit(rules, file_, extent.length);
   file_.check_can_reserve(extent.offset, extent.length);
-  begin_reserved(extent);
-  rules_ = &rules;
-}
-
-void ColdBlock::begin_reserved(Extent extent) noexcept {
   is_done_ = false;
-  rules_ = nullptr;
+  rules_ = &rules;
   extent_ = extent;
   made_ = extent.offset;
 }
 
 void ColdBlock::make_until(std::uint64_t end) {
-  if (rules_ != nullptr) file_.reserve(made_, end - made_);
+  file_.reserve(made_, end - made_);
   made_ = end;
 }
 
@@ -61,7 +56,7 @@ std::byte* ColdBlock::append(std::byte* at, const void* from, std::size_t n) {
 
 void ColdBlock::finish() {
   if (made_ < extent_.end()) make_until(extent_.end());
-  if (rules_ != nullptr) check_limit(*rules_, file_, 0);  // another process may have taken memory at the same time
+  check_limit(*rules_, file_, 0);  // another process may have taken memory at the same time
   is_done_ = true;
 }
 

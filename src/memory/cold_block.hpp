@@ -32,9 +32,6 @@ class ColdBlock final : public MemoryMaker {
   /// The block is `extent`, of whole pages, none of which is reserved. Throws ResourceExhausted, and takes nothing, if the
   /// memory cannot be had or would go beyond the limit.
   void begin(const MemoryRules& rules, Extent extent);
-  /// The block is `extent`, whose memory is there, but not in this process's mapping: it need not be faulted in to be
-  /// overwritten.
-  void begin_reserved(Extent extent) noexcept;
   /// Whether there is nothing to make, or all was made.
   bool is_done() const noexcept { return is_done_; }
 
@@ -48,7 +45,7 @@ class ColdBlock final : public MemoryMaker {
   void make_until(std::uint64_t end);
 
   const SharedFile& file_;
-  const MemoryRules* rules_ = nullptr;  // null if its memory is there
+  const MemoryRules* rules_ = nullptr;
   bool is_done_ = true;
   Extent extent_;
   std::uint64_t made_ = 0;  // the block's memory is there up to this offset in the region; a page's end

@@ -40,7 +40,7 @@ class SharedFile {
   void punch_hole(std::uint64_t offset, std::uint64_t length) const;
   void check_can_reserve(std::uint64_t offset, std::uint64_t length) const;
   void write(std::uint64_t offset, const void* from, std::uint64_t length) const;
-  /// Brings reserved memory into this process's mapping, as far as the kernel can.
+  /// Brings memory that was written into this process's mapping, as far as the kernel can.
   void touch(std::uint64_t offset, std::uint64_t length) const noexcept;
   /// Bytes of memory that the file takes. Throws Error if the kernel does not say, or cannot be asked.
   std::uint64_t memory() const;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <retinue/detail/processes/process_backend.hpp>
+#include <retinue/detail/tasks/task_memory.hpp>
 #include <retinue/shared_array.hpp>
 
 #include "memory/region.hpp"
@@ -145,6 +146,9 @@ class TaskState final : public EncodedCompletion {
         entry(run.bits),
         retries(options.retries),
         timeout(sensible(options.timeout)) {}
+
+  static void* operator new(std::size_t bytes) { return allocate_task_memory(bytes); }
+  static void operator delete(void* memory) noexcept { free_task_memory(memory, sizeof(TaskState)); }
 
   bool done() noexcept override;
   bool wait(const Deadline& deadline) override;

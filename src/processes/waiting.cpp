@@ -96,6 +96,7 @@ bool Waiting::wait(TaskState& task, const Deadline& deadline) {
         return done(task);
       })) {
     const PoolLock::Hold hold(lock_);
+    ring_.collect();  // with those behind it, which the caller may ask for next
     if (ring_.collect_if_done(task)) return true;
   }
   std::uint32_t mask = OwnerDoorbell::kEveryone;

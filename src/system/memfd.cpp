@@ -53,11 +53,6 @@ void check_available(const std::string& call, std::uint64_t length) {
 
 }  // namespace
 
-bool may_write_up_to(std::uint64_t end) noexcept {
-  rlimit limit{};
-  return ::getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || end <= limit.rlim_cur;
-}
-
 void check_can_reserve(int fd, std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t end = offset + length;
   if (end < offset || end > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) {

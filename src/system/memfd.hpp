@@ -27,9 +27,6 @@ void reserve(int fd, std::uint64_t offset, std::uint64_t length);
 /// Throws ResourceExhausted where `reserve` would before it takes anything.
 void check_can_reserve(int fd, std::uint64_t offset, std::uint64_t length);
 
-/// Whether RLIMIT_FSIZE lets this process write to files up to `end`.
-bool may_write_up_to(std::uint64_t end) noexcept;
-
 /// Writes bytes there, which gives them real pages. Throws ResourceExhausted; a part may have been written then. RLIMIT_FSIZE is
 /// for the caller to see to.
 void write_at(int fd, std::uint64_t offset, const void* from, std::uint64_t length);

@@ -6,7 +6,7 @@
 
 #include <retinue/detail/threads/thread_task.hpp>
 
-#include "short_lock.hpp"
+#include "system/short_lock.hpp"
 
 namespace retinue::detail {
 

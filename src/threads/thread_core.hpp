@@ -13,7 +13,7 @@
 
 #include <retinue/detail/threads/thread_core.hpp>
 
-#include "short_lock.hpp"
+#include "system/short_lock.hpp"
 #include "task_queue.hpp"
 #include "thread_timer.hpp"
 #include "tasks/wait_place.hpp"

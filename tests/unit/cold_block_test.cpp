@@ -97,7 +97,7 @@ TEST_F(ColdBlocks, are_warm_memory_once_they_are_freed) {
   const std::uint64_t taken = memory();
   heap_.free(first, bytes);
   EXPECT_EQ(heap_.bytes_warm(), bytes);
-  for (int again = 0; again < 5; ++again) {  // first through the file, then mapped
+  for (int again = 0; again < 5; ++again) {  // the first time it is mapped
     EXPECT_EQ(write_and_compare(bytes), first);
     EXPECT_EQ(memory(), taken);
     heap_.free(first, bytes);
@@ -141,23 +141,6 @@ TEST_F(ColdBlocks, that_cannot_be_made_are_given_back_whole) {
     EXPECT_EQ(heap_.bytes_warm(), 0u);
   }
   write_and_compare(100 * kMiB);
-}
-
-TEST_F(ColdBlocks, that_cannot_be_written_again_are_given_back_whole) {
-  const std::uint64_t bytes = 5 * kMiB;
-  heap_.free(write_and_compare(bytes), bytes);
-  ColdBlock cold(file_);
-  const std::uint64_t offset = heap_.allocate_for_writing(bytes, cold);
-  ASSERT_FALSE(cold.is_done());
-  retinue::detail::set_fault_injector(
-      [](const char* call) noexcept { return std::strcmp(call, "pwrite") == 0 ? EIO : 0; });
-  const std::vector<std::byte> content(bytes);
-  Writer writer(room(offset, bytes, cold), bytes);
-  EXPECT_ANY_THROW(writer.bytes(content.data(), bytes));
-  retinue::detail::set_fault_injector(nullptr);
-  heap_.abandon(offset, bytes);
-  EXPECT_EQ(memory(), 0u);
-  EXPECT_EQ(heap_.bytes_in_use() + heap_.bytes_warm(), 0u);
 }
 
 TEST_F(ColdBlocks, keep_to_the_limit) {

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include <retinue/detail/tasks/completion.hpp>
-#include <retinue/detail/threads/task_memory.hpp>
+#include <retinue/detail/tasks/task_memory.hpp>
 #include <retinue/error.hpp>
 
 namespace retinue::detail {

@@ -1,4 +1,4 @@
-// Memory for the tasks of threads, which live briefly and die in another thread than they were born in.
+// Memory for tasks, which live briefly and often die in another thread than they were born in.
 #pragma once
 
 #include <cstddef>
