@@ -25,7 +25,7 @@ install(FILES
 
 # A static library hands its own needs on to whoever links it; a shared one has them inside.
 set(pc_requires "")
-if(retinue_type STREQUAL "STATIC_LIBRARY")
+if(retinue_type STREQUAL "STATIC_LIBRARY" AND retinue_has_libdw)
   set(pc_requires "libdw")
 endif()
 # The .pc file finds its prefix from where it lies, so an installed tree may be moved.
@@ -34,4 +34,6 @@ string(REGEX REPLACE "/$" "" pc_prefix "${pc_prefix}")
 configure_file("${CMAKE_CURRENT_LIST_DIR}/retinue.pc.in" "${PROJECT_BINARY_DIR}/retinue.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/retinue.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 
+# What the thread sanitizer of a user's program is not to report.
+install(FILES "${PROJECT_SOURCE_DIR}/tests/suppressions/tsan.txt" DESTINATION "${CMAKE_INSTALL_DATADIR}/retinue")
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")

@@ -2,7 +2,7 @@
 # Every system call goes through src/system/calls.cpp, where a test can make it fail. What is left out is listed in
 # src/system/fault.hpp.
 cmake_minimum_required(VERSION 3.25)
-set(calls "openat|pread|pwrite|readv|writev|fcntl|fstat|lstat|ftruncate|fallocate|memfd_create|eventfd|signalfd|timerfd_create|epoll_create1|epoll_ctl|epoll_wait|ppoll|pipe2?|dup[23]?|mmap|mremap|mprotect|madvise|msync|v?fork|clone|execve?|execv|execvp|kill|tgkill|waitpid|waitid|wait4|prctl|sched_setaffinity|sched_getaffinity|sigaction|sigaltstack|sigprocmask|pthread_sigmask|pthread_create|setrlimit|setgroups|setresgid|setresuid|fchmod|socket|connect|accept4?|fopen")
+set(calls "openat|pread|pwrite|readv|writev|fcntl|fstat|lstat|ftruncate|fallocate|memfd_create|eventfd|signalfd|timerfd_create|epoll_create1|epoll_ctl|epoll_wait|ppoll|pipe2?|dup[23]?|getdents64|opendir|mmap|mremap|mprotect|madvise|msync|v?fork|clone|execve?|execv|execvp|kill|tgkill|waitpid|waitid|wait4|prctl|sched_setaffinity|sched_getaffinity|sigaction|sigaltstack|sigprocmask|pthread_sigmask|pthread_create|setrlimit|setgroups|setresgid|setresuid|fchmod|socket|connect|accept4?|fopen")
 # These are also names of members.
 set(ambiguous "open|read|write|poll|syscall")
 set(streams "std::(i|o)?fstream|std::j?thread [a-z_]+[({]|std::(j)?thread[({]")

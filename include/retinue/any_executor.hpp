@@ -1,6 +1,8 @@
 // Some executor, chosen while the program runs.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <concepts>
 #include <memory>
 #include <ranges>

@@ -1,6 +1,8 @@
 // Futures in the order in which they are done.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <iterator>

@@ -18,6 +18,8 @@
 // a type, or in none. Thread-safety is that of codec.hpp.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <retinue/codec.hpp>
 #include <retinue/detail/codec/cereal_style.hpp>
 

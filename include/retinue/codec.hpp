@@ -13,6 +13,8 @@
 // so at once, each with its own writer or reader.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <retinue/detail/codec/aggregate.hpp>
 #include <retinue/detail/codec/bitwise.hpp>
 #include <retinue/detail/codec/containers.hpp>

@@ -1,6 +1,8 @@
 // How many CPUs a pool should use.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 namespace retinue {
 
 /// The number of CPUs this process may use now, at least 1: those in the calling thread's scheduling

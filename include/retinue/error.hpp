@@ -1,6 +1,8 @@
 // Every way a task or a pool can fail, as exceptions under retinue::Error.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <csignal>
 #include <cstdint>
 #include <memory>

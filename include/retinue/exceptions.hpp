@@ -4,6 +4,8 @@
 // then it arrives as RemoteError with its name, its text and the stack of its throw.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <retinue/codec.hpp>
 #include <retinue/error.hpp>
 

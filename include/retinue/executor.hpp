@@ -1,6 +1,8 @@
 // The interface that all executors share.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <concepts>
 #include <functional>
 #include <ranges>

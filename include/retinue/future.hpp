@@ -1,6 +1,8 @@
 // The result of one task, which may still be under way.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <chrono>
 #include <concepts>
 #include <coroutine>

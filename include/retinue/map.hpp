@@ -1,6 +1,8 @@
 // One map, any closure: the workers are forked for the call.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <cstdint>
 #include <memory>
 #include <ranges>

@@ -1,6 +1,8 @@
 // What a map returns: its results as a lazy range.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <exception>

@@ -1,6 +1,8 @@
 // What a pool of worker processes reports about itself.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <cstdint>
 
 namespace retinue {

@@ -1,6 +1,8 @@
 // Worker processes behind a loop.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -35,7 +37,10 @@ namespace retinue {
 /// workers. The destructor finishes what was submitted and leaves no process, file or memory behind. In
 /// a child that was forked from the owner by other means the pool is closed and its destructor does
 /// nothing. Making a pool forks: as with any fork, locks that other threads hold at that moment stay
-/// locked in the workers, so make pools early.
+/// locked in the workers, so make pools early. But not before what tasks use: a pool in a global variable forks its workers
+/// while the program's globals are still being made. Those that are made later, further down in the same source or in other
+/// sources, are in the workers for ever as they were then, zeros, and their constructors never run there: a task finds an
+/// empty string, or crashes in a container. Make pools in `main`, or first used inside of functions.
 ///
 /// How to wait for ever: submit a task that never ends, without a timeout, and destroy the pool. Or keep
 /// the pool in a function's static variable and call that function in a task: the workers were forked

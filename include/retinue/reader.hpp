@@ -1,6 +1,8 @@
 // Where a Codec reads from.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <retinue/detail/codec/checks.hpp>
 
 #include <cstddef>

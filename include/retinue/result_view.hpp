@@ -1,6 +1,8 @@
 // A large result, read where the worker has written it.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <cstddef>
 #include <memory>
 #include <ranges>

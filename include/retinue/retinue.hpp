@@ -1,6 +1,8 @@
 // Everything: include this one, or the headers below one by one.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <retinue/any_executor.hpp>
 #include <retinue/as_completed.hpp>
 #include <retinue/codec.hpp>

@@ -1,6 +1,8 @@
 // No workers at all: the calling thread.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <memory>
 #include <type_traits>
 #include <utility>

@@ -1,6 +1,8 @@
 // Arrays that the owner and all its workers see.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,8 @@
 // How much memory large arguments, results and shared arrays take, and how much they may.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <cstdint>
 #include <optional>
 

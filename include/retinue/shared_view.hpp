@@ -1,6 +1,8 @@
 // Arrays of several dimensions in memory that the owner and all its workers see.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <array>
 #include <compare>
 #include <concepts>

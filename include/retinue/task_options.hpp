@@ -1,6 +1,8 @@
 // What a caller may ask for a task or a map, given through an executor's `with(...)`.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <optional>

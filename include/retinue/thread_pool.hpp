@@ -1,6 +1,8 @@
 // Threads behind a loop.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <cstddef>
 #include <memory>
 #include <type_traits>

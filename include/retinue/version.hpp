@@ -1,6 +1,8 @@
 // Which Retinue this is. The number stands here and nowhere else: CMake and the Python package read it from these lines.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <string_view>
 
 #define RETINUE_VERSION_MAJOR 0

@@ -1,6 +1,8 @@
 // Waiting for all, or for any, of several futures.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -29,7 +31,7 @@ template <class Rep, class Period>
 Deadline deadline_in(const std::chrono::duration<Rep, Period>& timeout) {
   const auto now = Clock::now();
   using Seconds = std::chrono::duration<double>;
-  if (Seconds(timeout) >= Seconds(Clock::time_point::max() - now)) return std::nullopt;
+  if (Seconds(timeout) >= Seconds((Clock::time_point::max)() - now)) return std::nullopt;
   if (!(Seconds(timeout).count() > 0)) return now;
   return now + std::chrono::ceil<Clock::duration>(timeout);
 }

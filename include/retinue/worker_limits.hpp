@@ -1,6 +1,8 @@
 // What the tasks of a pool may not do.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <optional>

@@ -1,6 +1,8 @@
 // Where a Codec writes to: what counts the bytes of a value, and what writes them.
 #pragma once
 
+#include <retinue/detail/system/requirements.hpp>
+
 #include <retinue/detail/codec/checks.hpp>
 #include <retinue/detail/codec/room.hpp>
 

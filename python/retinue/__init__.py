@@ -11,7 +11,12 @@ from __future__ import annotations
 
 import sys as _sys
 
-from retinue import _engine
+try:
+    from retinue import _engine
+except ImportError as error:
+    from retinue._missing import explain
+
+    raise explain(error) from None
 from retinue._engine import (
     cpu_count,
     keep_shared_memory,

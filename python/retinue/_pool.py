@@ -7,10 +7,20 @@ import threading
 import retinue
 from retinue import _engine
 from retinue._internal import at_exit, start
+from retinue._internal.imports import importing
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Iterable, Optional
+
+
+def kept_descriptors(close: bool, keep: Iterable[Any]) -> Optional[tuple[int, ...]]:
+    """The options `close_descriptors` and `keep_descriptors` of a pool as the engine wants them."""
+    if close is False and keep == ():
+        return None
+    with importing():
+        from retinue._internal.kept_descriptors import numbers
+    return numbers(close, keep)
 
 
 class ProcessesOnce(_engine.Pool):  # type: ignore[misc]

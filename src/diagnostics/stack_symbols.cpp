@@ -45,6 +45,18 @@ bool is_invocation(std::string_view mangled) {
   return false;
 }
 
+// The engine, and how it calls the user's function, between that and the boundary. Of calls that were inlined compilers may
+// write the bare name only; then the file tells.
+bool is_call_of_task(const SymbolFrame& frame) {
+  const std::string_view function = frame.function, file = frame.file;
+  if (in_engine(function) || is_invocation(function)) return true;
+  if (function.starts_with("_Z")) return false;
+  if (file.find("/retinue/detail/") != file.npos || file.ends_with("/retinue/process_pool.hpp")) return true;
+  const bool is_standards =
+      file.ends_with("/bits/invoke.h") || file.ends_with("/functional") || file.ends_with("/tuple");
+  return is_standards && (function.find("invoke") != function.npos || function.find("apply") != function.npos);
+}
+
 bool is_task_boundary(std::string_view mangled) {
   return mangled == "retinue_detail_call_with_throw_site" ||
          mangled.starts_with("_ZN7retinue6detail20call_with_throw_site");
@@ -136,7 +148,7 @@ std::string describe_stack(const StackRecord& record, pid_t worker_pid) {
   }
   // Beyond the innermost boundary there is only the engine, and whoever made the pool in the owner.
   auto last = std::find_if(first, frames.end(), [](const SymbolFrame& f) { return is_task_boundary(f.function); });
-  while (last != first && (in_engine(std::prev(last)->function) || is_invocation(std::prev(last)->function))) --last;
+  while (last != first && is_call_of_task(*std::prev(last))) --last;
 
   if (first == last) {  // all of it is the engine's, so that is where the fault is
     first = frames.begin();

@@ -135,10 +135,12 @@ const char* linkage_name(Dwarf_Die* die) {
   return ::dwarf_diename(die);
 }
 
-// The compilation unit of `address`. clang writes no .debug_aranges, so the units may have to be asked.
+// The compilation unit of `address`. clang writes no .debug_aranges, so the units may have to be asked. In a program of
+// which other compilers have made parts, such as this library, libdwfl answers for clang's parts with the nearest of theirs.
 Dwarf_Die* unit_of(Dwfl_Module* module, Dwarf_Addr address, Dwarf_Addr* bias) {
-  if (Dwarf_Die* const unit = ::dwfl_module_addrdie(module, address, bias)) return unit;
-  Dwarf_Die* unit = nullptr;
+  Dwarf_Die* unit = ::dwfl_module_addrdie(module, address, bias);
+  if (unit != nullptr && ::dwarf_haspc(unit, address - *bias) > 0) return unit;
+  unit = nullptr;
   while ((unit = ::dwfl_module_nextcu(module, unit, bias)) != nullptr) {
     if (::dwarf_haspc(unit, address - *bias) > 0) return unit;
   }

@@ -15,17 +15,15 @@
 
 #include "system/calls.hpp"
 #include "system/memfd.hpp"
+#include "system/sanitizer.hpp"
 
 namespace retinue::detail {
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
-#if defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kMaxAddresses = 256 * kGiB;  // its shadow leaves no more
-#else
 constexpr std::uint64_t kMaxAddresses = 16 * 1024 * kGiB;
-#endif
+constexpr std::uint64_t kMaxBesideShadow = 256 * kGiB;  // the thread sanitizer's leaves no more
 constexpr std::uint64_t kMinAddresses = kGiB / 4;
 
 void* map_shared(std::uintptr_t wish, std::uint64_t bytes, int fd, int flags = 0) noexcept {
@@ -36,14 +34,13 @@ void* map_shared(std::uintptr_t wish, std::uint64_t bytes, int fd, int flags = 0
 // Where a program keeps nothing of its own, so that one started anew can have the region at the same address; several,
 // for workers that make pools inherit the regions of their owners. Anywhere else if none is free.
 void* map_where_wished(std::uint64_t bytes, int fd) noexcept {
-#if !defined(__SANITIZE_THREAD__)  // which has its shadow there, and ends a program that wishes for it
+  if (has_thread_sanitizer()) return map_shared(0, bytes, fd);
   for (std::uintptr_t wish = 0x1100'0000'0000; wish < 0x5100'0000'0000; wish += 0x1000'0000'0000) {
     void* p = map_shared(wish, bytes, fd, MAP_FIXED_NOREPLACE);
     if (p == MAP_FAILED) continue;
     if (reinterpret_cast<std::uintptr_t>(p) == wish) return p;
     munmap(p, bytes);  // a kernel that does not know the flag
   }
-#endif
   return map_shared(0, bytes, fd);
 }
 
@@ -69,7 +66,8 @@ RegionMapping::RegionMapping() : memfd_(create_memfd("retinue")), file_(memfd_.g
             " bytes for files (ulimit -f, RLIMIT_FSIZE) counts for it too: raise it, and set a lower one "
             "in the workers' initializer or in tasks",
         EFBIG);
-  const std::uint64_t most = std::min(kMaxAddresses, std::bit_floor(file_size_limit()));
+  const std::uint64_t most =
+      std::min(has_thread_sanitizer() ? kMaxBesideShadow : kMaxAddresses, std::bit_floor(file_size_limit()));
   int error_number = EFBIG;
   for (reach_ = most; reach_ >= kMinAddresses; reach_ /= 2) {
     void* p = map_where_wished(reach_, memfd_.get());

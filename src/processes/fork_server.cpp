@@ -14,6 +14,8 @@
 
 #include "system/calls.hpp"
 #include "system/fault.hpp"
+#include "system/inherited_descriptors.hpp"
+#include "system/sanitizer.hpp"
 #include "system/signals.hpp"
 #include "diagnostics/stack.hpp"
 #include "inherited_memory.hpp"
@@ -166,9 +168,7 @@ void ForkServer::sleep() noexcept {
   if (watch_ == 0) watch_ = doorbell_.holder();
   if (refused_ || watch_ == 0) longest = kLookAgain;  // the thread that is to hold the doorbell is being made
   if (sys::pthread_sigmask(SIG_SETMASK, &blocked_, nullptr) != 0) longest = kLookAgain;  // a signal may be blocked
-#if defined(__SANITIZE_THREAD__)  // which may delay a signal until the next call that it knows
-  longest = kLookAgain;
-#endif
+  if (has_thread_sanitizer()) longest = kLookAgain;  // a signal may be delayed until the next call that it knows
   if (doorbell_.holder_ended()) {  // then the thread is about to be gone, or somebody has scribbled over the doorbell
     if (++naps_ > kMaxNaps) doorbell_.restore(watch_);
     const timespec nap{0, 5'000'000};
@@ -186,8 +186,7 @@ void ForkServer::drop_memory() noexcept {
   dropped_ = true;
   sigfillset(&blocked_);  // a handler of the owner's program would look for its data
   for (const int signal : kWakeSignals) sigdelset(&blocked_, signal);
-#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // which have memory of their own
-  if (own_private_memory() < kLargeProcess) return;
+  if (has_sanitizer() || own_private_memory() < kLargeProcess) return;
   if (sys::pthread_sigmask(SIG_SETMASK, &blocked_, nullptr) != 0) return;
   // Called once before, so that it is bound.
   (void)sys::kill(getpid(), 0);
@@ -196,7 +195,6 @@ void ForkServer::drop_memory() noexcept {
   (void)std::chrono::steady_clock::now();
   const void* const in_use[] = {&plan_, plan_.hooks, &doorbell_of_server, plan_.region};
   drop_inherited_memory(in_use);
-#endif
 }
 
 void ForkServer::leave() noexcept {
@@ -210,6 +208,9 @@ void ForkServer::run() noexcept {
   // What the owner had written to stdout but not flushed is the owner's to print, not every worker's.
   __fpurge(stdout);
   take_signals();
+  if (plan_.kept_descriptors) {
+    if (const int error = close_descriptors_but(*plan_.kept_descriptors); error != 0) cannot_begin(error);
+  }
   warm_up_stack_capture();
   const LivenessDoorbell::Hold hold(plan_.memory.control->server);
   if (sys::prctl(PR_SET_PDEATHSIG, SIGCONT) != 0) cannot_begin(errno);

@@ -1,5 +1,6 @@
 #include "fresh_start.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -13,6 +14,7 @@
 #include <retinue/error.hpp>
 
 #include "system/calls.hpp"
+#include "system/inherited_descriptors.hpp"
 #include "system/signals.hpp"
 #include "fork_server.hpp"
 
@@ -95,9 +97,14 @@ FreshStart::FreshStart(const PoolPlan& plan, const FreshProgram& program)
   for (std::string& word : words_) arguments_.push_back(word.data());
   arguments_.push_back(nullptr);
   for (const int fd : {handover.region_fd, handover.doorbell_fd}) descriptors_.push_back(fd);
+  if (!plan.kept_descriptors) return;
+  kept_ = plan.kept_descriptors;
+  kept_->insert(kept_->end(), descriptors_.begin(), descriptors_.end());
+  std::ranges::sort(*kept_);
 }
 
 void FreshStart::exec() const noexcept {
+  if (kept_ && close_descriptors_but(*kept_) != 0) _exit(127);
   for (const int fd : descriptors_) keep_over_exec(fd);
   sys::prctl(PR_SET_PDEATHSIG, SIGKILL);  // while it imports what it needs, it does not watch its owner
   if (getppid() != owner_) _exit(0);

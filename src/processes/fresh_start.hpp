@@ -1,6 +1,7 @@
 // A pool whose processes start as a program anew, not as forks of the owner as it is.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,8 @@ class FreshStart {
  private:
   std::vector<std::string> words_;
   std::vector<char*> arguments_;
-  std::vector<int> descriptors_;  // that the program inherits
+  std::vector<int> descriptors_;          // that the program inherits
+  std::optional<std::vector<int>> kept_;  // the others it does not inherit even if they stay open over exec; ascending
   pid_t owner_;
 };
 

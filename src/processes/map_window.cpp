@@ -167,6 +167,7 @@ class PoolMapWindow final : public MapWindow {
     given_ = task;
     result.index = task->index;
     result.error = nullptr;
+    order_after(&task->ending);
     if (task->ending.load(std::memory_order_acquire) == Ending::value) result.value = task->payload.bytes();
     else result.error = task->error();
     if (ordered_ && look_ahead_.size() >= kBulkWindow) {
@@ -213,6 +214,7 @@ class PoolMapWindow final : public MapWindow {
         if (task->ending.load(std::memory_order_acquire) != Ending::value || task->argument_bytes != 0 ||
             task->payload.lies_in_result_block())
           break;
+        order_after(&task->ending);
         results[size] = {task->index, task->payload.bytes()};
         tasks[size++] = task;
         under_way.pop_front();

@@ -50,6 +50,7 @@ class OpenTasks {
       pending_callbacks_.append(task);
       plan_.ring_service();
     }
+    order_before(&task.ending);
     task.ending.store(ending, std::memory_order_release);
   }
 

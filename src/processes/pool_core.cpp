@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 #include <retinue/cpu_count.hpp>
 #include <retinue/detail/codec/entry.hpp>
@@ -25,7 +27,7 @@ std::atomic<PoolCore*> left_alone{nullptr};  // pools of a parent, kept in reach
 
 std::size_t slots_for(const ProcessPoolOptions& options, unsigned workers) {
   return std::bit_ceil(
-      std::clamp<std::size_t>(std::max<std::size_t>(options.slots, 4 * workers), kMinSlots, kMaxSlots));
+      std::clamp<std::size_t>(std::max<std::size_t>(options.slot_count, 4 * workers), kMinSlots, kMaxSlots));
 }
 
 unsigned workers_for(const ProcessPoolOptions& options) {
@@ -34,6 +36,16 @@ unsigned workers_for(const ProcessPoolOptions& options) {
     throw Error("a ProcessPool has at most " + std::to_string(kMaxWorkers) + " workers, not " +
                 std::to_string(workers));
   return workers;
+}
+
+// Those that the program names, and those of the memory that it shares with its workers.
+std::optional<std::vector<int>> kept_descriptors(const ProcessPoolOptions& options, const PoolPlan& plan) {
+  if (!options.close_descriptors) return std::nullopt;
+  std::vector<int> kept = options.keep_descriptors;
+  kept.push_back(plan.region->memfd());
+  kept.push_back(plan.owner_doorbell->memfd());
+  std::ranges::sort(kept);
+  return kept;
 }
 
 // All but its memory.
@@ -47,6 +59,7 @@ PoolPlan plan_of(const ProcessPoolOptions& options, const ProcessHooks& hooks, c
   plan.max_tasks = options.max_tasks_per_worker;
   plan.max_memory = options.max_memory_per_worker;
   plan.confinement = confinement_of(options.limits);
+  plan.kept_descriptors = kept_descriptors(options, plan);
   plan.break_on_death = options.break_on_worker_death;
   plan.longest_spin = options.spin.value_or(std::chrono::microseconds(100));
   plan.owner = owner.pid();
@@ -87,7 +100,7 @@ void wait_for_first_spawns(const PoolPlan& plan, Supervisor& supervisor, ForkSer
     plan.memory.control->service_doorbell.drain();
     if (int exit_code = 0; server.has_ended(&exit_code)) {
       if (program == nullptr && exit_code != 0)
-        throw_call_failed("sigaction or prctl", exit_code, "in the pool's fork server");
+        throw_call_failed("sigaction, prctl, or a listing of /proc/self/fd", exit_code, "in the pool's fork server");
       throw ResourceExhausted("the pool's fork server died while it started the workers", 0);
     }
     if (plan.hooks->interrupted != nullptr && plan.hooks->interrupted()) {

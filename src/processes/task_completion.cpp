@@ -90,6 +90,7 @@ std::exception_ptr TaskState::error() const {
 
 std::span<const std::byte> TaskState::value_bytes() {
   if (ending.load(std::memory_order_acquire) == Ending::value) {
+    order_after(&ending);
     if (payload.lies_in_result_block())
       core->owner().refuse_if_made_elsewhere();  // there the parent may free it at any time
     return payload.bytes();

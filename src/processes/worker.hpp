@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <signal.h>
 #include <sys/types.h>
+#include <vector>
 
 #include <retinue/detail/processes/process_hooks.hpp>
 
@@ -29,6 +31,7 @@ struct PoolPlan {
   std::uint64_t max_tasks = 0;
   std::size_t max_memory = 0;
   Confinement confinement;
+  std::optional<std::vector<int>> kept_descriptors;  ///< of those inherited, ascending; nothing: all
   bool break_on_death = false;
   std::chrono::nanoseconds longest_spin{0};
   unsigned cpus = 1;

@@ -1,6 +1,7 @@
 #include "calls.hpp"
 
 #include <cerrno>
+#include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/futex.h>
@@ -42,6 +43,10 @@ int fallocate(int fd, int mode, off_t offset, off_t length) noexcept {
 }
 int memfd_create(const char* name, unsigned flags) noexcept {
   return fails("memfd_create") ? -1 : ::memfd_create(name, flags);
+}
+int dup3(int fd, int number, int flags) noexcept { return fails("dup3") ? -1 : ::dup3(fd, number, flags); }
+ssize_t getdents64(int fd, void* into, std::size_t bytes) noexcept {
+  return fails("getdents64") ? -1 : ::getdents64(fd, into, bytes);
 }
 
 void* mmap(void* wish, std::size_t bytes, int protection, int flags, int fd, off_t offset) noexcept {

@@ -30,6 +30,8 @@ int ftruncate(int fd, off_t length) noexcept;
 /// "punch_hole" to injectors where it frees memory rather than reserves some.
 int fallocate(int fd, int mode, off_t offset, off_t length) noexcept;
 int memfd_create(const char* name, unsigned flags) noexcept;
+int dup3(int fd, int number, int flags) noexcept;
+ssize_t getdents64(int fd, void* into, std::size_t bytes) noexcept;
 
 // Memory
 void* mmap(void* wish, std::size_t bytes, int protection, int flags, int fd, off_t offset) noexcept;

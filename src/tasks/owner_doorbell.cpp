@@ -13,6 +13,7 @@
 #include "system/fork_watch.hpp"
 #include "system/futex.hpp"
 #include "system/memfd.hpp"
+#include "system/sanitizer.hpp"
 
 namespace retinue::detail {
 namespace {
@@ -39,16 +40,14 @@ std::size_t page_size() noexcept { return static_cast<std::size_t>(::sysconf(_SC
 
 // Like the region's: where a program started anew is likely to have the same address free, one a level of owners.
 void* map_page(int fd) noexcept {
-#if !defined(__SANITIZE_THREAD__)  // which has its shadow there, and ends a program that wishes for it
   constexpr std::uintptr_t kWish = 0x10f0'0000'0000;
-  for (std::uintptr_t level = 0; level < 16; ++level) {
+  for (std::uintptr_t level = 0; level < 16 && !has_thread_sanitizer(); ++level) {
     const std::uintptr_t wish = kWish + level * page_size();
     void* const page = sys::mmap(reinterpret_cast<void*>(wish), page_size(), PROT_READ | PROT_WRITE,
                                  MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
     if (reinterpret_cast<std::uintptr_t>(page) == wish) return page;
     if (page != MAP_FAILED) ::munmap(page, page_size());
   }
-#endif
   return sys::mmap(nullptr, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 }
 

@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <utility>
 
+#include <retinue/detail/system/thread_order.hpp>
+
 #include "system/calls.hpp"
 #include "system/short_lock.hpp"
 
@@ -98,7 +100,10 @@ Chunk& chunk_of(const std::byte* piece) noexcept {
 }
 
 void drop(Chunk& chunk, std::uint32_t pieces) noexcept {
-  if (chunk.out.fetch_sub(pieces, std::memory_order_acq_rel) == pieces) to_system(&chunk);
+  order_before(&chunk);
+  if (chunk.out.fetch_sub(pieces, std::memory_order_acq_rel) != pieces) return;
+  order_after(&chunk);
+  to_system(&chunk);
 }
 
 void batch_to_system(Piece* piece) noexcept {
@@ -151,6 +156,7 @@ Piece* batch_from_exchange(std::size_t size) noexcept {
   if (!exchange.lock.try_lock()) return nullptr;
   Piece* const batch = exchange.first;
   if (batch != nullptr) {
+    order_after(batch);
     exchange.first = batch->next_batch;
     --exchange.count;
   }
@@ -163,6 +169,7 @@ void batch_to_exchange(std::size_t size, Piece* batch) noexcept {
   if (exchange.lock.try_lock()) {
     const bool room = exchange.count < kExchangeBatches;
     if (room) {
+      order_before(batch);
       batch->next_batch = exchange.first;
       exchange.first = batch;
       ++exchange.count;

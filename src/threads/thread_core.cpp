@@ -32,7 +32,10 @@ ThreadCore::ThreadCore(const ThreadPoolOptions& options)
   threads_.reserve(capacity_);
 }
 
-ThreadCore::~ThreadCore() { cancel_queued(); }
+ThreadCore::~ThreadCore() {
+  order_after(this);
+  cancel_queued();
+}
 
 bool ThreadCore::made_elsewhere() const noexcept { return generation_ != fork_generation(); }
 
@@ -42,6 +45,7 @@ void enqueue(ThreadCore& core, ThreadTask* task) {
     throw PoolClosed("this ThreadPool was made in the parent process; its threads do not exist here, make a new one");
   }
   ThreadWorker* const worker = ThreadWorker::of_this_thread();
+  order_before(task);
   bool taken = false;
   if (worker != nullptr && &worker->core() == &core) {
     taken = worker->queue_.push(task, [&core] { return !core.refusing_.load(std::memory_order_relaxed); });

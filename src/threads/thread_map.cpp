@@ -30,12 +30,12 @@ class Runner final : public ThreadTask {
  protected:
   Phase run() noexcept override {
     flow_->work();
-    flow_.reset();
+    release_flow(std::move(flow_));
     return kValue;
   }
   void drop_call(std::exception_ptr) noexcept override {
     flow_->runner_lost();
-    flow_.reset();
+    release_flow(std::move(flow_));
   }
   void drop_outcome(Phase) noexcept override {}
 
@@ -66,7 +66,8 @@ MapFlow::MapFlow(std::shared_ptr<ThreadCore> core, Order order, std::size_t look
   OwnerDoorbell::of_this_process();  // so that ringing it cannot fail
 }
 
-MapFlow::~MapFlow() = default;
+MapFlow::~MapFlow() { order_before(core_.get()); }
+void MapFlow::begin_end() const noexcept { order_after(this); }
 
 void MapFlow::inputs_read(bool may_grow) noexcept {
   if (published_ - window_start_ < window_) return;
@@ -86,6 +87,7 @@ void MapFlow::publish(MapCell& cell) {
   cell.state.store(MapCell::kPending, std::memory_order_relaxed);
   cell.index = published_;
   ring_[published_ % capacity_].store(&cell, std::memory_order_relaxed);
+  order_before(&cell);
   filled_.store(++published_, std::memory_order_seq_cst);
   const std::uint32_t active = active_.load(std::memory_order_seq_cst);
   // With some runners already there, more come only if the items are not taken at once.
@@ -121,11 +123,14 @@ MapCell* MapFlow::claim() noexcept {
   for (;;) {
     if (next >= filled_.load(std::memory_order_seq_cst)) return nullptr;
     MapCell* const cell = ring_[next % capacity_].load(std::memory_order_relaxed);
-    if (next_.compare_exchange_weak(next, next + 1, std::memory_order_seq_cst)) return cell;
+    if (!next_.compare_exchange_weak(next, next + 1, std::memory_order_seq_cst)) continue;
+    order_after(cell);
+    return cell;
   }
 }
 
 void MapFlow::finish(MapCell& cell) noexcept {
+  order_before(&cell.state);
   if (order_ == Order::inputs) {
     const auto before = cell.state.exchange(MapCell::kDone, std::memory_order_acq_rel);
     if (before == MapCell::kArmed) OwnerDoorbell::of_this_process().ring(doorbell_mask());
@@ -172,6 +177,11 @@ void MapFlow::runner_lost() noexcept {
   OwnerDoorbell::of_this_process().ring(doorbell_mask());
 }
 
+void release_flow(std::shared_ptr<MapFlow> flow) noexcept {
+  order_before(flow.get());
+  flow.reset();
+}
+
 void MapFlow::abandon() noexcept { next_.store(kNoneLeft, std::memory_order_seq_cst); }
 
 // What was claimed before the exchange is run to its end by whoever did; nothing is claimed after it.
@@ -193,6 +203,7 @@ MapCell* MapFlow::next_finished() {
     finished_ = cell->next;
   }
   ++consumed_;
+  order_after(&cell->state);
   return cell;
 }
 

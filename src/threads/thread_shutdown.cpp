@@ -54,6 +54,7 @@ void ThreadCore::life_of(ThreadWorker& worker) noexcept {
   lock_.unlock();
   if (!ready) withhold_place();
   if (last) timer_.stop();
+  order_before(this);
 }
 
 bool ThreadCore::is_drained_locked() const noexcept {
@@ -159,6 +160,9 @@ bool on_thread_of(const ThreadCore& core) noexcept {
 bool work_waiting(const ThreadCore& core) noexcept { return core.any_work(); }
 unsigned worker_count(const ThreadCore& core) noexcept { return core.workers(); }
 ThreadPoolStats stats_of(const ThreadCore& core) noexcept { return core.stats(); }
-void shut_down(ThreadCore& core, bool cancel_pending) { core.shut_down(cancel_pending); }
+void shut_down(ThreadCore& core, bool cancel_pending) {
+  core.shut_down(cancel_pending);
+  order_before(&core);  // an overdue thread may be the last to hold it
+}
 
 }  // namespace retinue::detail

@@ -22,14 +22,17 @@ bool ThreadTask::claim() noexcept {
     if ((state & kPhases) != kReady) return false;
   } while (
       !state_.compare_exchange_weak(state, state | kRunning, std::memory_order_acq_rel, std::memory_order_acquire));
+  order_after(this);  // its submission
   return true;
 }
 
 bool ThreadTask::end_quietly(Phase phase, std::uintptr_t& state) noexcept {
   state = kRunning;
+  order_before(&state_);
   while (!state_.compare_exchange_weak(state, phase, std::memory_order_acq_rel, std::memory_order_acquire)) {
     if ((state & kPhases) != kRunning) return false;
   }
+  order_after(&state_);  // who has registered callbacks
   return true;
 }
 
@@ -74,6 +77,8 @@ bool ThreadTask::cancel(bool) {
   do {
     if ((state & kPhases) != kReady) return (state & kPhases) == kCancelled;
   } while (!state_.compare_exchange_weak(state, kCancelled, std::memory_order_acq_rel, std::memory_order_acquire));
+  order_after(this);
+  order_after(&state_);
   drop_call(nullptr);
   notify(state);
   return true;
@@ -81,6 +86,7 @@ bool ThreadTask::cancel(bool) {
 
 void ThreadTask::on_done(std::function<void()> callback) {
   auto node = std::make_unique<Callback>(Callback{std::move(callback), nullptr});
+  order_before(&state_);
   static_assert(alignof(std::max_align_t) >= 16, "the lowest four bits of a Callback's address are free");
   std::uintptr_t state = state_.load(std::memory_order_acquire);
   for (;;) {

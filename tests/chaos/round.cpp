@@ -20,7 +20,7 @@ namespace {
 retinue::ProcessPoolOptions options_of(const Round& round) {
   retinue::ProcessPoolOptions options;
   options.workers = round.workers;
-  options.slots = round.slots;
+  options.slot_count = round.slots;
   options.max_tasks_per_worker = round.max_tasks_per_worker;
   options.max_memory_per_worker = round.max_memory_per_worker;
   options.break_on_worker_death = round.break_on_worker_death;

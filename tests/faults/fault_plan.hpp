@@ -44,6 +44,8 @@ inline constexpr FallibleCall kCalls[] = {
     {"fallocate", {ENOSPC, ENOMEM, EINTR}, ENOSPC},
     {"punch_hole", {ENOMEM, EINTR}, ENOMEM},
     {"memfd_create", {EMFILE, ENFILE, ENOMEM, EINVAL, ENOSYS}, ENOSYS},
+    {"dup3", {EBUSY, EMFILE}, EMFILE},
+    {"getdents64", {ENOENT, ENOMEM}, ENOMEM},
     {"mmap", {ENOMEM, ENFILE, EAGAIN}, ENOMEM},
     {"mprotect", {ENOMEM}, ENOMEM},
     {"madvise", {ENOMEM, EAGAIN, EINVAL}, ENOMEM},

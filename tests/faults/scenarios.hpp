@@ -40,7 +40,8 @@ inline void start_and_end(Trial& trial) {
 inline void growth(Trial& trial) {
   retinue::ProcessPoolOptions options;
   options.workers = 2;
-  options.slots = 64;
+  options.close_descriptors = true;
+  options.slot_count = 64;
   std::optional<retinue::ProcessPool> pool;
   if (!trial.step("making a pool", [&] { pool.emplace(options); })) return;
   // Never reached; but what is taken is then looked at.
@@ -171,7 +172,7 @@ inline void initializers(Trial& trial) {
 inline void endings(Trial& trial) {
   retinue::ProcessPoolOptions options;
   options.workers = 2;
-  options.slots = 64;
+  options.slot_count = 64;
   const auto pause = [] {
     nap(1ms);
     return 3;

@@ -35,7 +35,7 @@ inline int twice(int x) { return 2 * x; }
 inline ProcessPoolOptions options() {
   ProcessPoolOptions o;
   o.workers = kWorkers;
-  o.slots = kSlots;
+  o.slot_count = kSlots;
   return o;
 }
 

@@ -54,7 +54,7 @@ struct HeldPool {
   static retinue::ProcessPoolOptions options(unsigned workers, std::size_t slots) {
     retinue::ProcessPoolOptions o;
     o.workers = workers;
-    o.slots = slots;
+    o.slot_count = slots;
     return o;
   }
   void open() {

@@ -87,7 +87,7 @@ TEST(ProcessPoolLife, shutdown_may_be_called_again_and_refuses_new_work) {
 TEST(ProcessPoolLife, shutdown_may_cancel_what_has_not_started) {
   ProcessPoolOptions options;
   options.workers = 2;
-  options.slots = 64;
+  options.slot_count = 64;
   ProcessPool pool(options);
   std::vector<Future<int>> futures;
   for (int i = 0; i < 500; ++i) futures.push_back(pool.submit(gated, i));

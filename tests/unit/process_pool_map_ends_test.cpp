@@ -221,7 +221,7 @@ TEST(ProcessPoolMap, a_map_left_while_its_tasks_run_lets_them_end_unseen) {
 TEST(ProcessPoolMap, tasks_behind_a_map_that_was_left_still_start) {
   ProcessPoolOptions options;
   options.workers = 2;
-  options.slots = 64;
+  options.slot_count = 64;
   ProcessPool pool(options);
   std::vector<retinue::Future<int>> behind;
   {

@@ -281,7 +281,7 @@ TEST(ProcessPoolMap, submitting_inside_the_loop_works) {
 TEST(ProcessPoolMap, small_rings_carry_long_maps) {
   ProcessPoolOptions options;
   options.workers = 2;
-  options.slots = 1;
+  options.slot_count = 1;
   ProcessPool pool(options);
   EXPECT_EQ(in_order(pool.map(square, std::views::iota(0, 20'000 / kSlowdown))), squares(20'000 / kSlowdown));
   auto all = in_order(pool.with({.look_ahead = 1000}).map_unordered(square, std::views::iota(0, 20'000 / kSlowdown)));
@@ -292,7 +292,7 @@ TEST(ProcessPoolMap, small_rings_carry_long_maps) {
 TEST(ProcessPoolMap, a_slow_task_in_a_small_ring_holds_only_its_slot) {
   ProcessPoolOptions options;
   options.workers = 3;
-  options.slots = 64;
+  options.slot_count = 64;
   ProcessPool pool(options);
   // Each hundredth task waits until three thousand others have run.
   auto task = [](int x) {

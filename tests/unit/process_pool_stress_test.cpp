@@ -30,7 +30,7 @@ int twice(int x) { return 2 * x; }
 ProcessPoolOptions small_ring(unsigned workers) {
   ProcessPoolOptions options;
   options.workers = workers;
-  options.slots = 64;
+  options.slot_count = 64;
   return options;
 }
 

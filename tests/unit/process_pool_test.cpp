@@ -248,7 +248,7 @@ TEST(ProcessPool, stats_add_up) {
 TEST(ProcessPool, every_task_is_finished_in_a_slot_or_waiting_for_one) {
   ProcessPoolOptions options;
   options.workers = 2;
-  options.slots = 64;
+  options.slot_count = 64;
   ProcessPool pool(options);
   std::vector<retinue::Future<void>> futures;
   for (int i = 0; i < 300; ++i) futures.push_back(pool.submit([] { board().pass_gate(); }));

@@ -147,7 +147,7 @@ int fold_among_others(int a, int b) {
 TEST(ProcessRuns, of_a_shared_array_that_wait_for_a_slot_are_cancelled) {
   retinue::ProcessPoolOptions options;
   options.workers = 1;
-  options.slots = 64;
+  options.slot_count = 64;
   ProcessPool pool(options);
   const SharedArray<int> array(1000);
   others.pool = &pool;

@@ -15,8 +15,8 @@ from retinue import _engine
 class PoolOptions(
     namedtuple(
         "PoolOptions",
-        ("workers", "initializer", "max_tasks_per_worker", "break_on_worker_death", "limits"),
-        defaults=(None, 0, False, None),
+        ("workers", "initializer", "max_tasks_per_worker", "break_on_worker_death", "limits", "kept_descriptors"),
+        defaults=(None, 0, False, None, None),
     )
 ):
     """Of a pool.
@@ -26,6 +26,7 @@ class PoolOptions(
     max_tasks_per_worker: a worker is replaced after so many; 0: never.
     break_on_worker_death: the death of a worker ends the pool.
     limits: the values of a ``WorkerLimits``, or None.
+    kept_descriptors: the descriptors that workers inherit, a tuple of numbers; or None: all.
     """
 
     __slots__ = ()

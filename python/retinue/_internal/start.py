@@ -48,6 +48,11 @@ def start(pool: Any, options: PoolOptions, mp_context: Any) -> None:
         home: Optional[tuple[str, bytes]] = descriptors.address_for_workers()
     except OSError:  # too few descriptors; results that hold some will say so
         home = None
+    if options.kept_descriptors is not None:
+        with importing():
+            from retinue._internal import kept_descriptors
+
+        options = options._replace(kept_descriptors=options.kept_descriptors + kept_descriptors.needed())
     if method == "fork":
         with importing():
             from retinue._internal import fork_hazards, openmp

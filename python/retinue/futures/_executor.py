@@ -10,7 +10,7 @@ from retinue._internal import arguments, at_exit
 from retinue._internal.faces import stands_in_for
 from retinue._internal.options import MapOptions, PoolOptions, TaskOptions
 from retinue._internal.processes import WorkerProcess, context_of, processes_of, unfinished
-from retinue._pool import ProcessesOnce
+from retinue._pool import ProcessesOnce, kept_descriptors as _kept_descriptors
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ class ProcessPoolExecutor(ProcessesOnce, _standard.ProcessPoolExecutor):  # type
     on_worker_death: "task", the default: the death of a worker fails the task it ran, with ``WorkerDied``, and the
         worker is replaced. "break": it ends the whole pool, as in the standard library.
     limits: a ``retinue.WorkerLimits``: CPU time, memory and descriptors of workers, and whether they may use the network.
+    close_descriptors: workers close what they inherit of this process's descriptors, but for the standard streams and
+        ``keep_descriptors`` (numbers, or objects with a ``fileno()``): then no pool keeps a port taken, or the reader of a
+        pipe waiting for its end, once this process has closed it. Objects in workers whose descriptors are closed raise
+        ``OSError`` (EBADF).
 
     The workers are forked when the first task is submitted, so they see all that existed then. Thread-safe.
     ``shutdown`` may be called by a signal handler at any moment.
@@ -61,6 +65,8 @@ class ProcessPoolExecutor(ProcessesOnce, _standard.ProcessPoolExecutor):  # type
         max_tasks_per_child: Optional[int] = None,
         on_worker_death: str = "task",
         limits: Optional[retinue.WorkerLimits] = None,
+        close_descriptors: bool = False,
+        keep_descriptors: Iterable[Any] = (),
     ) -> None:
         if max_workers is None:
             max_workers = _engine.cpu_count()
@@ -80,6 +86,7 @@ class ProcessPoolExecutor(ProcessesOnce, _standard.ProcessPoolExecutor):  # type
             raise ValueError(f"on_worker_death must be 'task' or 'break', not {arguments.shown(on_worker_death)}")
         self._on_worker_death = on_worker_death
         self._limits = _limits.as_tuple(limits)
+        self._kept_descriptors = _kept_descriptors(close_descriptors, keep_descriptors)
         self._max_workers = max_workers
         self._given_context = arguments.context("mp_context", mp_context)
         self._initializer = initializer  # type: ignore[assignment]
@@ -102,6 +109,7 @@ class ProcessPoolExecutor(ProcessesOnce, _standard.ProcessPoolExecutor):  # type
                 max_tasks_per_worker=self._max_tasks_per_child or 0,
                 break_on_worker_death=self._on_worker_death == "break",
                 limits=self._limits,
+                kept_descriptors=self._kept_descriptors,
             )
             self._start_processes(options, self._given_context)
             self._initializer, self._initargs = None, ()  # the workers have them

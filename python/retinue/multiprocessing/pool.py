@@ -15,7 +15,7 @@ from retinue._internal.faces import stands_in_for
 from retinue._internal.options import MapOptions, PoolOptions
 from retinue._internal.processes import WorkerProcess, context_of, processes_of, unfinished
 from retinue._internal.remote import is_of_task
-from retinue._pool import ProcessesOnce
+from retinue._pool import ProcessesOnce, kept_descriptors as _kept_descriptors
 from retinue.multiprocessing._results import (
     ApplyResult as ApplyResult,
     AsyncResult as AsyncResult,
@@ -53,6 +53,10 @@ class Pool(ProcessesOnce, _standard.Pool):  # type: ignore[misc]
     maxtasksperchild: a worker is replaced after so many tasks.
     context: the start method: a context of ``multiprocessing``, or its name (``"spawn"``).
     limits: a ``retinue.WorkerLimits``: CPU time, memory and descriptors of workers, and whether they may use the network.
+    close_descriptors: workers close what they inherit of this process's descriptors, but for the standard streams and
+        ``keep_descriptors`` (numbers, or objects with a ``fileno()``): then no pool keeps a port taken, or the reader of a
+        pipe waiting for its end, once this process has closed it. Objects in workers whose descriptors are closed raise
+        ``OSError`` (EBADF).
 
     Workers are not daemons: tasks may make pools and processes of their own. A worker that dies fails the task it
     ran, with ``retinue.WorkerDied``, and is replaced. ``chunksize`` is accepted everywhere and not needed.
@@ -71,6 +75,8 @@ class Pool(ProcessesOnce, _standard.Pool):  # type: ignore[misc]
         context: Any = None,
         *,
         limits: Optional[WorkerLimits] = None,
+        close_descriptors: bool = False,
+        keep_descriptors: Iterable[Any] = (),
     ) -> None:
         self._state = _TERMINATE
         if processes is None:
@@ -89,6 +95,7 @@ class Pool(ProcessesOnce, _standard.Pool):  # type: ignore[misc]
             initializer=None if initializer is None else (initializer, initargs),
             max_tasks_per_worker=maxtasksperchild or 0,
             limits=_limits.as_tuple(limits),
+            kept_descriptors=_kept_descriptors(close_descriptors, keep_descriptors),
         )
         self._processes = processes
         self._maxtasksperchild = maxtasksperchild

@@ -69,6 +69,14 @@ constexpr Option<PoolOptions> rows[] = {
      [](PoolOptions& o, PyObject* it) {
        if (it != Py_None) worker_limits_table.read(it, o.limits);
      }},
+    {"kept_descriptors",
+     [](PoolOptions& o, PyObject* it) {
+       o.close_descriptors = it != Py_None;
+       if (!o.close_descriptors) return;
+       check(PyTuple_Check(it) ? 0 : -1);
+       for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(it); ++i)
+         o.keep_descriptors.push_back(number_from<int>(PyTuple_GET_ITEM(it, i)));
+     }},
 };
 
 }  // namespace

@@ -27,10 +27,10 @@ struct BuiltinCodec<std::array<T, n>> {
   static std::array<T, n> read(Reader& r) { return read_at(r, std::make_index_sequence<n>()); }
 
  private:
-  template <std::size_t... I>
-  static std::array<T, n> read_at(Reader& r, std::index_sequence<I...>) {
+  template <std::size_t... Index>
+  static std::array<T, n> read_at(Reader& r, std::index_sequence<Index...>) {
     if constexpr (n <= 64) {
-      return {{(static_cast<void>(I), r.value<std::remove_const_t<T>>())...}};
+      return {{(static_cast<void>(Index), r.value<std::remove_const_t<T>>())...}};
     } else {
       static_assert(std::is_default_constructible_v<T>, "a std::array of more than 64 elements that have no default");
       std::array<T, n> a{};

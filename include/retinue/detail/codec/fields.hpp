@@ -57,9 +57,9 @@ consteval bool has_field_after() {
 #undef RETINUE_CASE
   else return false; }
 
-template <class T, std::size_t... I>
-consteval bool takes_any(std::index_sequence<I...>) {
-  return requires { T{AnyFieldAt<I>{}...}; };
+template <class T, std::size_t... Index>
+consteval bool takes_any(std::index_sequence<Index...>) {
+  return requires { T{AnyFieldAt<Index>{}...}; };
 }
 
 /// The largest n for which T{any x n} compiles; exact unless a field is a C array.

@@ -32,7 +32,7 @@ void write_length(W& w, std::size_t n) {
 /// memory than the bytes that are really there.
 template <class T>
 std::size_t prudent_room(const Reader& r, std::size_t n) {
-  return std::min(n, (4096 + 4 * r.remaining()) / sizeof(T) + 1);
+  return (std::min)(n, (4096 + 4 * r.remaining()) / sizeof(T) + 1);
 }
 
 /// Writes elements that are not bitwise (or not contiguous). Each owns at least one byte, so that a
@@ -58,7 +58,7 @@ template <class W, class T>
 void write_run(W& w, const T* elements, std::size_t n) {
   if (n != 0) check_reach<T>(w);
   write_length(w, n);
-  w.align(std::min(alignof(T), kPayloadAlignment));
+  w.align((std::min)(alignof(T), kPayloadAlignment));
   w.bytes(elements, n * sizeof(T));
 }
 
@@ -66,7 +66,7 @@ void write_run(W& w, const T* elements, std::size_t n) {
 template <class T>
 std::pair<const std::byte*, std::size_t> read_run(Reader& r) {
   const std::size_t n = read_length(r);
-  r.align(std::min(alignof(T), kPayloadAlignment));
+  r.align((std::min)(alignof(T), kPayloadAlignment));
   if (n > r.remaining() / sizeof(T)) damaged("a length is larger than what follows");
   return {r.bytes(n * sizeof(T)), n};
 }

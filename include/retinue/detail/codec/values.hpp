@@ -74,12 +74,12 @@ struct BuiltinCodec<std::variant<T...>> {
   static Variant read_alternative(Reader& r) {
     return Variant(std::in_place_index<i>, r.value<std::remove_const_t<std::variant_alternative_t<i, Variant>>>());
   }
-  template <std::size_t... I>
-  static Variant read_at(Reader& r, std::index_sequence<I...>) {
+  template <std::size_t... Index>
+  static Variant read_at(Reader& r, std::index_sequence<Index...>) {
     using Read = Variant (*)(Reader&);
-    static constexpr Read kRead[] = {&read_alternative<I>...};
+    static constexpr Read kRead[] = {&read_alternative<Index>...};
     const auto index = r.value<std::uint16_t>();
-    if (index >= sizeof...(I)) damaged("a variant has no such alternative");
+    if (index >= sizeof...(Index)) damaged("a variant has no such alternative");
     return kRead[index](r);
   }
 };

@@ -29,7 +29,7 @@ constexpr std::optional<std::size_t> product_of(const Extents<rank>& extents) no
     if (extent == 0) return 0;
   std::size_t product = 1;
   for (const std::size_t extent : extents) {
-    if (product > std::numeric_limits<std::size_t>::max() / extent) return std::nullopt;
+    if (product > (std::numeric_limits<std::size_t>::max)() / extent) return std::nullopt;
     product *= extent;
   }
   return product;

@@ -46,19 +46,19 @@ class RunLength {
  public:
   /// With `longest_element`, elements that take more than so many nanoseconds stay alone.
   explicit RunLength(unsigned workers,
-                     std::uint64_t longest_element = std::numeric_limits<std::uint64_t>::max()) noexcept
+                     std::uint64_t longest_element = (std::numeric_limits<std::uint64_t>::max)()) noexcept
       : workers_(workers), longest_element_(longest_element) {}
 
   std::size_t next(std::size_t left) const noexcept {
     const std::size_t fair = left / (2 * std::size_t{workers_});
-    return std::min({length_, std::max(fair, shortest_), std::max<std::size_t>(left, 1)});
+    return (std::min)({length_, (std::max)(fair, shortest_), std::max<std::size_t>(left, 1)});
   }
   /// A run of `length` took `ns`. Only as good as its own length: many runs of one length are under way at
   /// once, and each of them says the same, not four times more than the last.
   void took(std::size_t length, std::uint64_t ns) noexcept {
     const double elements_a_ns = static_cast<double>(length) / static_cast<double>(std::max<std::uint64_t>(ns, 1));
-    shortest_ = std::max<std::size_t>(1, static_cast<std::size_t>(kNotWorthDividingNs * elements_a_ns));
-    if (ns / std::max<std::size_t>(length, 1) > longest_element_) {
+    shortest_ = (std::max<std::size_t>)(1, static_cast<std::size_t>(kNotWorthDividingNs * elements_a_ns));
+    if (ns / (std::max<std::size_t>)(length, 1) > longest_element_) {
       length_ = 1;
       return;
     }
@@ -90,7 +90,7 @@ class RunInputs {
   const void* address() const noexcept { return nullptr; }
   Run read(std::size_t length, Access) {
     Run run;
-    run.reserve(std::min(length, std::size_t{4096}));
+    run.reserve((std::min)(length, std::size_t{4096}));
     const auto take = [&run](auto&& e) { run.push_back(element_of<R>(std::forward<decltype(e)>(e))); };
     while (run.size() < length && inputs_.next(take)) {
     }
@@ -117,7 +117,7 @@ class RunInputs<R> {
   Run read(std::size_t length, Access) {
     using Distance = std::ranges::range_difference_t<std::views::all_t<R>>;
     const auto size = static_cast<std::size_t>(std::ranges::size(all_));
-    const std::size_t end = read_ + std::min(length, size - std::min(read_, size));
+    const std::size_t end = read_ + (std::min)(length, size - (std::min)(read_, size));
     const auto from = std::ranges::begin(all_) + static_cast<Distance>(read_);
     Run run;
     run.reserve(end - read_);
@@ -153,7 +153,7 @@ class RunInputs<R> {
 
   const void* address() const noexcept { return next_; }
   Run read(std::size_t length, Access access) {
-    const std::size_t n = std::min(length, left_);
+    const std::size_t n = (std::min)(length, left_);
     Run run(next_, n, kTakes, access == Access::shared);
     next_ += n;
     left_ -= n;
@@ -180,7 +180,7 @@ class RunInputs<R> {
   const void* address() const noexcept { return nullptr; }
   Run read(std::size_t length, Access) noexcept {
     using Unsigned = std::make_unsigned_t<Element<R>>;
-    const Run run{next_, std::min(length, left_)};
+    const Run run{next_, (std::min)(length, left_)};
     next_ =
         static_cast<Element<R>>(static_cast<Unsigned>(static_cast<Unsigned>(next_) + static_cast<Unsigned>(run.count)));
     left_ -= run.size();
@@ -243,12 +243,12 @@ class Runs : public InputRuns {
   template <class G>
   static std::size_t size_of(G& inputs) {
     if constexpr (std::ranges::sized_range<G&>) return static_cast<std::size_t>(std::ranges::size(inputs));
-    else return std::numeric_limits<std::size_t>::max();
+    else return (std::numeric_limits<std::size_t>::max)();
   }
 
   void read() {
     run_ = inputs_.read(length_.next(left_), access_);
-    left_ -= std::min(left_, run_.size());
+    left_ -= (std::min)(left_, run_.size());
   }
 
   RunLength length_;

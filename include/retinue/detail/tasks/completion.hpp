@@ -11,6 +11,8 @@
 #include <span>
 #include <utility>
 
+#include <retinue/detail/system/thread_order.hpp>
+
 namespace retinue::detail {
 
 using Clock = std::chrono::steady_clock;
@@ -41,7 +43,12 @@ class Completion {
 
   void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
-    if (refs_.load(std::memory_order_acquire) == 1 || refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+    if (refs_.load(std::memory_order_acquire) != 1) {
+      order_before(&refs_);
+      if (refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    }
+    order_after(&refs_);
+    destroy();
   }
 
   /// True once the task has ended, in whichever way. Never blocks.

@@ -38,9 +38,9 @@ class Inputs {
   }
 
  private:
-  template <std::size_t... I>
-  bool any_at_end(std::index_sequence<I...>) {
-    return ((std::get<I>(*iterators_) == std::ranges::end(std::get<I>(ranges_))) || ...);
+  template <std::size_t... Index>
+  bool any_at_end(std::index_sequence<Index...>) {
+    return ((std::get<Index>(*iterators_) == std::ranges::end(std::get<Index>(ranges_))) || ...);
   }
 
   std::tuple<std::views::all_t<Rs>...> ranges_;

@@ -67,6 +67,8 @@ class MapFlow : public std::enable_shared_from_this<MapFlow> {
   void runner_lost() noexcept;
 
  protected:
+  /// To be called first by the destructor of a derived class, which any of its holders may run.
+  void begin_end() const noexcept;
   /// Runs an item and keeps its outcome in the cell.
   virtual void run_cell(MapCell& cell) noexcept = 0;
 
@@ -108,6 +110,9 @@ class MapFlow : public std::enable_shared_from_this<MapFlow> {
   alignas(64) std::atomic<MapCell*> done_{nullptr};  // finished cells, newest first; kSleeping if its consumer sleeps
 };
 
+/// Gives up one of its holds, in the library for the sanitizers' sake: see thread_order.hpp.
+void release_flow(std::shared_ptr<MapFlow> flow) noexcept;
+
 /// The flow with its function and cells.
 template <class T, class F, class... E>
 class TypedFlow final : public MapFlow {
@@ -120,6 +125,7 @@ class TypedFlow final : public MapFlow {
   template <class G>
   TypedFlow(std::shared_ptr<ThreadCore> core, Order order, std::size_t look_ahead, G&& f)
       : MapFlow(std::move(core), order, look_ahead), f_(std::forward<G>(f)) {}
+  ~TypedFlow() override { this->begin_end(); }
 
   Cell& free_cell() {
     if (free_.empty()) return cells_.emplace_back();
@@ -160,6 +166,7 @@ class ThreadMap final : public MapSource<T> {
   ~ThreadMap() override {
     if (runs_ != nullptr && runs_->are_read_until_the_end()) flow_->abandon_and_wait();
     else flow_->abandon();
+    release_flow(std::move(flow_));
   }
 
   bool next(Outcome<T>& into) override {

@@ -43,7 +43,11 @@ class ThreadTask : public Completion {
   bool arm() override;
   const OwnerDoorbell& doorbell() const override;
 
-  Phase phase() const noexcept { return Phase(state_.load(std::memory_order_acquire) & kPhases); }
+  Phase phase() const noexcept {
+    const auto phase = Phase(state_.load(std::memory_order_acquire) & kPhases);
+    order_after(&state_);
+    return phase;
+  }
   /// Makes the caller the one that runs this task; false if another one was, or it was cancelled.
   bool claim() noexcept;
   /// Runs a claimed task to its end, in the calling thread. The caller holds a reference.
