@@ -129,7 +129,7 @@ void serve(void* it) noexcept {
   }
 }
 
-const Serving* serving = nullptr;
+const Serving* serving = nullptr;  // kept to the end of the process
 
 }  // namespace
 
@@ -157,10 +157,10 @@ void report_failure(WorkerRecord& record, std::uint32_t ready) noexcept {
 void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
   set_process_role(ProcessRole::worker);
   WorkerRecord& record = plan.memory.worker_records[index];
-  Serving mine{plan, record, index, parent};
-  serving = &mine;
   set_worker_heap(nullptr);  // that of the worker that made this pool, if one did
+  Serving* mine = nullptr;
   try {
+    serving = mine = new Serving{plan, record, index, parent};
     if (record.arena_check != check_of(record.arena_offset, record.arena_length))
       throw Error("where this worker's memory lies was overwritten");
     set_worker_heap(new WorkerHeap(*plan.region, {record.arena_offset, record.arena_length}, record.returned));
@@ -174,8 +174,8 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
     report_failure(record, WorkerRecord::kCouldNotBegin);
     _exit(kExitInitializerFailed);
   }
-  call(plan.hooks->run_worker, index, &serve, static_cast<void*>(&mine));
-  serve(&mine);
+  call(plan.hooks->run_worker, index, &serve, static_cast<void*>(mine));
+  serve(mine);
   leave_worker();
 }
 

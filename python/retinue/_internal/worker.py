@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import weakref
-from multiprocessing import process
+from multiprocessing import process, util
 
 from retinue import _engine
 
@@ -71,6 +71,7 @@ def run(worker: int, serve: Callable[[], None]) -> None:
     output.keep_lines_whole()
     if _is_copy:
         _leave_handlers_to_owner()
+    atexit.register(util._exit_function)  # type: ignore[attr-defined]  # up to Python 3.12 _bootstrap has called it before
     me._bootstrap(parent_sentinel=sentinel)
     if me._has_begun:
         atexit._run_exitfuncs()
