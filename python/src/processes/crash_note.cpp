@@ -77,7 +77,7 @@ PyObject* innermost(PyObject* callable) noexcept {
     if (PyMethod_Check(callable)) {
       callable = PyMethod_GET_FUNCTION(callable);
     } else if (std::strcmp(Py_TYPE(callable)->tp_name, "functools.partial") == 0) {
-      std::memcpy(&callable, reinterpret_cast<const char*>(callable) + sizeof(PyObject), sizeof callable);
+      std::memcpy(&callable, reinterpret_cast<const char*>(callable) + sizeof(PyObject), sizeof(PyObject*));
     } else {
       break;
     }
