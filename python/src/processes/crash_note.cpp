@@ -143,10 +143,8 @@ void prepare_crash_note() noexcept {
 }
 
 void write_crash_note(char* text, std::uint32_t room, std::uint32_t& size) noexcept {
-  PyObject* const callable = running_function();
-  if (callable == nullptr) return;
   Note note(text, room, size);
-  note_function(note, callable);
+  if (PyObject* const callable = running_function(); callable != nullptr) note_function(note, callable);
   note_stack(note);
 }
 
