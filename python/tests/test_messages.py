@@ -210,6 +210,21 @@ def test_a_crash_names_functions_of_every_kind(pool):
         assert first.startswith("  in the Python function ") and name in first
 
 
+class CrashesWhenLoaded:
+    def __call__(self):
+        pass
+
+    def __reduce__(self):
+        return os.abort, ()
+
+
+@pytest.mark.skipif(not HAS_STACK, reason="CPython writes it up to 3.12")
+def test_a_crash_while_the_function_is_loaded_has_a_python_stack(pool):
+    error = death(lambda: pool.submit(CrashesWhenLoaded()).result(timeout=20))
+    lines = error.stack.splitlines()
+    assert lines[0] == "  Python stack, innermost call first:" and "in load_function" in error.stack
+
+
 def größer():
     ctypes.string_at(0)
 

@@ -77,7 +77,7 @@ PyObject* innermost(PyObject* callable) noexcept {
     if (PyMethod_Check(callable)) {
       callable = PyMethod_GET_FUNCTION(callable);
     } else if (std::strcmp(Py_TYPE(callable)->tp_name, "functools.partial") == 0) {
-      std::memcpy(&callable, reinterpret_cast<const char*>(callable) + sizeof(PyObject), sizeof callable);
+      std::memcpy(&callable, reinterpret_cast<const char*>(callable) + sizeof(PyObject), sizeof(PyObject*));
     } else {
       break;
     }
@@ -143,10 +143,8 @@ void prepare_crash_note() noexcept {
 }
 
 void write_crash_note(char* text, std::uint32_t room, std::uint32_t& size) noexcept {
-  PyObject* const callable = running_function();
-  if (callable == nullptr) return;
   Note note(text, room, size);
-  note_function(note, callable);
+  if (PyObject* const callable = running_function(); callable != nullptr) note_function(note, callable);
   note_stack(note);
 }
 
