@@ -26,8 +26,13 @@ def stands_in_for(standard: type, *absent: str) -> Callable[[type], type]:
             is_method = callable(it) or isinstance(it, (staticmethod, classmethod))
             if name.startswith("_") and not name.startswith("__") and is_method and not any(name in vars(c) for c in own):
                 setattr(cls, name, _refusal(cls, name))
-        if absent:
-            cls.__getattr__ = _getattr_of(cls, absent)  # type: ignore[attr-defined]
+        otherwise = getattr(cls, "__getattr__", None)
+        if absent and otherwise is not None:
+            cls.__getattr__ = _getattr_of(cls, absent, otherwise)  # type: ignore[attr-defined]
+        elif absent:
+            for name in absent:
+                setattr(cls, name, _Absent(cls, name))
+            cls.__dir__ = _dir_without(absent)  # type: ignore[assignment, method-assign]
         return cls
 
     return prepare
@@ -43,18 +48,36 @@ def _refusal(cls: type, name: str) -> Any:
     return staticmethod(refuse)
 
 
-def _getattr_of(cls: type, absent: tuple[str, ...]) -> Callable[[Any, str], Any]:
-    """For what an instance does not have. Not as descriptors: what ``dir`` names can be had."""
-    otherwise = getattr(cls, "__getattr__", None)
+def _absence(cls: type, name: str) -> str:
+    return f"retinue's {cls.__name__} has no {name}: the standard class is made of it; {_PAGE}"
 
+
+def _getattr_of(cls: type, absent: tuple[str, ...], otherwise: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
     def get(self: Any, name: str) -> Any:
         if name in absent:
-            raise AttributeError(f"retinue's {cls.__name__} has no {name}: the standard class is made of it; {_PAGE}")
-        if otherwise is not None:
-            return otherwise(self, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise AttributeError(_absence(cls, name))
+        return otherwise(self, name)
 
     return get
+
+
+class _Absent:
+    """What an instance does not have. Where nothing else needs ``__getattr__``, which slows down all that a class has."""
+
+    def __init__(self, cls: type, name: str) -> None:
+        self._text = _absence(cls, name)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        raise AttributeError(self._text)
+
+
+def _dir_without(absent: tuple[str, ...]) -> Callable[[Any], list[str]]:
+    """What ``dir`` names can be had."""
+
+    def names(self: Any) -> list[str]:
+        return [name for name in object.__dir__(self) if name not in absent]
+
+    return names
 
 
 def stand_in(name: str, standard: ModuleType) -> None:
