@@ -151,7 +151,7 @@ void end_cut(Cut& cut, std::size_t bytes) noexcept {
   cut = {};
 }
 
-Piece* batch_from_exchange(std::size_t size) noexcept {
+[[gnu::noinline]] Piece* batch_from_exchange(std::size_t size) noexcept {
   Exchange& exchange = exchanges[size];
   if (!exchange.lock.try_lock()) return nullptr;
   Piece* const batch = exchange.first;
@@ -164,7 +164,7 @@ Piece* batch_from_exchange(std::size_t size) noexcept {
   return batch;
 }
 
-void batch_to_exchange(std::size_t size, Piece* batch) noexcept {
+[[gnu::noinline]] void batch_to_exchange(std::size_t size, Piece* batch) noexcept {
   Exchange& exchange = exchanges[size];
   if (exchange.lock.try_lock()) {
     const bool room = exchange.count < kExchangeBatches;

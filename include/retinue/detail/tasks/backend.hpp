@@ -57,10 +57,7 @@ class Backend {
 
   void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
-    order_before(&refs_);
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    order_after(&refs_);
-    destroy();
+    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
   }
 
   /// Throws Error if another copy of this library has made it, which names functions by another table. Whoever is given a backend asks
