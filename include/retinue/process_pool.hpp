@@ -78,7 +78,8 @@ class ProcessPool : public ExecutorInterface<ProcessPool> {
   /// Ends the pool: takes no more tasks, finishes those submitted (or cancels what has not started),
   /// ends the workers. A second call waits for the first. Never throws what a task threw.
   void shutdown(bool cancel_pending = false);
-  /// Ends the pool at once: running tasks end with `WorkerDied`, others with `Cancelled`.
+  /// Ends the pool at once: running tasks end with `WorkerDied`, others with `Cancelled`. Workers that run no task may leave in
+  /// order, and are killed where that takes them longer than 100 ms (a second, while they are using a CPU or a disk).
   void terminate();
 
   template <class F, class... A>

@@ -37,6 +37,8 @@ struct SharedMemory {
 SharedMemory allocate_shared(std::uint64_t bytes);
 /// The same from this process's own region, also in a worker: for the workers of a worker.
 SharedMemory allocate_for_workers(std::uint64_t bytes);
+/// The same with a copy of the bytes at `data` in it.
+SharedMemory copy_for_workers(const void* data, std::uint64_t bytes);
 void free_shared(const SharedMemory& memory) noexcept;
 /// True if it lies in this process's own region, which also workers of its pools that start as fresh programs see.
 bool is_own_shared(const void* data) noexcept;

@@ -9,6 +9,8 @@ microsecond, lambdas and closures travel, a worker that dies costs one task, and
 
 from __future__ import annotations
 
+import sys as _sys
+
 try:
     from retinue import _engine
 except ImportError as error:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from retinue._errors import (
         Cancelled,
         Error,
+        ForkWarning,
         MemoryOverwritten,
         PicklingError,
         PoolClosed,
@@ -49,6 +52,7 @@ __version__ = _engine.__version__  # the number in include/retinue/version.hpp
 __all__ = [
     "Cancelled",
     "Error",
+    "ForkWarning",
     "MemoryOverwritten",
     "PicklingError",
     "PoolClosed",
@@ -99,3 +103,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+if getattr(_sys, "argv", [])[1:2] == ["--multiprocessing-fork"]:  # of a frozen program
+    from retinue._internal import frozen as _frozen
+
+    _frozen.serve_if_started_for_workers()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import operator
 import os
 import pickle
 import struct
@@ -12,6 +14,7 @@ from typing import Any, Union
 import numpy as np
 
 from retinue import _engine
+from retinue._internal import arguments
 from retinue._internal.pickling import dump_shared, travelling
 
 
@@ -68,6 +71,20 @@ def _attach(address: int, size: int, offset: int, shape: Any, strides: Any, dtyp
     return SharedArray(shape, dtype, buffer=memory, offset=offset, strides=strides)
 
 
+def _extents(shape: Any) -> tuple[int, ...]:
+    what = "a whole number or a tuple of them, as for numpy.zeros,"
+    if isinstance(shape, (str, bytes)) or not (hasattr(shape, "__index__") or hasattr(shape, "__iter__")):
+        raise TypeError(f"shape must be {what} not {arguments.shown(shape)}")
+    extents: tuple[int, ...]
+    try:
+        extents = (operator.index(shape),)
+    except TypeError:  # arrays of several numbers have an __index__ that refuses
+        extents = tuple(arguments.whole("each number of the shape", it) for it in shape)
+    if any(extent < 0 for extent in extents):
+        raise ValueError(f"shape must not be negative, and is {arguments.shown(shape)}")
+    return extents
+
+
 def shared_array(shape: Union[int, tuple[int, ...]], dtype: Any = float) -> SharedArray:
     """A NumPy array of zeros in memory that this process and all its workers read and write.
 
@@ -83,13 +100,11 @@ def shared_array(shape: Union[int, tuple[int, ...]], dtype: Any = float) -> Shar
         table = retinue.shared_array((1000, 1000))
         list(pool.map(fill_row, [table] * 1000, range(1000)))
     """
+    shape = _extents(shape)
     wanted = np.dtype(dtype)
     if wanted.hasobject:
         raise TypeError(f"an array of dtype {wanted} holds Python objects, which cannot be shared")
-    count = int(np.prod(shape, dtype=object)) if not isinstance(shape, int) else shape
-    if count < 0:
-        raise ValueError("negative dimensions are not allowed")
-    memory: Any = _engine.SharedMemory(max(count * wanted.itemsize, 1))
+    memory: Any = _engine.SharedMemory(max(math.prod(shape) * wanted.itemsize, 1))
     _made_here[memory.address] = memory
     return SharedArray(shape, wanted, buffer=memory)
 

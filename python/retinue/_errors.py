@@ -69,6 +69,11 @@ class UnpicklingError(Error, pickle.UnpicklingError):
     """An argument, a function or a result was pickled, but that cannot be loaded on the other side."""
 
 
+class ForkWarning(RuntimeWarning):
+    """Workers are being forked from a process in which a library has threads that it will wait for in the workers, too.
+    It names the library, and comes once for each."""
+
+
 class RemoteError(Error):
     """A task raised an exception that cannot travel itself. Its text is kept.
 
@@ -89,8 +94,12 @@ _OF_ENGINE = (Error, TaskTimeout, Cancelled, PoolClosed, ResourceExhausted, Memo
 _BY_NAME = {c.__name__: c for c in _OF_ENGINE}
 
 
+_OF_PARENTS = "a worker's parent is the pool's fork server ("
+
+
 def make_error(name: str, message: str, error_number: int) -> Exception:
     """The Python side of an exception of the engine."""
+    message = message.replace(_OF_PARENTS, _OF_PARENTS + "multiprocessing.parent_process() is the program; ")
     message = message.replace("give TaskOptions::retries", "ask for options(retries=1)")
     if error_number:
         return _BY_NAME[name](error_number, message)

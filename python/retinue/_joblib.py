@@ -13,7 +13,7 @@ from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, register_par
 
 from retinue._engine import cpu_count
 from retinue._errors import PoolClosed, TaskTimeout
-from retinue._internal import joblib_pools
+from retinue._internal import arguments, joblib_pools
 from retinue._internal.joblib_arrays import Sharing
 from retinue._internal.options import TaskOptions
 
@@ -154,9 +154,13 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         **settings: Any,
     ) -> None:
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
+        retries = arguments.whole("retries", retries)
         if retries < 0:
             raise ValueError("retries must not be negative")
         _refuse_unknown(settings, _SETTINGS)
+        if "initargs" in settings:
+            settings["initargs"] = arguments.arguments("initargs", settings["initargs"])
+        joblib_pools.Settings(**settings)  # refuses what cannot be
         self._settings = settings
         self._retries = retries
         self._task_options = TaskOptions(retries=retries).read()
@@ -171,6 +175,7 @@ class RetinueBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if n_jobs is None:
             return 1
+        n_jobs = arguments.whole("n_jobs", n_jobs, "a whole number or None")
         return n_jobs if n_jobs > 0 else max(cpu_count() + 1 + n_jobs, 1)
 
     def configure(
@@ -275,4 +280,4 @@ class UnorderedRetinueBackend(RetinueBackend):
 
 
 def register(make_default: bool) -> None:
-    register_parallel_backend("retinue", RetinueBackend, make_default=make_default)
+    register_parallel_backend("retinue", RetinueBackend, make_default=arguments.flag("make_default", make_default))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from retinue._internal import arguments
+
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
     from typing import Optional, Union
@@ -51,13 +53,18 @@ class WorkerLimits:
             if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{name} must be a whole number, not {value!r}")
+                raise TypeError(f"{name} must be a whole number or None, not {arguments.shown(value)}")
             if not least <= value < 1 << 63:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
         if user == "":
             raise ValueError("user must not be empty; None leaves it as it is")
+        if isinstance(user, bool):
+            raise TypeError(f"user must be a name, a number or None, not {user}")
+        if user is not None and not isinstance(user, str):
+            user = arguments.whole("user", user, "a name, a number or None")
         name = "" if user is None else str(user)
-        self._values = (cpu_seconds, address_space, open_files, bool(network), bool(programs), name)
+        network, programs = arguments.flag("network", network), arguments.flag("programs", programs)
+        self._values = (cpu_seconds, address_space, open_files, network, programs, name)
 
     def __repr__(self) -> str:
         said = (f"{n}={v!r}" for n, v in zip(self._fields, self._values) if v is not None and v is not True and v != "")

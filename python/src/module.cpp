@@ -7,6 +7,7 @@
 #include "patterns/map.hpp"
 #include "pool/pool.hpp"
 #include "processes/closing.hpp"
+#include "processes/interpreter_hooks.hpp"
 #include "processes/pool_start.hpp"
 #include "registration.hpp"
 #include "tasks/calls.hpp"
@@ -49,6 +50,7 @@ PyMethodDef functions[] = {
     {"_encode_call", encode_call, METH_VARARGS, nullptr},
     {"_attach", attach, METH_O, nullptr},
     {"_serve", serve, METH_O, nullptr},
+    {"_leave_worker", leave_this_worker, METH_NOARGS, nullptr},
     {"_run_end", run_end, METH_O, nullptr},
     {"_wait_for_closing", wait_for_closing, METH_NOARGS, nullptr},
     {},

@@ -14,8 +14,8 @@ from tasks import square
 
 MODULES = {
     "retinue._engine": "cpu_count keep_shared_memory limit_shared_memory shared_memory_usage trim_shared_memory use_huge_pages",
-    "retinue._errors": "Cancelled Error MemoryOverwritten PicklingError PoolClosed RemoteError ResourceExhausted "
-    "TaskTimeout UnpicklingError WorkerDied",
+    "retinue._errors": "Cancelled Error ForkWarning MemoryOverwritten PicklingError PoolClosed RemoteError "
+    "ResourceExhausted TaskTimeout UnpicklingError WorkerDied",
     "retinue._limits": "WorkerLimits",
     "retinue._arrays": "share shared_array",
     "retinue": "register_joblib_backend",
@@ -38,6 +38,7 @@ def test_classes_and_what_they_derive_from():
         "retinue.futures._executor.ProcessPoolExecutor",
         "retinue._pool.ProcessesOnce",
         "retinue._engine.Pool",
+        "concurrent.futures.process.ProcessPoolExecutor",
         "concurrent.futures._base.Executor",
         "builtins.object",
     ]
@@ -46,6 +47,7 @@ def test_classes_and_what_they_derive_from():
         "retinue.multiprocessing.pool.Pool",
         "retinue._pool.ProcessesOnce",
         "retinue._engine.Pool",
+        "multiprocessing.pool.Pool",
         "builtins.object",
     ]
 

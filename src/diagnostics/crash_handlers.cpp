@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -25,7 +26,10 @@ constexpr std::size_t kAlternateStackSize = 256 * 1024;
 // Written by install_crash_handlers in the same process; read in the handler.
 std::atomic<StackRecord*> record{nullptr};
 std::atomic<std::atomic<int>*> seen{nullptr};
-std::atomic<pid_t> installed_in{0};  // a process that the task forks inherits the handlers, not the record
+std::atomic<CrashNote*> noted{nullptr};
+std::atomic<WriteCrashNote> write_note{nullptr};
+std::atomic<std::uintptr_t> outer_frame{0};  // of the thread that has installed the handlers: above it is what called
+std::atomic<pid_t> installed_in{0};          // a process that the task forks inherits the handlers, not the record
 std::atomic<bool> crashing{false};
 
 // The alternate stack of one thread, with a page below it that stops its own overflow. Unmapped when the
@@ -98,6 +102,27 @@ std::uintptr_t interrupted_address(int signal, const siginfo_t& info, ucontext_t
 #endif
 }
 
+std::uintptr_t stack_pointer(const ucontext_t& context) noexcept {
+#if defined(__x86_64__)
+  return static_cast<std::uintptr_t>(context.uc_mcontext.gregs[REG_RSP]);
+#elif defined(__aarch64__)
+  return context.uc_mcontext.sp;
+#else
+  (void)context;
+  return 0;
+#endif
+}
+
+// What lies between the stack pointer and the frame of a caller is stack, so that a fault there, or right below, is one of a
+// stack that cannot grow further. Frames of more than a megabyte are not looked for: a thread may run on a stack of its
+// own making, far from that caller.
+bool is_overflow(int signal, const siginfo_t& info, const ucontext_t& context) noexcept {
+  constexpr std::uintptr_t kBelow = 4096, kLargestFrame = std::uintptr_t{1} << 20;
+  if ((signal != SIGSEGV && signal != SIGBUS) || info.si_code <= 0) return false;
+  const std::uintptr_t stack = stack_pointer(context), fault = reinterpret_cast<std::uintptr_t>(info.si_addr);
+  return stack != 0 && fault + kBelow >= stack && fault < stack + kLargestFrame && fault < outer_frame.load();
+}
+
 void set_default(int signal) noexcept {
   struct sigaction action{};
   action.sa_handler = SIG_DFL;
@@ -126,11 +151,15 @@ extern "C" void retinue_detail_on_crash(int signal, siginfo_t* info, void* conte
   unblock(SIGALRM);
 
   if (StackRecord* const into = record.load(); ours && into != nullptr && info != nullptr && context != nullptr) {
+    into->overflowed = is_overflow(signal, *info, *static_cast<ucontext_t*>(context)) ? kOverflowed : 0;
     auto& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
     const auto kept = machine;  // for whoever reads the core dump
     walk_stack(*into, interrupted_address(signal, *info, *static_cast<ucontext_t*>(context)));
     machine = kept;
   }
+  CrashNote* const note = noted.load();
+  if (const WriteCrashNote write = write_note.load(); ours && note != nullptr && write != nullptr)
+    write(note->text, sizeof note->text, note->size);
   unblock(signal);
   sys::tgkill(::getpid(), static_cast<pid_t>(::syscall(SYS_gettid)), signal);
   ::_exit(128 + signal);  // not reached
@@ -138,9 +167,12 @@ extern "C" void retinue_detail_on_crash(int signal, siginfo_t* info, void* conte
 
 }  // namespace
 
-void install_crash_handlers(StackRecord* where, std::atomic<int>* signal_seen) {
+void install_crash_handlers(StackRecord* where, std::atomic<int>* signal_seen, CrashNote* note, WriteCrashNote write) {
   record.store(where);
   seen.store(signal_seen);
+  noted.store(note);
+  write_note.store(write);
+  outer_frame.store(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
   installed_in.store(::getpid());
   thread_local AlternateStack alternate;
   alternate.use();  // a sanitizer or the task may have put its own in place since

@@ -114,6 +114,23 @@ std::string line_of(const SymbolFrame& frame, pid_t worker_pid) {
 
 }  // namespace
 
+std::string describe_overflow(const StackRecord& record) {
+  const volatile StackRecord& untrusted = record;
+  if (untrusted.overflowed != kOverflowed) return "";
+  return "  its stack overflowed: a recursion went too deep, or a local variable is too large (ulimit -s)\n";
+}
+
+std::string text_of(const CrashNote& note) {
+  const volatile CrashNote& untrusted = note;
+  const std::uint32_t claimed = untrusted.size;
+  std::string text;
+  for (std::uint32_t i = 0; i < std::min<std::uint32_t>(claimed, sizeof note.text); ++i) {
+    const char c = untrusted.text[i];
+    text += c == '\n' || static_cast<unsigned char>(c) >= 0x20 ? c : '?';
+  }
+  return text;
+}
+
 std::string describe_stack(const StackRecord& record, pid_t worker_pid) {
   // The worker may still write: each field is read once, and no field is believed.
   std::uint64_t addresses[kStackFrames];

@@ -1,9 +1,11 @@
 #include <retinue/shared_array.hpp>
 
 #include <algorithm>
+#include <cstring>
 
 #include <retinue/error.hpp>
 
+#include "cold_block.hpp"
 #include "region.hpp"
 #include "system/fork_watch.hpp"
 #include "worker_heap.hpp"
@@ -19,6 +21,25 @@ SharedMemory allocate_shared(std::uint64_t bytes) {
 SharedMemory allocate_for_workers(std::uint64_t bytes) {
   Region& region = Region::of_this_process();
   return {region.at(region.allocate(bytes)), bytes, fork_generation()};
+}
+
+SharedMemory copy_for_workers(const void* data, std::uint64_t bytes) {
+  Region& region = Region::of_this_process();
+  ColdBlock cold(region.file());
+  const std::uint64_t offset = region.allocate_for_writing(bytes, cold);
+  std::byte* const to = region.at(offset);
+  if (cold.is_done()) {
+    std::memcpy(to, data, bytes);
+  } else {
+    try {
+      cold.append(to, data, bytes);
+      cold.finish();
+    } catch (...) {
+      region.abandon(offset, bytes);
+      throw;
+    }
+  }
+  return {to, bytes, fork_generation()};
 }
 
 bool is_own_shared(const void* data) noexcept {

@@ -64,6 +64,15 @@ void Cancellation::cancel_unstarted() {
     if (TaskState* task = ring_.owner_of(i)) ring_.take_unclaimed(plan_.memory.slots[i], *task);
 }
 
+void Cancellation::kill_running() noexcept {
+  for (std::uint64_t i = 0; i <= plan_.memory.slot_mask; ++i) {
+    if (ring_.owner_of(i) == nullptr) continue;  // what the word says is of a task that was ended
+    const std::uint64_t state = plan_.memory.slots[i].state.load(std::memory_order_acquire);
+    if (SlotState::tag(state) == Tag::running && SlotState::worker(state) < workers_.size())
+      workers_.ask_to_kill(SlotState::worker(state));
+  }
+}
+
 void Cancellation::abandon(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept,
                            bool at_once) noexcept {
   for (TaskState* task : tasks) {

@@ -27,6 +27,8 @@ class Cancellation {
   Answer cancel(TaskState& task, bool force);
   /// Cancels what no worker has claimed.
   void cancel_unstarted();
+  /// Has the workers killed that run a task. Once nothing is left to be claimed, no other will run one.
+  void kill_running() noexcept;
   /// See PoolCore::abandon.
   void abandon(std::span<TaskState* const> tasks, const std::shared_ptr<const void>& kept, bool at_once) noexcept;
   /// Marks a running task's slot, so that its worker cannot go on to another, and has the worker killed. False if it does

@@ -62,12 +62,13 @@ struct alignas(64) WorkerRecord {
   // Written by the dying worker.
   std::atomic<int> crash_signal;
   StackRecord crash_stack;
+  CrashNote crash_note;
 };
 
 static_assert(offsetof(WorkerRecord, rests) == 48 && offsetof(WorkerRecord, doorbell) == 64 &&
               offsetof(WorkerRecord, life) == 128 && offsetof(WorkerRecord, arena_check) == 160 &&
               offsetof(WorkerRecord, returned) == 192 && offsetof(WorkerRecord, crash_stack) == 208 &&
-              sizeof(WorkerRecord) == 640);
+              offsetof(WorkerRecord, crash_note) == 600 && sizeof(WorkerRecord) == 1664);
 
 /// Who is spinning and who is asleep, a bit a worker. Set and cleared by each worker itself; a ringer
 /// clears the bit of the sleeper it wakes. The bits of a dead worker are cleared by the owner.

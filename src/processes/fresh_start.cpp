@@ -90,7 +90,10 @@ FreshStart::FreshStart(const PoolPlan& plan, const FreshProgram& program)
   handover.break_on_death = plan.break_on_death ? 1 : 0;
   handover.confinement = plan.confinement;
   handover.signal_mask = plan.signal_mask;
-  words_.push_back(to_text(handover));
+  const std::string text = to_text(handover);
+  if (program.plan_file < 0) words_.push_back(text);
+  else if (sys::pwrite(program.plan_file, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
+    throw_call_failed("pwrite", errno, "the plan of a pool");
   for (std::string& word : words_) arguments_.push_back(word.data());
   arguments_.push_back(nullptr);
   for (const int fd : {handover.region_fd, handover.doorbell_fd}) descriptors_.push_back(fd);

@@ -12,7 +12,8 @@
 namespace retinue::detail {
 
 /// A program on its way to become a pool's fork server. Made by the owner before the fork, so that between fork and
-/// exec nothing is allocated. The program is given the plan as its last argument, and calls `serve_owner` with it.
+/// exec nothing is allocated. The program is given the plan as its last argument, or in a file, and calls
+/// `attach_to_owner` with it.
 ///
 /// Killed in between it is a fork server that died: the owner's constructor throws.
 class FreshStart {

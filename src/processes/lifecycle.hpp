@@ -32,7 +32,8 @@ class Lifecycle {
   /// The pool cannot go on: every task that has not ended ends with PoolClosed and `why`. Nothing if it is closed.
   void break_pool(const std::string& why) noexcept;
 
-  /// From now on workers are not replaced, and at `deadline` the fork server is killed, which takes them along.
+  /// From now on workers are not replaced, and at `deadline` the fork server is killed, which takes them along. The Supervisor
+  /// sees to those that do not leave before.
   void terminate(Clock::time_point deadline) noexcept;
   bool terminating() const noexcept { return terminating_; }
   /// nullopt if nobody terminates it.

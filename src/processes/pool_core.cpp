@@ -213,6 +213,7 @@ Deadline PoolCore::do_chores() noexcept {
       const Deadline spawn = supervisor_.next_spawn();
       next = earlier(timeouts_.kill_overdue(), spawn);
       if (spawn && supervisor_.holds_back()) next = earlier(next, Clock::now() + kLookForNeed);
+      next = earlier(next, supervisor_.kill_who_stays());
       const auto look = server_.look(supervisor_.waits_for_server(), lifecycle_.terminate_deadline());
       if (look.kill_failed)
         lifecycle_.break_pool(
@@ -271,9 +272,9 @@ void PoolCore::close(bool cancel_pending, bool at_once) {
     if ((cancel_pending || at_once) && !lifecycle_.closed()) cancellation_.cancel_unstarted();
     if (at_once && !lifecycle_.closed()) {
       lifecycle_.terminate(Clock::now() + kLongestLeaving);
-      workers_.ask_to_kill_all();
+      cancellation_.kill_running();  // the idle leave in order, see end_processes
       plan_.ring_server();
-      plan_.ring_service();  // its next look must not come later than that
+      plan_.ring_service();  // it sees to those that do not
     }
     plan_.owner_doorbell->ring();
     if (!lifecycle_.begin_end()) {  // another thread ends the pool: wait for it
@@ -298,6 +299,15 @@ void PoolCore::end_processes() noexcept {  // Model: shutdown
   lifecycle_.announce_closing();
   ring_all_workers(plan_.memory);
   plan_.ring_server();
+  plan_.ring_service();
+  while (service_.is_this() && lifecycle_.terminating() &&
+         !server_.has_ended()) {  // a callback has terminated the pool
+    {
+      const Hold hold(lock_);
+      if (!supervisor_.kill_who_stays()) break;
+    }
+    std::this_thread::sleep_for(kLookForNeed);
+  }
   const bool lost = server_.pid() != 0 && !(server_.end() && supervisor_.workers_are_gone());
   service_.stop();
   server_.stop_watching();

@@ -18,6 +18,7 @@ std::unique_ptr<Death> describe(const ProcessDeath& process, const WorkerRecord&
   if (process.signal == 0 || cause == 0) return death;
   if (cause > 0 && cause < 64) death->signal = cause;
   death->stack = record.crash_stack;
+  death->note = text_of(record.crash_note);
   return death;
 }
 

@@ -20,7 +20,18 @@ namespace retinue::detail {
 namespace {
 
 constexpr std::chrono::seconds kLongestKilling{2};
+constexpr std::chrono::seconds kLongestDyingIdle{10};
+/// What ends workers of people who have moved here: a thread that has the process leave once its parent is another than the
+/// program. The Python door puts its own word for it in place of the last sentence.
+constexpr const char* kOfParents =
+    "; if it has them leave once getppid() is not the program: a worker's parent is the pool's fork server (see \"Who "
+    "is a "
+    "worker's parent\" in docs/faults.md)";
 constexpr std::chrono::milliseconds kFirstSpawnPause{10}, kLongestSpawnPause{1000};
+/// For idle workers to leave by themselves when the pool is terminated; and as long again, so many times, for those that just
+/// use a CPU or a disk: on a busy machine what they have to write may take longer.
+constexpr std::chrono::milliseconds kLeavingInOrder{100};
+constexpr int kMostLooks = 10;
 
 // Of a process that was not our child. False if it lives on past the deadline.
 bool wait_for_end_of(pid_t pid, Clock::time_point deadline) noexcept {
@@ -31,6 +42,11 @@ bool wait_for_end_of(pid_t pid, Clock::time_point deadline) noexcept {
     if (Clock::now() >= deadline) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+}
+
+std::string way_of(int status) {
+  return WIFSIGNALED(status) ? "died of signal " + std::to_string(WTERMSIG(status))
+                             : "exited with code " + std::to_string(WEXITSTATUS(status));
 }
 
 }  // namespace
@@ -160,15 +176,36 @@ std::string Supervisor::failure_with(unsigned worker, const Departure& departure
         (!from_outside || Clock::now() - first_death_at_start_ > kLongestKilling))
       failure = "its workers die before they are ready" +
                 std::string(plan_.initializer ? ", perhaps in the initializer; the last one " : "; the last one ") +
-                (WIFSIGNALED(status) ? "died of signal " + std::to_string(WTERMSIG(status))
-                                     : "exited with code " + std::to_string(WEXITSTATUS(status)));
+                way_of(status) + (plan_.initializer ? kOfParents : "");
   } else if (ready == WorkerRecord::kTakesTasks) {
     deaths_at_start_ = 0;
+    if (too_many_die_idle(worker, departure))
+      failure =
+          "its workers die before they have begun a task, perhaps of what the initializer has started; the last one " +
+          way_of(status) + kOfParents;
   }
   if (plan_.break_on_death && died && failure.empty())
     failure = "one of its workers died, process " + std::to_string(workers_[worker].pid) +
               ", and the pool was to end with it";
   return failure;
+}
+
+// Of what an initializer has left behind: nothing else runs there. Who has been killed was killed from outside.
+bool Supervisor::too_many_die_idle(unsigned worker, const Departure& departure) noexcept {
+  const WorkerRecord& record = plan_.memory.worker_records[worker];
+  const bool has_run =
+      record.finished.load(std::memory_order_relaxed) != 0 || record.current.load(std::memory_order_relaxed) != 0;
+  if (!plan_.initializer || !departure.died || has_run ||
+      (WIFSIGNALED(departure.status) && WTERMSIG(departure.status) == SIGKILL)) {
+    if (has_run) deaths_idle_ = 0;
+    return false;
+  }
+  const auto now = Clock::now();
+  if (deaths_idle_ == 0 || now - first_death_idle_ > kLongestDyingIdle) {
+    deaths_idle_ = 0;
+    first_death_idle_ = now;
+  }
+  return ++deaths_idle_ > 4 + 4 * workers_.size();
 }
 
 // What a worker said about its end, before its arena is retired.
@@ -221,7 +258,8 @@ void Supervisor::spawn(unsigned worker) {
   record.kill_wanted.store(0, std::memory_order_relaxed);
   record.returned.top.store(0, std::memory_order_relaxed);
   record.crash_signal.store(0, std::memory_order_relaxed);
-  record.crash_stack.count = 0;
+  record.crash_stack.count = record.crash_stack.overflowed = 0;
+  record.crash_note.size = 0;
   record.arena_offset = known.arena->extent().offset;
   record.arena_length = known.arena->extent().length;
   record.arena_check = check_of(record.arena_offset, record.arena_length);
@@ -264,6 +302,37 @@ Deadline Supervisor::next_spawn() const noexcept {
   if (lifecycle_.terminating() || lifecycle_.closing_announced()) return std::nullopt;
   const bool any = std::any_of(workers_.begin(), workers_.end(), [](const auto& w) { return w.spawn_again; });
   return any ? Deadline(spawn_again_at_) : std::nullopt;
+}
+
+// A worker that runs something though it was not seen to when all that ran were killed: its slot was overwritten.
+Deadline Supervisor::kill_who_stays() noexcept {
+  if (!lifecycle_.terminating()) return std::nullopt;
+  const auto now = Clock::now();
+  const bool closing = lifecycle_.closing_announced();
+  if (!may_stay_until_ || (closing && !were_told_to_leave_)) {
+    may_stay_until_ = now + kLeavingInOrder;
+    were_told_to_leave_ = closing;
+    more_looks_ = closing ? kMostLooks : 0;
+  }
+  if (now < *may_stay_until_) return may_stay_until_;
+  bool some_stay = !closing, some_are_killed = false;
+  for (unsigned i = 0; i < workers_.size(); ++i) {
+    const WorkerRecord& record = plan_.memory.worker_records[i];
+    if (workers_[i].kill_asked || record.life.load(std::memory_order_acquire) != Life::alive) continue;
+    if (!closing && record.current.load(std::memory_order_relaxed) == 0) continue;
+    const bool leaves = closing && record.ready.load(std::memory_order_relaxed) == WorkerRecord::kTakesTasks;
+    const char state = leaves && more_looks_ > 0 ? ProcessState::of(workers_.pid_of(i)).state() : '\0';
+    if (state == 'R' || state == 'D') {
+      some_stay = true;
+    } else {
+      workers_.ask_to_kill(i);
+      some_are_killed = true;
+    }
+  }
+  if (some_are_killed) plan_.ring_server();
+  --more_looks_;
+  may_stay_until_ = now + kLeavingInOrder;
+  return some_stay ? may_stay_until_ : std::nullopt;
 }
 
 bool Supervisor::waits_for_server() const noexcept {

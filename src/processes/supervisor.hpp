@@ -41,6 +41,10 @@ class Supervisor {
   /// When one is to be asked for that could not be had, or was held back.
   Deadline next_spawn() const noexcept;
 
+  /// Of a pool that is terminated, whose idle workers may leave in order: has those killed that are still there when they have
+  /// had their time for it, and before that, when the pool is not closing yet, those that run something. Gives when to look again.
+  Deadline kill_who_stays() noexcept;
+
   /// Something is wanted of the fork server, which would wait for ever if that were stopped.
   bool waits_for_server() const noexcept;
   /// Once the fork server was killed the kernel has killed each worker, but for those whose tasks have changed user or
@@ -68,6 +72,7 @@ class Supervisor {
   void count(const ProcessDeath& death);
   void replace(unsigned worker);
   std::string failure_with(unsigned worker, const Departure& departure);
+  bool too_many_die_idle(unsigned worker, const Departure& departure) noexcept;
   std::string words_of(unsigned worker) const;
   void vacate(unsigned worker) noexcept;
   void on_spawn_failed(unsigned worker);
@@ -81,9 +86,14 @@ class Supervisor {
   std::uint64_t died_ = 0;
   unsigned deaths_at_start_ = 0;              // in a row, before a worker was ready ...
   Clock::time_point first_death_at_start_{};  // ... and when the first of them was
+  unsigned deaths_idle_ = 0;                  // in a row, of workers that had begun no task ...
+  Clock::time_point first_death_idle_{};      // ... and when the first of them was
   Clock::time_point spawn_again_at_{};
   std::chrono::milliseconds spawn_pause_{10};
   bool held_back_ = false;
+  Deadline may_stay_until_;          // of workers of a pool that is terminated: the next look at who is there ...
+  bool were_told_to_leave_ = false;  // ... and whether that is from when it was closing
+  int more_looks_ = 0;               // after that one, at who is busy
   Liveness::Subscription counting_;
   Liveness::Subscription replacing_;
 };

@@ -1,4 +1,6 @@
 // What is asked of a task, which asks its pool.
+#include <chrono>
+#include <cstdio>
 #include <string>
 
 #include <retinue/error.hpp>
@@ -10,7 +12,9 @@
 namespace retinue::detail {
 namespace {
 std::string seconds_text(std::chrono::nanoseconds time) {
-  return std::to_string(std::chrono::duration<double>(time).count()) + " s";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g s", std::chrono::duration<double>(time).count());
+  return text;
 }
 }  // namespace
 
@@ -56,10 +60,12 @@ std::exception_ptr TaskState::error() const {
             0));
       return decode_exception({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, worker_pid, index);
     }
-    case Ending::died:
+    case Ending::died: {
       if (death == nullptr) return std::make_exception_ptr(WorkerDied(0, -1, worker_pid, index, {}));
-      return std::make_exception_ptr(
-          WorkerDied(death->signal, death->exit_code, death->pid, index, describe_stack(death->stack, death->pid)));
+      std::string stack = describe_overflow(death->stack) + death->note + describe_stack(death->stack, death->pid);
+      while (!stack.empty() && stack.back() == '\n') stack.pop_back();
+      return std::make_exception_ptr(WorkerDied(death->signal, death->exit_code, death->pid, index, std::move(stack)));
+    }
     case Ending::timed_out:
       if (timeout.count() < 0)
         return std::make_exception_ptr(

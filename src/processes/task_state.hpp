@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -113,6 +114,7 @@ struct Death {
   int exit_code = -1;
   pid_t pid = 0;
   StackRecord stack;
+  std::string note;  // lines that come before it
 };
 
 class TaskState;

@@ -460,10 +460,9 @@ bool Worker::wait_for_work() noexcept {
 
 }  // namespace
 
-void run_tasks(const PoolPlan& plan, unsigned index, pid_t parent, const std::function<void()>& make_ready) {
+void run_tasks(const PoolPlan& plan, unsigned index, pid_t parent, const std::function<bool()>& make_ready) {
   Worker worker(plan, index, parent);
-  make_ready();
-  worker.run();
+  if (make_ready()) worker.run();
 }
 
 }  // namespace retinue::detail

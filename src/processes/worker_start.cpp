@@ -7,6 +7,7 @@
 #include <string>
 #include <sys/prctl.h>
 #include <unistd.h>
+#include <utility>
 
 #include <retinue/error.hpp>
 
@@ -98,7 +99,45 @@ void die_with(pid_t parent) {
   if (getppid() != parent) _exit(0);
 }
 
+/// A worker's way from its beginning to its end.
+struct Serving {
+  const PoolPlan& plan;
+  WorkerRecord& record;
+  unsigned index;
+  pid_t parent;
+  bool begun = false;
+  int exit_code = kExitRetired;
+};
+
+void serve(void* it) noexcept {
+  auto& [plan, record, index, parent, begun, exit_code] = *static_cast<Serving*>(it);
+  if (std::exchange(begun, true)) return;
+  end_if_forked();
+  try {
+    run_tasks(plan, index, parent, [&] {
+      if (!make_ready(plan, record)) {
+        exit_code = kExitInitializerFailed;
+        return false;
+      }
+      die_with(parent);  // a change of user clears that
+      record.ready.store(WorkerRecord::kTakesTasks, std::memory_order_release);
+      return true;
+    });
+  } catch (...) {
+    report_failure(record, WorkerRecord::kCouldNotBegin);
+    _exit(kExitInitializerFailed);
+  }
+}
+
+const Serving* serving = nullptr;  // kept to the end of the process
+
 }  // namespace
+
+void leave_worker() noexcept {
+  end_if_forked();
+  flush_output();
+  _exit(serving != nullptr ? serving->exit_code : 0);
+}
 
 void report_failure(WorkerRecord& record, std::uint32_t ready) noexcept {
   try {
@@ -119,7 +158,9 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
   set_process_role(ProcessRole::worker);
   WorkerRecord& record = plan.memory.worker_records[index];
   set_worker_heap(nullptr);  // that of the worker that made this pool, if one did
+  Serving* mine = nullptr;
   try {
+    serving = mine = new Serving{plan, record, index, parent};
     if (record.arena_check != check_of(record.arena_offset, record.arena_length))
       throw Error("where this worker's memory lies was overwritten");
     set_worker_heap(new WorkerHeap(*plan.region, {record.arena_offset, record.arena_length}, record.returned));
@@ -127,27 +168,15 @@ void run_worker(const PoolPlan& plan, unsigned index, pid_t parent) noexcept {
     plan.region->set_file_holder(parent);
     pthread_setname_np(pthread_self(), kWorkerName);
     set_signals(plan);
-    install_crash_handlers(&record.crash_stack, &record.crash_signal);
+    install_crash_handlers(&record.crash_stack, &record.crash_signal, &record.crash_note, plan.hooks->write_crash_note);
     call(plan.hooks->after_fork_in_worker);
-    call(plan.hooks->worker_begins, index);
-    end_if_forked();
-    run_tasks(plan, index, parent, [&] {
-      if (!make_ready(plan, record)) {
-        call(plan.hooks->worker_ends);
-        flush_output();
-        _exit(kExitInitializerFailed);
-      }
-      die_with(parent);  // a change of user clears that
-      record.ready.store(WorkerRecord::kTakesTasks, std::memory_order_release);
-    });
   } catch (...) {
     report_failure(record, WorkerRecord::kCouldNotBegin);
     _exit(kExitInitializerFailed);
   }
-  call(plan.hooks->worker_ends);
-  end_if_forked();
-  flush_output();
-  _exit(kExitRetired);
+  call(plan.hooks->run_worker, index, &serve, static_cast<void*>(mine));
+  serve(mine);
+  leave_worker();
 }
 
 }  // namespace retinue::detail

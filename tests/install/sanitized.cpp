@@ -173,19 +173,22 @@ void processes() {
   for (std::size_t i = 0; i < called.size(); ++i) check(called[i] == static_cast<int>(i), "callbacks were called");
 }
 
-int counter = 0;
+volatile int counter = 0;  // each step of the loop below is an access of its own
 
+// Many times: of accesses at the very same moment the sanitizer may see neither.
 void race() {
   retinue::ThreadPool pool(2);
-  std::atomic<int> there{0};
-  const auto count = [&there] {
-    ++there;
-    while (there < 2) std::this_thread::yield();
-    for (int i = 0; i < 1000; ++i) ++counter;
-  };
-  auto first = pool.submit(count), second = pool.submit(count);
-  first.get();
-  second.get();
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> there{0};
+    const auto count = [&there] {
+      ++there;
+      while (there < 2) std::this_thread::yield();
+      for (int i = 0; i < 10'000; ++i) counter = counter + 1;
+    };
+    auto first = pool.submit(count), second = pool.submit(count);
+    first.get();
+    second.get();
+  }
 }
 
 void overrun() {

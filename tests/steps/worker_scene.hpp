@@ -124,7 +124,7 @@ struct OpenPool {
  private:
   static constexpr std::uint64_t kSlots = 64;
   OpenPool(ProcessPoolOptions options, std::byte* at)
-      : pool((options.slots = kSlots, options)), memory(PoolMemory::at(at, options.workers, kSlots)) {}
+      : pool((options.slot_count = kSlots, options)), memory(PoolMemory::at(at, options.workers, kSlots)) {}
   /// Where the pool that is made next will have its memory: the first place that is free.
   static std::byte* find(const ProcessPoolOptions& options) {
     auto& region = retinue::detail::Region::of_this_process();

@@ -214,6 +214,32 @@ TEST(Liveness, the_death_of_a_worker_reaches_two_subscribers_once) {
   }
 }
 
+TEST(Liveness, of_a_terminated_pool_only_who_ran_a_task_or_does_not_leave_was_killed) {
+  Subscriber subscriber;
+  retinue::ProcessPool pool(3);
+  const std::vector<pid_t> pids = pool.worker_pids();
+  ASSERT_EQ(pids.size(), 3u);
+  auto& runs = retinue_test::board().counters[0];
+  auto busy = pool.submit([] {
+    retinue_test::board().counters[0] = getpid();
+    std::this_thread::sleep_for(600s);
+  });
+  ASSERT_TRUE(retinue_test::eventually([&] { return runs != 0; }));
+  pid_t stopped = 0;
+  for (const pid_t pid : pids)
+    if (pid != runs) stopped = pid;
+  ASSERT_EQ(kill(stopped, SIGSTOP), 0);
+  pool.terminate();
+  EXPECT_THROW(busy.get(), retinue::WorkerDied);
+  for (const pid_t pid : pids) {
+    const auto found = subscriber.of(pid);
+    ASSERT_EQ(found.size(), 1u);
+    const bool is_killed = pid == runs || pid == stopped;
+    EXPECT_EQ(found[0].signal, is_killed ? SIGKILL : 0);
+    EXPECT_TRUE(is_killed || found[0].exit_code == 0);
+  }
+}
+
 TEST(Liveness, a_subscriber_may_use_the_pool_whose_worker_has_died) {
   retinue::ProcessPool pool(1);
   const pid_t first = pool.worker_pids().at(0);

@@ -285,6 +285,7 @@ TEST(ProcessPoolHostile, a_crash_record_of_nonsense_is_reported_without_harm) {
                 const PoolMemory m = memory_at(where);
                 WorkerRecord& record = own_record(m);
                 std::memset(static_cast<void*>(&record.crash_stack), byte, sizeof record.crash_stack);
+                std::memset(static_cast<void*>(&record.crash_note), byte, sizeof record.crash_note);
                 record.crash_signal.store(byte == 0 ? SIGSEGV : byte);
                 std::raise(SIGKILL);
               },

@@ -1,10 +1,13 @@
 // Initializers, and workers that are replaced after so many tasks or so much memory.
 #include "pool_tasks.hpp"
 
+#include <chrono>
 #include <map>
 #include <ranges>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace process_pool_workers_test {
@@ -147,6 +150,26 @@ TEST(ProcessPool, an_initializer_that_crashes_ends_the_pool_and_does_not_spin) {
       },
       PoolClosed);
   EXPECT_LT(board().counters[0].load(), 20);
+}
+
+TEST(ProcessPool, workers_that_die_of_what_the_initializer_has_started_end_the_pool_with_the_likely_reason) {
+  ProcessPoolOptions options;
+  options.workers = 2;
+  options.initializer = [owner = ::getpid()] {
+    std::thread([owner] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      if (::getppid() != owner) ::_exit(3);
+    }).detach();
+  };
+  ProcessPool pool(options);
+  ASSERT_TRUE(eventually([&] { return pool.stats().workers_died > 4 + 4 * 2; }));
+  try {
+    pool.submit(square, 1);
+    FAIL() << "the pool goes on";
+  } catch (const PoolClosed& closed) {
+    EXPECT_NE(std::string(closed.what()).find("exited with code 3"), std::string::npos) << closed.what();
+    EXPECT_NE(std::string(closed.what()).find("getppid()"), std::string::npos) << closed.what();
+  }
 }
 
 TEST(ProcessPool, an_initializer_that_fails_in_a_replacement_ends_every_future) {

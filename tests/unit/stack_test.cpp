@@ -136,6 +136,7 @@ struct Ending {
   int status = 0;
   int signal_seen = 0;
   std::string stack;
+  std::string overflow;
   std::chrono::steady_clock::duration took{};
 };
 
@@ -156,6 +157,7 @@ Ending crash(void (*body)(void*)) {
   ending.took = std::chrono::steady_clock::now() - start;
   ending.signal_seen = shared.signal.load();
   ending.stack = detail::describe_stack(shared.record, child);
+  ending.overflow = detail::describe_overflow(shared.record);
   ::munmap(at, 4096);
   return ending;
 }
@@ -212,6 +214,68 @@ TEST(CrashHandlers, a_stack_overflow_shows_the_recursion) {
   EXPECT_DIED_OF(e, SIGSEGV);
   EXPECT_TRUE(contains(line(e.stack, 0), "crash_sites::recurses_for_ever")) << e.stack;
   EXPECT_TRUE(contains(line(e.stack, 20), "crash_sites::recurses_for_ever")) << e.stack;
+  EXPECT_TRUE(contains(e.overflow, "stack overflowed")) << e.overflow;
+}
+
+TEST(CrashHandlers, what_is_no_stack_overflow_is_called_none) {
+  for (void (*site)() : {crash_sites::writes_to_null, crash_sites::calls_garbage, crash_sites::aborts}) {
+    static void (*crashes)();
+    crashes = site;
+    EXPECT_EQ(crash([](void*) { crash_sites::outer(crashes); }).overflow, "");
+  }
+  EXPECT_EQ(crash([](void*) { crash_sites::raises(SIGSEGV); }).overflow, "");
+}
+
+// Notes are what a language's runtime says of a crash.
+struct Noted {
+  Shared shared;
+  detail::CrashNote note;
+};
+
+detail::CrashNote noted_by(detail::WriteCrashNote write) {
+  void* const at = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  auto& noted = *new (at) Noted;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    detail::install_crash_handlers(&noted.shared.record, &noted.shared.signal, &noted.note, write);
+    crash_sites::writes_to_null();
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(noted.shared.signal.load(), SIGSEGV);
+  EXPECT_GT(noted.shared.record.count, 0u);  // before the note
+  const detail::CrashNote note = noted.note;
+  ::munmap(at, 4096);
+  return note;
+}
+
+TEST(CrashHandlers, a_note_is_kept_as_far_as_it_was_written_when_its_writer_crashed_or_hung) {
+  EXPECT_EQ(detail::text_of(noted_by([](char* text, std::uint32_t, std::uint32_t& size) noexcept {
+              std::memcpy(text, "whole\n", 6);
+              size = 6;
+            })),
+            "whole\n");
+  EXPECT_EQ(detail::text_of(noted_by([](char* text, std::uint32_t, std::uint32_t& size) noexcept {
+              std::memcpy(text, "first\nsec", 9);
+              size = 6;
+              crash_sites::writes_to_null();
+            })),
+            "first\n");
+  EXPECT_EQ(detail::text_of(noted_by([](char* text, std::uint32_t, std::uint32_t& size) noexcept {
+              std::memcpy(text, "first\n", 6);
+              size = 6;
+              for (;;) ::pause();
+            })),
+            "first\n");
+}
+
+TEST(CrashHandlers, a_note_of_nonsense_is_shown_without_harm) {
+  detail::CrashNote note;
+  std::memset(note.text, 1, sizeof note.text);
+  note.size = ~0u;
+  EXPECT_EQ(detail::text_of(note), std::string(sizeof note.text, '?'));
 }
 
 TEST(CrashHandlers, division_by_zero_nonsense_and_abort_are_crashes_too) {

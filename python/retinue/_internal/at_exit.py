@@ -24,6 +24,11 @@ def register(pool: Any) -> None:
     _pools.add(pool)
 
 
+def pools() -> list[Any]:
+    """Those that live, and are this process's own."""
+    return list(_pools)
+
+
 def _interrupted() -> bool:
     """Whether the program ends because of a Ctrl-C; one at a prompt ended a command and not the session."""
     if hasattr(sys, "ps1"):

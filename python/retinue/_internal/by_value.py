@@ -8,7 +8,7 @@ import pickle
 import sys
 import typing
 from functools import lru_cache, singledispatch
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, Callable, Optional
 
 from cloudpickle import CloudPickler
@@ -51,13 +51,22 @@ def _make_function(names: Any, code: Any, *rest: Any) -> FunctionType:
     return FunctionType(code, names, *rest)
 
 
+_reduce_code_for_all: Callable[[Any], Any] = CloudPickler.dispatch_table[CodeType]
+
+
+def _reduce_code(code: Any) -> Any:
+    """With the name of its file, which tracebacks show and find lines by: newer versions of cloudpickle put another there."""
+    make, arguments = _reduce_code_for_all(code)
+    return make, tuple(code.co_filename if it == "<dynamic-code>" else it for it in arguments)
+
+
 class ByValue(CloudPickler):  # type: ignore[misc]
     """Functions go without the globals of their module, which they find in the worker. Of ``__main__``, what has changed since
     the fork goes with them; of other modules, what they name, where the scope says that these may have changed."""
 
     def __init__(self, file: Any, scope: Optional[Scope], buffer_callback: Any) -> None:
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)
-        reducers = {**CloudPickler.dispatch_table, **_by_identity(), **table()}
+        reducers: dict[Any, Any] = {**CloudPickler.dispatch_table, CodeType: _reduce_code, **_by_identity(), **table()}
         pickle.Pickler.dispatch_table.__set__(self, reducers)  # type: ignore[attr-defined]  # the class has one, too
         self.carries_state = False
         self._scope = scope

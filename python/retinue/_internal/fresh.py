@@ -8,16 +8,16 @@ import sys
 from multiprocessing import process, resource_tracker, spawn
 
 from retinue import _engine
-from retinue._internal import descriptors, start, worker  # noqa: F401
+from retinue._internal import descriptors, frozen, start, worker  # noqa: F401
 from retinue._internal.scope import fingerprint
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
-    from typing import Any, Optional
+    from typing import Any, NoReturn, Optional
 
 
 def main(data: int, names: int, tracker: Optional[int]) -> None:
-    """Imports what the owner's main module defines, says which names that gave, and serves. Never returns."""
+    """Imports what the owner's main module defines, and serves. Never returns."""
     for fd in (data, names):
         os.set_inheritable(fd, False)
     if tracker is not None:
@@ -28,12 +28,23 @@ def main(data: int, names: int, tracker: Optional[int]) -> None:
         me._inheriting = True
         try:
             spawn.prepare(pickle.load(file))
-            owner, home, by_name, by_value = pickle.load(file)
-            descriptors.set_home(home)
-            initializer = _load(by_name, by_value)
+            given = pickle.load(file)
         finally:
             del me._inheriting
-    main_module = sys.modules.get("__mp_main__")
+    serve(names, given)
+
+
+def serve(names: int, given: bytes) -> NoReturn:
+    """Says which names the main module has given, and makes workers. `given` is what ``start`` has written."""
+    me: Any = process.current_process()
+    me._inheriting = True
+    try:
+        owner, home, by_name, by_value = pickle.loads(given)
+        descriptors.set_home(home)
+        initializer = _load(by_name, by_value)
+    finally:
+        del me._inheriting
+    main_module = sys.modules.get("__mp_main__", sys.modules["__main__"] if frozen.is_frozen() else None)
     found = {} if main_module is None else {
         name: fingerprint(it) for name, it in vars(main_module).items() if not name.startswith("__")
     }  # fmt: skip

@@ -42,9 +42,8 @@ HELPERS: dict[str, object] = {
     "notify_in_thread": _futures.notify_in_thread,
     "run_callback": _futures.run_callback,
     # Workers
-    "begin_worker": worker.begin,
+    "run_worker": worker.run,
     "idle_worker": worker.idle,
-    "end_worker": worker.end,
     "freeze_garbage": gc.freeze,
     # Classes of the standard library
     "repeat_class": itertools.repeat,

@@ -8,6 +8,7 @@ import threading
 from multiprocessing.context import DefaultContext
 from typing import Any, Callable, Mapping, Optional
 
+from retinue._internal import arguments
 from retinue.futures import ProcessPoolExecutor
 
 _Key = tuple[Any, ...]
@@ -32,9 +33,12 @@ class Settings:
     ) -> None:
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
+        if maxtasksperchild is not None and arguments.whole("maxtasksperchild", maxtasksperchild) <= 0:
+            raise ValueError(f"maxtasksperchild must be a whole number above zero or None, not {maxtasksperchild}")
+        context = arguments.context("context", context)
         self.initializer = initializer
-        self.initargs = tuple(initargs)
-        self.idle_worker_timeout = idle_worker_timeout
+        self.initargs = arguments.arguments("initargs", initargs)
+        self.idle_worker_timeout = arguments.seconds("idle_worker_timeout", idle_worker_timeout)
         self.maxtasksperchild = maxtasksperchild
         # joblib passes the default context when it was not asked for another: to look into that would settle it.
         self.context = None if isinstance(context, DefaultContext) else context

@@ -49,8 +49,8 @@ class TaskOptions(namedtuple("TaskOptions", ("timeout", "retries"), defaults=(No
 class MapOptions(
     namedtuple(
         "MapOptions",
-        ("star", "ordered", "look_ahead", "timeout", "reading", "task"),
-        defaults=(False, True, 0, None, _engine.READ_LAZILY, None),
+        ("star", "ordered", "look_ahead", "timeout", "reading", "task", "iterator"),
+        defaults=(False, True, 0, None, _engine.READ_LAZILY, None, None),
     )
 ):
     """Of one map.
@@ -61,6 +61,7 @@ class MapOptions(
     timeout: seconds from now until the last result, or None.
     reading: when inputs are read: one of the engine's READ_LAZILY, READ_IN_CALL, READ_IN_THREAD, READ_LATER.
     task: what ``TaskOptions.read`` gave, or None.
+    iterator: the class of what the map gives, derived from the engine's MapIterator, or None for that itself.
     """
 
     __slots__ = ()

@@ -153,11 +153,19 @@ def type_name(cls: type) -> str:
     return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _refuse(it: Any, error: BaseException) -> Exception:
+def _refuse(it: Any, error: BaseException, scope: Optional[Scope], explain: bool = True) -> Exception:
     with importing():
         from retinue._errors import PicklingError
 
-    refusal = PicklingError(f"a value of type {type_name(type(it))} cannot be pickled: {error}")
+    what = f"a value of type {type_name(type(it))} cannot be pickled: {error}"
+    if explain:
+        try:
+            with importing():
+                from retinue._internal import culprit
+            what += culprit.described(it, lambda part: dump_by_value(part, scope, lambda _: None))
+        except Exception:  # by code of the value's, or in a worker that can import nothing more
+            pass
+    refusal = PicklingError(what)
     frames = traceback.extract_tb(error.__traceback__)
     if frames and not any(part in frames[-1].filename for part in ("retinue", "cloudpickle")):
         refusal.add_note("It failed here:\n" + "".join(traceback.format_list(frames[-1:])))
@@ -196,7 +204,7 @@ def dumps(it: Any, scope: Optional[Scope], again: bool = False) -> Pickled:
             try:
                 data, _ = dump_by_value(it, scope, buffers.append)
             except Exception as error:
-                raise _refuse(it, error) from error
+                raise _refuse(it, error, scope) from error
         if travelling.fds:
             return _parcel(it)
         kept = _all_kept()
@@ -209,7 +217,7 @@ def _parcel(it: Any) -> bytes:
     try:
         return pickle.dumps(Parcel(data, travelling.fds or []), 5)
     except Exception as error:
-        raise _refuse(it, error) from error
+        raise _refuse(it, error, None) from error
 
 
 def dumps_in_band(it: Any, scope: Optional[Scope], again: bool = False) -> tuple[bytes, bool, Kept]:
@@ -218,7 +226,7 @@ def dumps_in_band(it: Any, scope: Optional[Scope], again: bool = False) -> tuple
         return _in_band(it, scope)
 
 
-def _in_band(it: Any, scope: Optional[Scope]) -> tuple[bytes, bool, Kept]:
+def _in_band(it: Any, scope: Optional[Scope], explain: bool = True) -> tuple[bytes, bool, Kept]:
     _start_anew()
     try:
         data = _dumps(it)
@@ -230,7 +238,7 @@ def _in_band(it: Any, scope: Optional[Scope]) -> tuple[bytes, bool, Kept]:
     try:
         data, carries_state = dump_by_value(it, scope)
     except Exception as error:
-        raise _refuse(it, error) from error
+        raise _refuse(it, error, scope, explain) from error
     return data, carries_state, _all_kept()
 
 
@@ -238,7 +246,7 @@ def dump_error(error: BaseException) -> bytes:
     """The pickle of an exception, which holds no descriptor: nobody may ever look at it."""
     with ForTask(None):
         travelling.fds = None
-        return _in_band(error, None)[0]
+        return _in_band(error, None, explain=False)[0]
 
 
 def dump_shared(value: Any) -> tuple[bytes, list[pickle.PickleBuffer], list[Any]]:

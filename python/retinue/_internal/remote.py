@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import linecache
 import logging
 import pickle
+import re
 from traceback import format_exception
 
 from retinue._internal import pickling
@@ -172,10 +174,29 @@ def rebuild(description: Description) -> BaseException:
                 raise
     if not isinstance(error, BaseException):
         error = RemoteError(name, message, traceback)
-    remote: Any = _RemoteTraceback(traceback)  # type: ignore[arg-type]
+    remote: Any = _RemoteTraceback(with_lines(traceback))  # type: ignore[arg-type]
     _set_cause(error, remote)  # the class may refuse to have its attributes set
     made: BaseException = error
     return made
+
+
+_frame = re.compile(r'([ |+]*)File "(.+)", line (\d+)(?:, in .*)?$')
+
+
+def with_lines(text: str) -> str:
+    """A worker's traceback with the lines of sources that only this process has, such as cells of a notebook that were run
+    after the workers were forked."""
+    lines = text.split("\n")
+    made = []
+    for line, following in zip(lines, [*lines[1:], ""]):
+        made.append(line)
+        frame = _frame.match(line)
+        if frame is None or frame[2] not in linecache.cache or following.startswith(frame[1] + "  "):
+            continue
+        source = linecache.getline(frame[2], int(frame[3])).strip()
+        if source:
+            made.append(f"{frame[1]}  {source}")
+    return "\n".join(made)
 
 
 class _ItemNote(str):

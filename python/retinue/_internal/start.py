@@ -11,7 +11,7 @@ import sys
 from multiprocessing import process
 
 from retinue import _engine
-from retinue._internal import descriptors, helpers, worker  # noqa: F401 (helpers: to be there before the fork)
+from retinue._internal import descriptors, frozen, helpers, worker  # noqa: F401 (helpers: to be there before the fork)
 from retinue._internal.imports import importing
 from retinue._internal.pickling import ForTask, dump_by_value
 from retinue._internal.scope import FreshScope, Scope
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 def start(pool: Any, options: PoolOptions, mp_context: Any) -> None:
     """Starts the pool's processes. `mp_context`: a context of multiprocessing, or None for what
     ``multiprocessing.set_start_method`` chose, which is a fork if nothing was."""
+    if frozen.is_started_for_workers():
+        raise RuntimeError(
+            "this frozen program was started to make workers, and is running as a whole instead. The first call of its main "
+            "part must be multiprocessing.freeze_support(), or that of retinue.multiprocessing"
+        )
     if getattr(process.current_process(), "_inheriting", False):
         raise RuntimeError(
             "a pool is being made while a worker's interpreter imports this program's main module. Its main part "
@@ -50,9 +55,11 @@ def start(pool: Any, options: PoolOptions, mp_context: Any) -> None:
         options = options._replace(kept_descriptors=options.kept_descriptors + kept_descriptors.needed())
     if method == "fork":
         with importing():
-            from retinue._internal import openmp
+            from retinue._internal import fork_hazards, openmp
 
-        openmp.release_threads()
+        unreleased = openmp.release_threads()
+        if _has_threads():
+            fork_hazards.warn(unreleased)
         arrays = sys.modules.get("retinue._arrays")
         if arrays is not None and options.initializer is not None:  # tasks receive the values of shared objects ...
             function, initargs = options.initializer  # ... and so do initializers
@@ -63,6 +70,13 @@ def start(pool: Any, options: PoolOptions, mp_context: Any) -> None:
         pool._start_engine(options, scope, None)
     else:
         _start_fresh(pool, options, home)
+
+
+def _has_threads() -> bool:
+    try:
+        return len(os.listdir("/proc/self/task")) > 1
+    except OSError:  # no descriptor left, or no /proc
+        return False
 
 
 def _import_what_may_be_out_of_reach(options: PoolOptions) -> None:
@@ -111,31 +125,38 @@ def _start_fresh(pool: Any, options: PoolOptions, home: Optional[tuple[str, byte
     spawning = _Spawning()
     context.set_spawning_popen(spawning)
     try:
-        file = io.BytesIO()
-        reduction.dump(spawn.get_preparation_data("retinue-server"), file)
+        preparation = spawn.get_preparation_data("retinue-server")
+        prepared = io.BytesIO()
+        reduction.dump(preparation, prepared)
         by_name, by_value, pool._kept_for_workers = _both_ways(options.initializer)
     finally:
         context.set_spawning_popen(None)
-    pickle.dump((os.getpid(), home, by_name, by_value), file)
+    given = pickle.dumps(((os.getpid(), process.current_process().name), home, by_name, by_value))
     tracker = getattr(resource_tracker._resource_tracker, "_fd", None)  # type: ignore[attr-defined]
-    if tracker is not None:
-        spawning.descriptors.append(tracker)
-    data = _unnamed_file("retinue-start")
-    names = _unnamed_file("retinue-names")  # not a pipe, which long lists would fill before anybody reads
+    files = _Files()
     try:
+        data = files.open("retinue-start")
+        names = files.open("retinue-names")  # not a pipe, which long lists would fill before anybody reads
+        if frozen.is_frozen():
+            plan = files.open("retinue-plan")
+            program = frozen.command(data, tracker)
+            content = frozen.content(plan, prepared.getvalue(), names, given)
+        else:
+            plan = -1
+            code = (
+                f"import sys; sys.path[:] = {sys.path!r}\n"
+                f"from retinue._internal.fresh import main; main({data}, {names}, {tracker})"
+            )
+            program = [os.fsdecode(spawn.get_executable()), *util._args_from_interpreter_flags(), "-c", code]  # type: ignore
+            content = prepared.getvalue() + pickle.dumps(given)
         with open(data, "wb", closefd=False) as out:
-            out.write(file.getvalue())
+            out.write(content)
         os.lseek(data, 0, os.SEEK_SET)
-        code = (
-            f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from retinue._internal.fresh import main; main({data}, {names}, {tracker})"
-        )
-        program = [os.fsdecode(spawn.get_executable()), *util._args_from_interpreter_flags(), "-c", code]  # type: ignore
         scope = FreshScope()
         scope.follows_modules = pool._follows_modules
+        inherited = [*files.opened, *spawning.descriptors, *([] if tracker is None else [tracker])]
         try:
-            fresh = program, [data, names, *spawning.descriptors]
-            pool._start_engine(options._replace(initializer=None), scope, fresh)
+            pool._start_engine(options, scope, (program, inherited, plan))
         except OSError as error:
             if error.errno:  # out of memory, descriptors, processes
                 raise
@@ -147,8 +168,22 @@ def _start_fresh(pool: Any, options: PoolOptions, home: Optional[tuple[str, byte
         with open(names, "rb", closefd=False) as answer:  # written before the workers were started
             scope.learn(pickle.load(answer))
     finally:
-        os.close(data)
-        os.close(names)
+        files.close()
+
+
+class _Files:
+    """Files without a name, of which a new process inherits the descriptors."""
+
+    def __init__(self) -> None:
+        self.opened: list[int] = []
+
+    def open(self, name: str) -> int:
+        self.opened.append(_unnamed_file(name))
+        return self.opened[-1]
+
+    def close(self) -> None:
+        for fd in self.opened:
+            os.close(fd)
 
 
 def _unnamed_file(name: str) -> int:

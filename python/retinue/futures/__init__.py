@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures as _standard
+import importlib
 from concurrent.futures import (
     ALL_COMPLETED as ALL_COMPLETED,
     FIRST_COMPLETED as FIRST_COMPLETED,
@@ -29,4 +30,9 @@ __all__ = list(dict.fromkeys([*_standard.__all__, "ProcessPoolExecutor"]))
 
 def __getattr__(name: str) -> Any:
     """What is left of concurrent.futures, such as ThreadPoolExecutor, is imported when it is asked for."""
-    return getattr(_standard, name)
+    if name in ("_base", "process", "thread"):
+        return importlib.import_module(f"{__name__}.{name}")
+    try:
+        return getattr(_standard, name)
+    except AttributeError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None

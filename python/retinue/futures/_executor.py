@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future, process as _standard
 
 import retinue
 from retinue import _engine, _limits
-from retinue._internal import at_exit
+from retinue._internal import arguments, at_exit
+from retinue._internal.faces import stands_in_for
 from retinue._internal.options import MapOptions, PoolOptions, TaskOptions
-from retinue._internal.processes import WorkerProcess, processes_of
+from retinue._internal.processes import WorkerProcess, context_of, processes_of, unfinished
 from retinue._pool import ProcessesOnce, kept_descriptors as _kept_descriptors
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
@@ -19,13 +20,20 @@ _MOST_WORKERS = 1024
 _AS_IT_WAS = object()  # an option that was not given
 
 
-class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
+_ABSENT = (
+    *("_call_queue", "_executor_manager_thread", "_executor_manager_thread_wakeup", "_idle_worker_semaphore"),
+    *("_result_queue", "_shutdown_lock", "_work_ids"),
+)
+
+
+@stands_in_for(_standard.ProcessPoolExecutor, *_ABSENT)
+class ProcessPoolExecutor(ProcessesOnce, _standard.ProcessPoolExecutor):  # type: ignore[misc]
     """Runs functions in worker processes. The signature of ``concurrent.futures.ProcessPoolExecutor``, on retinue.
 
     Parameters
     ----------
     max_workers: worker processes; by default one for each CPU that this process may use.
-    mp_context: a context of ``multiprocessing``, which names the start method.
+    mp_context: the start method: its name (``"spawn"``), or a context of ``multiprocessing``.
     initializer, initargs: called as ``initializer(*initargs)`` in each worker before its first task, also in
         replacements. If it raises, the pool ends with ``PoolClosed`` saying what was raised.
     max_tasks_per_child: a worker is replaced after so many tasks.
@@ -62,9 +70,10 @@ class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
     ) -> None:
         if max_workers is None:
             max_workers = _engine.cpu_count()
-        elif max_workers <= 0:
+        max_workers = arguments.whole("max_workers", max_workers)
+        if max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
-        elif max_workers > _MOST_WORKERS:
+        if max_workers > _MOST_WORKERS:
             raise ValueError(f"max_workers must be <= {_MOST_WORKERS}")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
@@ -74,16 +83,17 @@ class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
             if max_tasks_per_child <= 0:
                 raise ValueError("max_tasks_per_child must be >= 1")
         if on_worker_death not in ("task", "break"):
-            raise ValueError("on_worker_death must be 'task' or 'break'")
+            raise ValueError(f"on_worker_death must be 'task' or 'break', not {arguments.shown(on_worker_death)}")
         self._on_worker_death = on_worker_death
         self._limits = _limits.as_tuple(limits)
         self._kept_descriptors = _kept_descriptors(close_descriptors, keep_descriptors)
         self._max_workers = max_workers
-        self._mp_context = mp_context
-        self._initializer = initializer
-        self._initargs = tuple(initargs)
+        self._given_context = arguments.context("mp_context", mp_context)
+        self._initializer = initializer  # type: ignore[assignment]
+        self._initargs = arguments.arguments("initargs", initargs)
         self._max_tasks_per_child = max_tasks_per_child
         self._shutdown = False
+        self._cancel_pending_futures = False
         super().__init__()
 
     def _start(self) -> None:
@@ -101,13 +111,34 @@ class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
                 limits=self._limits,
                 kept_descriptors=self._kept_descriptors,
             )
-            self._start_processes(options, self._mp_context)
+            self._start_processes(options, self._given_context)
             self._initializer, self._initargs = None, ()  # the workers have them
 
     @property
-    def _processes(self) -> dict[int, WorkerProcess]:
+    def _processes(self) -> dict[int, WorkerProcess]:  # type: ignore[override]
         """The workers now alive, by pid: there is code that looks for them here in the standard class."""
         return processes_of(self.worker_pids())
+
+    @property
+    def _mp_context(self) -> Any:  # type: ignore[override]
+        return context_of(self._given_context)
+
+    @property
+    def _safe_to_dynamically_spawn_children(self) -> bool:
+        return bool(self._mp_context.get_start_method() != "fork")
+
+    @property
+    def _pending_work_items(self) -> range:  # type: ignore[override]
+        """As long as there are tasks that have not ended, which is what code reads off the standard class's."""
+        return unfinished(self)
+
+    @property
+    def _queue_count(self) -> int:  # type: ignore[override]
+        return self.stats()["submitted"]
+
+    @property
+    def _shutdown_thread(self) -> bool:  # type: ignore[override]
+        return self._shutdown
 
     def map(  # type: ignore[override]
         self,
@@ -146,6 +177,7 @@ class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more tasks. Finishes those submitted, or with ``cancel_futures`` cancels what has not started."""
         first, self._shutdown = not self._shutdown, True
+        self._cancel_pending_futures = cancel_futures
         self._refuse()
         if wait:
             self._wait_for_start()
@@ -171,11 +203,12 @@ class ProcessPoolExecutor(ProcessesOnce, Executor):  # type: ignore[misc]
             raise failure
 
     def terminate_workers(self) -> None:
-        """Ends the workers at once: running tasks end with ``WorkerDied``, others are cancelled."""
+        """Ends the pool at once: running tasks end with ``WorkerDied``, others are cancelled. Workers that run none leave in
+        order, for which they have 100 ms."""
         self._kill()
 
     def kill_workers(self) -> None:
-        """The same as ``terminate_workers``: workers hold nothing that a signal could spare."""
+        """The same as ``terminate_workers``."""
         self._kill()
 
     def _kill(self) -> None:
@@ -216,8 +249,9 @@ def _map(
     task: Optional[_engine.TaskOptions] = None,
     ordered: bool = True,
 ) -> Iterator[Any]:
-    if chunksize < 1:
+    if arguments.whole("chunksize", chunksize) < 1:
         raise ValueError("chunksize must be >= 1.")
+    progress = arguments.flag("progress", progress)
     if buffersize is not None and not isinstance(buffersize, int):
         raise TypeError("buffersize must be an integer or None")
     if buffersize is not None and buffersize < 1:
@@ -239,18 +273,21 @@ def _map(
     return results
 
 
-class ExecutorWithOptions(Executor):
+@stands_in_for(_standard.ProcessPoolExecutor)
+class ExecutorWithOptions(_standard.ProcessPoolExecutor):
     """What ``ProcessPoolExecutor.options`` gives: use it as the executor it came from."""
 
     def __init__(self, pool: ProcessPoolExecutor, timeout: Optional[float], retries: int, ordered: bool) -> None:
+        timeout = arguments.seconds("timeout", timeout, " above zero, or None")
         if timeout is not None and not timeout > 0:
             raise ValueError("timeout must be a number of seconds above zero, or None")
+        retries = arguments.whole("retries", retries)
         if retries < 0:
             raise ValueError("retries must not be negative")
         self._pool = pool
         self._timeout = timeout
         self._retries = retries
-        self._ordered = ordered
+        self._ordered = arguments.flag("ordered", ordered)
         self._task = TaskOptions(timeout, retries).read()
 
     def options(self, *, timeout: Any = _AS_IT_WAS, retries: Any = _AS_IT_WAS, ordered: Any = _AS_IT_WAS) -> "ExecutorWithOptions":
@@ -289,3 +326,15 @@ class ExecutorWithOptions(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def terminate_workers(self) -> None:
+        self._pool.terminate_workers()
+
+    def kill_workers(self) -> None:
+        self._pool.kill_workers()
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not here is the executor's: `_max_workers`, `_processes`, `stats` ..."""
+        if name == "_pool":  # while this is being made
+            raise AttributeError(name)
+        return getattr(self._pool, name)

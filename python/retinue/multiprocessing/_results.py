@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing.pool as _standard
 import os
 import threading
 import time
 from concurrent.futures import CancelledError
 from multiprocessing import TimeoutError
 
+from retinue import _engine
+from retinue._internal import arguments
+from retinue._internal.faces import stands_in_for
 from retinue._internal.remote import is_of_task
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
@@ -48,7 +52,8 @@ class _Callbacks:
         return self._over.wait(timeout)
 
 
-class AsyncResult:
+@stands_in_for(_standard.ApplyResult, "_cache", "_callback", "_error_callback", "_event", "_job")
+class AsyncResult(_standard.ApplyResult):  # type: ignore[type-arg]
     """What ``apply_async`` gives: one task's outcome."""
 
     def __init__(self, pool: "Pool", future: Any, callback: Callback, error_callback: Callback) -> None:
@@ -92,30 +97,52 @@ class AsyncResult:
     def get(self, timeout: Optional[float] = None) -> Any:
         """Waits, then gives the value or raises the task's exception; TimeoutError after so many seconds."""
         if not self._wait(timeout):
-            raise TimeoutError
+            raise TimeoutError(f"get(timeout={timeout}): {self._what_is_missing()}")
         return self._future.result()
+
+    def _what_is_missing(self) -> str:
+        if self._future.done():
+            return "the task has ended, but its callback is still running"
+        return f"the task {'is still running' if self._future.running() else 'has not started yet'}"
+
+    def __getattr__(self, name: str) -> Any:
+        """``_success`` and ``_value``, which a result has once it is ready."""
+        if name not in ("_success", "_value") or not self.ready():
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return self.successful() if name == "_success" else self._outcome()
+
+    def _outcome(self) -> Any:
+        error = self._future.exception()
+        return self._future.result() if error is None else error
 
 
 ApplyResult = AsyncResult
 
 
 def _end_of(timeout: Optional[float]) -> Optional[float]:
-    return None if timeout is None else time.monotonic() + timeout
+    return None if timeout is None else time.monotonic() + (arguments.seconds("timeout", timeout) or 0)
 
 
 def _left_until(end: Optional[float]) -> Optional[float]:
     return None if end is None else max(end - time.monotonic(), 0)
 
 
-class MapResult(AsyncResult):
+@stands_in_for(_standard.MapResult)
+class MapResult(AsyncResult, _standard.MapResult):  # type: ignore[type-arg]
     """What ``map_async`` and ``starmap_async`` give: the outcomes of all items, as one list."""
 
-    def __init__(self, pool: "Pool", results: Any, callback: Callback, error_callback: Callback) -> None:
+    _chunksize = 1
+
+    def __init__(
+        self, pool: "Pool", results: Any, callback: Callback, error_callback: Callback, iterable: Any
+    ) -> None:
         self._pool = pool
         self._results = results
         self._values: list[Any] = []
         self._error: Optional[BaseException] = None
         self._done = False
+        self._failed = 0
+        self._length: Optional[int] = len(iterable) if hasattr(iterable, "__len__") else None
         self._lock = threading.Lock()
         self._callbacks = None
         results._read_all_in_call()
@@ -147,11 +174,17 @@ class MapResult(AsyncResult):
                 except BaseException as error:
                     if isinstance(error, KeyboardInterrupt) and not is_of_task(error):
                         raise
+                    self._failed += 1
                     if self._error is None:
                         self._error = error
             return True
         finally:
             self._lock.release()
+
+    def _what_is_missing(self) -> str:
+        if self._done:
+            return "all items have ended, but the callback is still running"
+        return f"only {len(self._values)} results of the map have been there in time"
 
     def successful(self) -> bool:
         if not self.ready():
@@ -160,7 +193,36 @@ class MapResult(AsyncResult):
 
     def get(self, timeout: Optional[float] = None) -> Any:
         if not self._wait(timeout):
-            raise TimeoutError
+            raise TimeoutError(f"get(timeout={timeout}): {self._what_is_missing()}")
         if self._error is not None:
             raise self._error
         return self._values
+
+    def __getattr__(self, name: str) -> Any:
+        """``_number_left``: how many items have no outcome yet, by which people show progress. Of inputs that have a length."""
+        if name != "_number_left" or self._length is None:
+            return super().__getattr__(name)
+        self._gather(0)
+        return 0 if self._done else max(self._length - len(self._values) - self._failed, 0)
+
+    def _outcome(self) -> Any:
+        return self._values if self._error is None else self._error
+
+
+_OF_ITERATORS = ("_cache", "_cond", "_index", "_items", "_job", "_length", "_pool", "_unsorted")
+
+
+@stands_in_for(_standard.IMapIterator, *_OF_ITERATORS)
+class IMapIterator(_engine.MapIterator, _standard.IMapIterator):  # type: ignore[misc, type-arg]
+    """What ``imap`` gives: results in the order of inputs."""
+
+    def __new__(cls, *_: Any, **__: Any) -> "IMapIterator":
+        raise TypeError(f"a {cls.__name__} is made by a pool")
+
+    def __init__(self) -> None:
+        raise TypeError("this is made already")
+
+
+@stands_in_for(_standard.IMapUnorderedIterator)
+class IMapUnorderedIterator(IMapIterator, _standard.IMapUnorderedIterator):  # type: ignore[misc, type-arg]
+    """What ``imap_unordered`` gives: results as they are there."""

@@ -10,11 +10,19 @@ from multiprocessing import TimeoutError  # noqa: F401 (found here in the standa
 
 import retinue
 from retinue import _engine, _limits
+from retinue._internal import arguments
+from retinue._internal.faces import stands_in_for
 from retinue._internal.options import MapOptions, PoolOptions
-from retinue._internal.processes import WorkerProcess, processes_of
+from retinue._internal.processes import WorkerProcess, context_of, processes_of, unfinished
 from retinue._internal.remote import is_of_task
 from retinue._pool import ProcessesOnce, kept_descriptors as _kept_descriptors
-from retinue.multiprocessing._results import ApplyResult, AsyncResult, MapResult  # noqa: F401
+from retinue.multiprocessing._results import (
+    ApplyResult as ApplyResult,
+    AsyncResult as AsyncResult,
+    IMapIterator as IMapIterator,
+    IMapUnorderedIterator as IMapUnorderedIterator,
+    MapResult as MapResult,
+)
 
 TYPE_CHECKING = False  # importing typing would take longer than all of this package
 if TYPE_CHECKING:
@@ -30,7 +38,12 @@ _CLOSE = "CLOSE"
 _TERMINATE = "TERMINATE"
 
 
-class Pool(ProcessesOnce):
+@stands_in_for(
+    _standard.Pool,
+    *("_change_notifier", "_inqueue", "_outqueue", "_quick_get", "_quick_put", "_result_handler", "_task_handler"),
+    *("_taskqueue", "_worker_handler"),
+)
+class Pool(ProcessesOnce, _standard.Pool):  # type: ignore[misc]
     """A pool of worker processes. The signature of ``multiprocessing.Pool``, on retinue.
 
     Parameters
@@ -38,7 +51,7 @@ class Pool(ProcessesOnce):
     processes: worker processes; by default one for each CPU that this process may use.
     initializer, initargs: called as ``initializer(*initargs)`` in each worker before its first task.
     maxtasksperchild: a worker is replaced after so many tasks.
-    context: a context of ``multiprocessing``, which names the start method.
+    context: the start method: a context of ``multiprocessing``, or its name (``"spawn"``).
     limits: a ``retinue.WorkerLimits``: CPU time, memory and descriptors of workers, and whether they may use the network.
     close_descriptors: workers close what they inherit of this process's descriptors, but for the standard streams and
         ``keep_descriptors`` (numbers, or objects with a ``fileno()``): then no pool keeps a port taken, or the reader of a
@@ -50,6 +63,8 @@ class Pool(ProcessesOnce):
     """
 
     _follows_modules = False  # see Scope
+    _initializer: Any = None  # the workers have them, and nobody keeps them here
+    _initargs: tuple[Any, ...] = ()
 
     def __init__(
         self,
@@ -66,21 +81,25 @@ class Pool(ProcessesOnce):
         self._state = _TERMINATE
         if processes is None:
             processes = _engine.cpu_count()
+        processes = arguments.whole("processes", processes)
         if processes < 1:
             raise ValueError("Number of processes must be at least 1")
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        arguments = tuple(initargs)
+        context = arguments.context("context", context)
+        initargs = arguments.arguments("initargs", initargs)
         options = PoolOptions(
             workers=processes,
-            initializer=None if initializer is None else (initializer, arguments),
+            initializer=None if initializer is None else (initializer, initargs),
             max_tasks_per_worker=maxtasksperchild or 0,
             limits=_limits.as_tuple(limits),
             kept_descriptors=_kept_descriptors(close_descriptors, keep_descriptors),
         )
         self._processes = processes
+        self._maxtasksperchild = maxtasksperchild
+        self._given_context = context
         self._callback_threads: "weakref.WeakSet[threading.Thread]" = weakref.WeakSet()
         self._readers_changed = threading.Condition()
         self._readers = 0  # threads that read the inputs of an imap
@@ -103,7 +122,7 @@ class Pool(ProcessesOnce):
 
     def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> Any:
         """``func(*args, **kwds)`` in a worker; waits for the result."""
-        return self.submit(func, *args, **kwds).result()
+        return self._submit(func, args, kwds).result()
 
     def apply_async(
         self,
@@ -115,16 +134,29 @@ class Pool(ProcessesOnce):
     ) -> AsyncResult:
         """Starts ``func(*args, **kwds)`` in a worker. A callback is called with the result, or the other one with the
         exception, in a thread of the pool's."""
-        return AsyncResult(self, self.submit(func, *args, **kwds), callback, error_callback)
+        _check_callbacks(callback, error_callback)
+        return AsyncResult(self, self._submit(func, args, kwds), callback, error_callback)
+
+    def _submit(self, func: Callable[..., Any], args: Iterable[Any], kwds: Mapping[str, Any]) -> Any:
+        if type(args) is not tuple:
+            args = arguments.arguments("args", args)
+        try:
+            return self.submit(func, *args, **kwds)
+        except TypeError:
+            if hasattr(kwds, "keys"):
+                raise
+            raise TypeError(f"kwds must be a dict of named arguments, not {arguments.shown(kwds)}") from None
 
     def map(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: Optional[int] = None) -> list[Any]:
         """``[func(x) for x in iterable]``. All items are run; then the first exception among them is raised."""
+        _check_chunksize(chunksize)
         return _all_of(self._map(func, (iterable,), MapOptions()))
 
     def starmap(
         self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: Optional[int] = None
     ) -> list[Any]:
         """``[func(*x) for x in iterable]``."""
+        _check_chunksize(chunksize)
         return _all_of(self._map(func, (iterable,), MapOptions(star=True)))
 
     def map_async(
@@ -136,8 +168,10 @@ class Pool(ProcessesOnce):
         error_callback: Callback = None,
     ) -> MapResult:
         """Starts a ``map``. A callback is called with the list of results, or the other one with the first exception."""
+        _check_chunksize(chunksize)
+        _check_callbacks(callback, error_callback)
         results = self._map(func, (iterable,), MapOptions(reading=_engine.READ_LATER))
-        return MapResult(self, results, callback, error_callback)
+        return MapResult(self, results, callback, error_callback, iterable)
 
     def starmap_async(
         self,
@@ -148,24 +182,32 @@ class Pool(ProcessesOnce):
         error_callback: Callback = None,
     ) -> MapResult:
         """Starts a ``starmap``."""
+        _check_chunksize(chunksize)
+        _check_callbacks(callback, error_callback)
         results = self._map(func, (iterable,), MapOptions(star=True, reading=_engine.READ_LATER))
-        return MapResult(self, results, callback, error_callback)
+        return MapResult(self, results, callback, error_callback, iterable)
 
-    def imap(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:
+    def imap(  # type: ignore[override]
+        self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1
+    ) -> Iterator[Any]:
         """Results in order, as they are asked for. Inputs are read in a thread, but for those that cannot change (tuples,
         ranges, ``itertools.count``) and lists, and only as far ahead as workers need, a thousand at the most."""
         return self._imap(func, iterable, chunksize, ordered=True)
 
-    def imap_unordered(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:
+    def imap_unordered(  # type: ignore[override]
+        self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1
+    ) -> Iterator[Any]:
         """Results as soon as they are there; inputs as for ``imap``."""
         return self._imap(func, iterable, chunksize, ordered=False)
 
     def _imap(
         self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int, ordered: bool
     ) -> Iterator[Any]:
-        if chunksize < 1:
+        if arguments.whole("chunksize", chunksize) < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize}")
-        results = self._map(func, (iterable,), MapOptions(ordered=ordered, reading=_engine.READ_IN_THREAD))
+        iterator = IMapIterator if ordered else IMapUnorderedIterator
+        options = MapOptions(ordered=ordered, reading=_engine.READ_IN_THREAD, iterator=iterator)
+        results = self._map(func, (iterable,), options)
         read = results._reader()
         if read is not None and not self._start_reader(read):
             results._read_lazily()
@@ -210,7 +252,8 @@ class Pool(ProcessesOnce):
                     self._shut_down_later(False)
 
     def terminate(self) -> None:
-        """Ends the workers at once; what was not finished is lost."""
+        """Ends the pool at once; what was not finished is lost. Workers that run a task are killed, the others leave in
+        order, for which they have 100 ms."""
         if self._state != _TERMINATE:
             self._state = _TERMINATE
             self._terminate()
@@ -240,6 +283,19 @@ class Pool(ProcessesOnce):
         """The workers now alive: there is code that looks for them here in the standard class."""
         return list(processes_of(self.worker_pids()).values())
 
+    @property
+    def _ctx(self) -> Any:
+        return context_of(self._given_context)
+
+    @property
+    def _cache(self) -> range:
+        """As long as there are tasks that have not ended, which is what code reads off the standard class's."""
+        return unfinished(self)
+
+    def _check_running(self) -> None:
+        if self._state != _RUN:
+            raise ValueError("Pool not running")
+
     def _end(self, at_once: bool) -> None:
         """Called when the interpreter ends."""
         self.terminate()
@@ -262,6 +318,22 @@ class Pool(ProcessesOnce):
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={self._processes}>"
+
+
+def _check_chunksize(chunksize: Optional[int]) -> None:
+    """It is not needed, so any number will do, as for the standard."""
+    if chunksize is not None:
+        arguments.whole("chunksize", chunksize, "a whole number or None")
+
+
+def _check_callbacks(callback: Callback, error_callback: Callback) -> None:
+    """Where the standard would wait for ever: one that cannot be called ends its thread."""
+    arguments.function("callback", callback)
+    arguments.function("error_callback", error_callback)
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_standard, name)
 
 
 def _read(pool: "weakref.ref[Pool]", read: Callable[[], None]) -> None:

@@ -39,7 +39,7 @@ extern Helper dumps, loads, function_bytes, load_function, split_partial;
 extern Helper describe_error, rebuild_error, note_item, text_of_initializer;
 extern Helper release_deleted;
 extern Helper future_class, make_condition, notify_waiters, notify_in_thread, run_callback;
-extern Helper begin_worker, idle_worker, end_worker, freeze_garbage;
+extern Helper run_worker, idle_worker, freeze_garbage;
 extern Helper repeat_class, count_class;  ///< itertools'
 extern Helper timeout_class;              ///< multiprocessing.TimeoutError
 extern Helper import_arrays;              ///< so that what follows is registered

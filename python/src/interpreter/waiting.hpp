@@ -13,7 +13,7 @@ namespace retinue::python {
 using detail::Clock;
 using detail::Deadline;
 
-/// None or a number of seconds as a deadline. Throws PythonError for anything else.
+/// None or a number of seconds as a deadline. Throws PythonError for anything else: TypeError, or ValueError for NaN.
 Deadline deadline_from(PyObject* timeout);
 bool is_over(const Deadline& deadline) noexcept;
 

@@ -21,8 +21,7 @@ std::shared_ptr<const detail::SharedMemory> write(const void* data, std::size_t 
     if (memory->data != nullptr) detail::free_shared(*memory);
     delete memory;
   });
-  *block = detail::allocate_for_workers(size);
-  std::memcpy(block->data, data, size);
+  *block = detail::copy_for_workers(data, size);
   return block;
 }
 

@@ -121,12 +121,30 @@ PyObject* usage_now(PyObject*, PyObject*) noexcept {
   });
 }
 
+namespace {
+
+/// Throws PythonError in the words of who calls that function.
+std::uint64_t bytes_from(PyObject* value, const char* function) {
+  const Object number(PyNumber_Index(value));
+  if (!number) {
+    if (PyErr_ExceptionMatches(PyExc_TypeError) != 0)
+      PyErr_Format(PyExc_TypeError, "%s() takes a whole number of bytes or None, not %R", function, value);
+    throw PythonError{};
+  }
+  const unsigned long long bytes = PyLong_AsUnsignedLongLong(number.get());
+  if (PyErr_Occurred() == nullptr) return bytes;
+  if (PyErr_ExceptionMatches(PyExc_OverflowError) != 0)
+    PyErr_Format(PyExc_ValueError, "%s() takes a number of bytes from 0 to 2**64 - 1, not %R", function, value);
+  throw PythonError{};
+}
+
+}  // namespace
+
 PyObject* limit_memory(PyObject*, PyObject* bytes) noexcept {
   return guarded([bytes]() -> PyObject* {
-    unsigned long long limit = 0;
+    std::uint64_t limit = 0;
     if (bytes != Py_None) {
-      limit = PyLong_AsUnsignedLongLong(bytes);
-      if (PyErr_Occurred() != nullptr) return nullptr;
+      limit = bytes_from(bytes, "limit_shared_memory");
       if (limit == 0) {
         PyErr_SetString(PyExc_ValueError, "a limit must be more than 0; None takes it away");
         return nullptr;
@@ -140,10 +158,7 @@ PyObject* limit_memory(PyObject*, PyObject* bytes) noexcept {
 PyObject* keep_memory(PyObject*, PyObject* bytes) noexcept {
   return guarded([bytes]() -> PyObject* {
     std::optional<std::uint64_t> kept;
-    if (bytes != Py_None) {
-      kept = PyLong_AsUnsignedLongLong(bytes);
-      if (PyErr_Occurred() != nullptr) return nullptr;
-    }
+    if (bytes != Py_None) kept = bytes_from(bytes, "keep_shared_memory");
     keep_shared_memory(kept);
     return Py_NewRef(Py_None);
   });

@@ -42,6 +42,7 @@ struct MapPlan {
   TaskOptions options;
   detail::Order order = detail::Order::inputs;
   Deadline deadline;
+  Object timeout;  ///< what it came of, for messages; null: none
   Object scope;
 };
 
@@ -236,7 +237,7 @@ class MapTasks {
 
 class PoolMaps;
 extern PyTypeObject MapType;
-/// The iterator over their results. It keeps `pool`, to which `maps` belong.
-Object make_map(std::shared_ptr<MapTasks> tasks, PoolMaps& maps, PyObject* pool);
+/// The iterator over their results, MapType or a subtype. It keeps `pool`, to which `maps` belong.
+Object make_map(PyTypeObject* type, std::shared_ptr<MapTasks> tasks, PoolMaps& maps, PyObject* pool);
 
 }  // namespace retinue::python

@@ -34,7 +34,8 @@ PyObject* next_method(PyObject* self, PyObject* arguments, PyObject* names) noex
     const std::shared_ptr<MapTasks> tasks = self_of(self).tasks;
     bool timed_out = false;
     Object value = tasks->next_until(deadline_from(timeout), timed_out);
-    if (timed_out) PyErr_SetNone(helpers::timeout_class.get());
+    if (timed_out)
+      PyErr_Format(helpers::timeout_class.get(), "next(timeout=%R): the next result is not there yet", timeout);
     else if (!value) PyErr_SetNone(PyExc_StopIteration);
     return value.release();
   });
@@ -150,7 +151,7 @@ PyTypeObject MapType = [] {
   PyTypeObject type = {PyVarObject_HEAD_INIT(nullptr, 0)};
   type.tp_name = "retinue._engine.MapIterator";
   type.tp_basicsize = sizeof(MapObject);
-  type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC;
+  type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC;
   type.tp_weaklistoffset = offsetof(MapObject, weak_references);
   type.tp_dealloc = dealloc;
   type.tp_finalize = finalize;
@@ -162,8 +163,8 @@ PyTypeObject MapType = [] {
   return type;
 }();
 
-Object make_map(std::shared_ptr<MapTasks> tasks, PoolMaps& maps, PyObject* pool) {
-  Object self = check(MapType.tp_alloc(&MapType, 0));
+Object make_map(PyTypeObject* type, std::shared_ptr<MapTasks> tasks, PoolMaps& maps, PyObject* pool) {
+  Object self = check(type->tp_alloc(type, 0));
   MapObject& map = self_of(self.get());
   new (&map.tasks) std::shared_ptr<MapTasks>(std::move(tasks));
   map.pool = Py_NewRef(pool);

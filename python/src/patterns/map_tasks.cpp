@@ -114,7 +114,7 @@ Object MapTasks::next(const Deadline& deadline) {
   bool timed_out = false;
   Object value = next_until(deadline, timed_out);
   if (timed_out) {
-    PyErr_SetNone(PyExc_TimeoutError);
+    PyErr_Format(PyExc_TimeoutError, "map(timeout=%R): not all results were there in time", plan_.timeout.get());
     throw PythonError{};
   }
   return value;

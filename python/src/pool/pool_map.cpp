@@ -1,5 +1,6 @@
 // Maps over a pool.
 #include <memory>
+#include <utility>
 
 #include <retinue/process_pool.hpp>
 
@@ -32,6 +33,7 @@ PyObject* map(PyObject* self, PyObject* arguments) noexcept {
     map_options_table.read(given, options);
     MapPlan plan;
     plan.deadline = options.deadline;
+    plan.timeout = std::move(options.timeout);
     plan.star = options.star;
     plan.order = options.ordered ? detail::Order::inputs : detail::Order::completion;
     plan.options = options.task;
@@ -52,7 +54,8 @@ PyObject* map(PyObject* self, PyObject* arguments) noexcept {
     plan.function = pool.functions.for_map(callable, pool.scope.get(), plan.core->reach());
     auto tasks = std::make_shared<MapTasks>(std::move(plan));
     pool.maps.add(tasks);
-    const Object map = make_map(tasks, pool.maps, self);  // from here on it looks after what its tasks need
+    const Object map = make_map(options.iterator != nullptr ? options.iterator : &MapType, tasks, pool.maps,
+                                self);  // from here on it looks after what its tasks need
     tasks->start();
     if (tasks->was_too_much() && warn_of_too_much() < 0) {
       const SavedError saved;

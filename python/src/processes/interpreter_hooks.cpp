@@ -8,6 +8,7 @@
 
 #include "interpreter/helpers.hpp"
 #include "interpreter/python.hpp"
+#include "processes/crash_note.hpp"
 #include "tasks/run_call.hpp"
 
 namespace retinue::python {
@@ -31,21 +32,38 @@ void before_sleep() noexcept {
 
 void after_sleep() noexcept { PyEval_RestoreThread(std::exchange(sleeping, nullptr)); }
 
-void begin(unsigned worker) noexcept {
-  quietly([worker] {
+/// The loop of this worker.
+struct Loop {
+  void (*serve)(void*) noexcept;
+  void* served;
+};
+
+constexpr const char* kLoop = "retinue._engine.loop";
+
+PyObject* run_loop(PyObject* capsule, PyObject*) noexcept {
+  const auto* loop = static_cast<const Loop*>(PyCapsule_GetPointer(capsule, kLoop));
+  if (loop == nullptr) return nullptr;
+  loop->serve(loop->served);
+  // Threads or children that a task has left behind must not keep the worker alive for ever.
+  std::signal(SIGALRM, SIG_DFL);
+  alarm(5);
+  return Py_NewRef(Py_None);
+}
+
+PyMethodDef run_loop_function = {"serve", run_loop, METH_NOARGS, nullptr};
+
+void run_worker(unsigned worker, void (*serve)(void*) noexcept, void* served) noexcept {
+  Loop loop{serve, served};
+  prepare_crash_note();
+  quietly([&] {
     forget_loaded_functions();
     // What was inherited is not collected here, so that its pages stay shared with the owner.
     helpers::freeze_garbage();
     const Object number = check(PyLong_FromUnsignedLong(worker));
-    helpers::begin_worker(number.get());
+    const Object capsule = check(PyCapsule_New(&loop, kLoop, nullptr));
+    const Object function = check(PyCFunction_New(&run_loop_function, capsule.get()));
+    helpers::run_worker(number.get(), function.get());
   });
-}
-
-void end() noexcept {
-  // Threads or children that a task has left behind must not keep the worker alive for ever.
-  std::signal(SIGALRM, SIG_DFL);
-  alarm(5);
-  quietly([] { helpers::end_worker(); });
 }
 
 // One handover of the GIL for all callbacks that are due: between two of them a busy main thread would keep it for
@@ -79,6 +97,8 @@ void after_fork_in_parent() noexcept {
 
 }  // namespace
 
+PyObject* leave_this_worker(PyObject*, PyObject*) noexcept { detail::leave_worker(); }
+
 StartRefusal::StartRefusal(const bool& refused) noexcept : outer_(std::exchange(start_refused, &refused)) {}
 StartRefusal::~StartRefusal() { start_refused = outer_; }
 
@@ -92,10 +112,10 @@ const detail::ProcessHooks kHooks{
     .interrupted = interrupted,
     .before_callbacks = before_callbacks,
     .after_callbacks = after_callbacks,
-    .worker_begins = begin,
-    .worker_ends = end,
+    .run_worker = run_worker,
     .before_sleep = before_sleep,
     .after_sleep = after_sleep,
+    .write_crash_note = write_crash_note,
 };
 
 }  // namespace retinue::python

@@ -10,11 +10,13 @@
 namespace retinue::python {
 namespace {
 
-/// (arguments, descriptors)
-detail::FreshProgram program_from(PyObject* both) {
+/// (arguments, descriptors, the descriptor of the file that the plan is written to, or -1)
+detail::FreshProgram program_from(PyObject* given) {
   PyObject *arguments = nullptr, *descriptors = nullptr;
-  check(PyArg_ParseTuple(both, "O!O!", &PyList_Type, &arguments, &PyList_Type, &descriptors) ? 0 : -1);
   detail::FreshProgram program;
+  check(PyArg_ParseTuple(given, "O!O!i", &PyList_Type, &arguments, &PyList_Type, &descriptors, &program.plan_file)
+            ? 0
+            : -1);
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(arguments); ++i) {
     const char* word = PyUnicode_AsUTF8(PyList_GET_ITEM(arguments, i));
     if (word == nullptr) throw PythonError{};

@@ -7,8 +7,8 @@
 
 namespace retinue::python {
 
-/// `options`: a PoolOptions; `program`: (arguments, descriptors) of a fresh interpreter that makes the workers, or None, then
-/// they are forked from this process. Gives up once `refused`, which is looked at with the GIL held. Throws PythonError or what
+/// `options`: a PoolOptions; `program`: (arguments, descriptors, plan's file or -1) of a fresh interpreter that makes the workers, or
+/// None, then they are forked from this process. Gives up once `refused`, which is looked at with the GIL held. Throws PythonError or what
 /// the engine throws.
 detail::Ref<detail::ProcessBackend> start_pool(PyObject* options, PyObject* program, const bool& refused);
 

@@ -95,8 +95,11 @@ bool wait(FutureObject& f, const Deadline& deadline) {
   return wait_in_slices(deadline, [&task](const Deadline& slice) { return task->wait(slice); });
 }
 
-PyObject* raise_timeout() {
-  PyErr_SetNone(PyExc_TimeoutError);
+/// Which wait it was, how long, and for what.
+PyObject* raise_timeout(FutureObject& f, const char* function, PyObject* timeout) {
+  const bool runs = f.task && f.task->running();
+  PyErr_Format(PyExc_TimeoutError, "%s(timeout=%R): the task %s", function, timeout,
+               runs ? "is still running, and goes on" : "has not started yet, and keeps its place");
   throw PythonError{};
 }
 
@@ -115,7 +118,8 @@ PyObject* result(PyObject* self, PyObject* const* arguments, Py_ssize_t count, P
   return guarded([&]() -> PyObject* {
     FutureObject& f = self_of(self);
     if (!fetched(f)) {
-      if (!wait(f, deadline_from(timeout_of(arguments, count, names, "result")))) return raise_timeout();
+      PyObject* const timeout = timeout_of(arguments, count, names, "result");
+      if (!wait(f, deadline_from(timeout))) return raise_timeout(f, "result", timeout);
       fetch(f);
     }
     if (f.error == nullptr) return Py_NewRef(f.value);
@@ -127,7 +131,8 @@ PyObject* result(PyObject* self, PyObject* const* arguments, Py_ssize_t count, P
 PyObject* exception(PyObject* self, PyObject* const* arguments, Py_ssize_t count, PyObject* names) noexcept {
   return guarded([&]() -> PyObject* {
     FutureObject& f = self_of(self);
-    if (!wait(f, deadline_from(timeout_of(arguments, count, names, "exception")))) return raise_timeout();
+    PyObject* const timeout = timeout_of(arguments, count, names, "exception");
+    if (!wait(f, deadline_from(timeout))) return raise_timeout(f, "exception", timeout);
     fetch(f);
     if (f.cancelled) {
       PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(f.error)), f.error);
@@ -157,12 +162,16 @@ PyObject* running(PyObject* self, PyObject*) noexcept {
 PyObject* cancel(PyObject* self, PyObject* arguments, PyObject* names) noexcept {
   return guarded([&]() -> PyObject* {
     static const char* keywords[] = {"force", nullptr};
-    int force = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, names, "|$p:cancel", const_cast<char**>(keywords), &force))
+    PyObject* force = Py_False;
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "|$O:cancel", const_cast<char**>(keywords), &force))
       return nullptr;
+    if (!PyLong_Check(force) && force != Py_None) {  // "no" would be true
+      PyErr_Format(PyExc_TypeError, "force must be True or False, not %R", force);
+      return nullptr;
+    }
     FutureObject& f = self_of(self);
     const detail::Ref<detail::Completion> task = f.task;
-    return PyBool_FromLong(task ? task->cancel(force != 0) : f.cancelled);
+    return PyBool_FromLong(task ? task->cancel(PyObject_IsTrue(force) == 1) : f.cancelled);
   });
 }
 

@@ -1,6 +1,7 @@
 // Runs one call, in a worker.
 #include "tasks/run_call.hpp"
 
+#include <atomic>
 #include <cstring>
 #include <list>
 #include <unordered_map>
@@ -20,6 +21,9 @@ namespace {
 constexpr Reach kOwner = Reach::same_region;  // who reads results has made the memory
 
 bool ran = false;
+
+// What the task calls; read when it crashes.
+std::atomic<PyObject*> function_at_hand{nullptr};
 
 /// The functions this worker has loaded, by the owner's ids: the latest, as many as keep within limits. Releasing one
 /// may run its code (`__del__`), so that is done last.
@@ -210,6 +214,7 @@ struct CompleteBorrowedAtScopeEnd {
 
 void run_call(detail::TaskContext& context) {
   ran = true;
+  function_at_hand.store(nullptr, std::memory_order_relaxed);
   const CompleteBorrowedAtScopeEnd at_scope_end;
   try {
     Object value;
@@ -223,6 +228,7 @@ void run_call(detail::TaskContext& context) {
         return send(context, result);
       }
       const Object function = read_function(context, call, kind);
+      function_at_hand.store(function.get(), std::memory_order_relaxed);
       value = make_call(context, call, function.get());
     }
     std::byte scalar[kMaxScalarOutcome];
@@ -247,6 +253,8 @@ void run_call(detail::TaskContext& context) {
 }  // namespace
 
 bool has_run_calls() noexcept { return std::exchange(ran, false); }
+
+PyObject* running_function() noexcept { return function_at_hand.load(std::memory_order_relaxed); }
 
 void forget_loaded_functions() noexcept { loaded().forget(); }
 

@@ -21,7 +21,7 @@ static_assert(std::is_trivially_destructible_v<TaskOptions>);  // tp_dealloc is 
 std::chrono::nanoseconds timeout_from(PyObject* seconds) {
   if (seconds == Py_None) return {};
   const double s = PyFloat_AsDouble(seconds);
-  if (s == -1.0 && PyErr_Occurred() != nullptr) throw PythonError{};
+  if (s == -1.0 && PyErr_Occurred() != nullptr) throw PythonError{};  // Python's side has words for it
   if (!(s > 0)) refuse("a task's timeout must be a number of seconds above zero");
   return std::chrono::nanoseconds(s < 9e9 ? static_cast<std::int64_t>(s * 1e9) : std::int64_t{0});
 }
