@@ -64,6 +64,7 @@ TEST(TaskMemory, pieces_that_change_hands_all_the_time_stay_whole) {
   std::vector<std::vector<void*>> hands(kThreads);
   for (std::size_t round = 0; round < kRounds; ++round) {
     std::vector<std::thread> threads;
+    threads.reserve(kThreads);
     for (std::size_t i = 0; i < kThreads; ++i) {
       threads.emplace_back([&hands, i] {
         for (void* piece : hands[i]) free_task_memory(piece, 200);
