@@ -237,6 +237,7 @@ detail::CrashNote noted_by(detail::WriteCrashNote write) {
   auto& noted = *new (at) Noted;
   const pid_t child = ::fork();
   if (child == 0) {
+    detail::warm_up_stack_capture();  // as a worker does
     detail::install_crash_handlers(&noted.shared.record, &noted.shared.signal, &noted.note, write);
     crash_sites::writes_to_null();
     ::_exit(0);
