@@ -188,14 +188,20 @@ def test_terminate_does_not_wait_for_who_takes_long_to_leave(tmp_path):
     run(REGISTER + """
 def register_long():
     register()
-    Finalize(None, time.sleep, (600,), exitpriority=100)
+    Finalize(None, take_long, exitpriority=100)
+
+def take_long():
+    time.sleep(600)
+    note("long")
 
 if __name__ == "__main__":
     with Pool(1) as pool:
         pool.apply(register_long)
         [worker] = pool._pool
     assert not worker.is_alive()
-    assert list(notes().values()) == [["begun"]]
+    [noted] = notes().values()
+    assert noted[0] == "begun"  # from Python 3.13 on, what atexit has comes before what takes long
+    assert "long" not in noted
 """, tmp_path=tmp_path, seconds=4 + 26)  # fmt: skip
 
 

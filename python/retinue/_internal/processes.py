@@ -136,7 +136,10 @@ class WorkerProcess(process.BaseProcess):
         self._descriptor = -1
 
     def __del__(self) -> None:
-        self._give_up()
+        try:
+            self._give_up()
+        except NameError:  # the interpreter is at its end, where `open` may be gone
+            pass
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} pid={self.pid} {'alive' if self.is_alive() else 'ended'}>"
