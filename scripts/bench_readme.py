@@ -85,7 +85,7 @@ ROWS = [
         {"fork and pipe": "fork and pipe", COPY: PWRITE}),
     Row("C++: 100 MB `vector` to a task, again and again", "Payloads", "100 MB argument", CPP, "",
         {"fork and pipe": "fork and pipe", "one `memcpy` into fresh memory": "one `memcpy`, fresh memory"}),
-    Row("C++: 100 MB `vector` made by a task, again and again", "Payloads", "100 MB result", CPP, "",
+    Row("C++: 100 MB `vector` made by a task, again and again", "Payloads", "100 MB result, median", CPP, "",
         {"fork and pipe": "fork and pipe", "a `vector` copied here": "a vector copied here"}),
     Row("C++: fib list, two workers to one", "From one worker to two", "fib list", CPP, "",
         {THREADS: "oneTBB `task_group`, 2 threads"}),
